@@ -1,0 +1,117 @@
+"""What the service needs of the world. `streams.node` provides it; tests hand in fakes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from streams.domain.events import ContextEvent, SessionEvent
+from streams.domain.feed import Verdict
+from streams.domain.ids import AppId, ContextId, Kind, SessionId
+from streams.domain.pages import Page, SessionContextsPage, SubscribedSession
+from streams.domain.positions import After, ContextPosition, SessionsPosition
+
+
+class Written(NamedTuple):
+    """An acknowledged write: where it stands, and the log's time of it."""
+
+    position: ContextPosition | SessionsPosition
+    time_ms: int
+
+
+class EventWriter(Protocol):
+    """Appends events. All raise `LogUnavailableError` where the outcome is unknown."""
+
+    async def write_context(self, context: ContextId, event: ContextEvent) -> Written:
+        """Append one event of a context."""
+
+    async def write_session(self, session: SessionId, event: SessionEvent) -> Written:
+        """Append one event of a session, without waiting for its fold."""
+
+    async def write_sessions(self, events: Sequence[tuple[SessionId, SessionEvent]]) -> SessionsPosition:
+        """Append one event to each of many sessions; the position covers them all."""
+
+
+class SessionCommands(Protocol):
+    """Commands that the sessions' fold judges."""
+
+    async def execute(self, session: SessionId, event: SessionEvent, after: After) -> tuple[Verdict, Written]:
+        """
+        Append *event* on its owner, wait until it is folded, return what the fold made of it.
+
+        Raises:
+            LogUnavailableError: It may or may not be in the log, or its fold was not seen in time.
+            ViewUnavailableError: This node does not own the session; nothing was written.
+            ViewBehindError: *after* was not reached; nothing was written.
+        """
+
+
+class ContextViews(Protocol):
+    """
+    Contexts' lists. All wait at most 2 s for *after*.
+
+    Raises:
+        ViewBehindError, ViewUnavailableError, OverloadedError
+    """
+
+    async def page(self, context: ContextId, *, start: int, limit: int, after: After, client: str) -> Page:
+        """Return a page of a context's list; of one that was never written, an empty one. *client* bounds its waits."""
+
+    async def subscriptions(self, context: ContextId, *, after: After, client: str) -> list[SubscribedSession]:
+        """Return the sessions that the context feeds now."""
+
+
+class SessionViews(Protocol):
+    """
+    Sessions' lists. All wait at most 2 s for *after*.
+
+    Raises:
+        SessionDeletedError, NotAttachedError, ViewBehindError, ViewUnavailableError, OverloadedError
+    """
+
+    async def page(self, session: SessionId, *, start: int, limit: int, after: After, client: str) -> Page:
+        """Return a page of the merged list of all of a session's contexts."""
+
+    async def context_page(
+        self, session: SessionId, context: ContextId, *, start: int, limit: int, after: After, client: str
+    ) -> Page:
+        """Return a page of one attached context's list."""
+
+    async def contexts(
+        self, session: SessionId, *, start: int, limit: int, after: After, client: str
+    ) -> SessionContextsPage:
+        """Return a page of a session's contexts."""
+
+    async def holds(
+        self, session: SessionId, context: ContextId, content_id: str, *, after: After, client: str
+    ) -> bool:
+        """Say whether the item is in the list of that attached context."""
+
+
+class Client(NamedTuple):
+    """An API consumer, as authentication found it."""
+
+    client_id: str
+    """16 hexadecimal digits."""
+    tenant_kind: Kind
+    """APP or PLATFORM."""
+    tenant: bytes
+    """The tenant's raw id."""
+    live: bool
+    """Whether a live key was shown."""
+
+
+class Tenants(Protocol):
+    """What `/v1` needs of the registry."""
+
+    def authenticate(self, client_id: str, secret: str) -> Client | None:
+        """Return the ACTIVE client of an ACTIVE tenant whose key this is, else None. Constant time in the secret."""
+
+    def is_app(self, app: AppId) -> bool:
+        """Say whether an app is there and ACTIVE."""
+
+    def revision(self, app: AppId) -> int:
+        """Return a number that changes with whatever readers see of an app."""
+
+    def ensure_fresh(self) -> None:
+        """Raise `RegistryBehindError` where the registry lags more than 5 s behind its log."""

@@ -1,0 +1,1 @@
+"""Events, and the views folded from them. Nothing here knows HTTP."""

@@ -1,0 +1,130 @@
+"""The feed protocol: what the two processors tell each other, and what a fold has to say."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+
+from streams.domain.ids import ContextId, SessionId
+
+NONE = -1
+"""The sequence of a context without events, of a member without a snapshot, and the load of neither."""
+
+MAX_SESSIONS = 1_000
+"""Sessions that one context feeds."""
+MAX_CONTEXTS = 200
+"""Contexts attached to one session."""
+SNAPSHOT_PART_BYTES = 256 * 1024
+ASK_AGAIN = 16
+"""Changes that do not follow on before a member asks for another snapshot."""
+
+
+class Operation(msgspec.Struct, frozen=True, array_like=True):
+    """One item put (a fragment) or removed (None), with its `updated_at` in epoch milliseconds."""
+
+    content_id: bytes
+    time_ms: int
+    fragment: bytes | None
+
+
+class Change(msgspec.Struct, frozen=True, array_like=True, tag=0):
+    """What one context event did: all its operations, and the digest and count after it."""
+
+    context: bytes
+    sequence: int
+    after: int
+    digest: int
+    count: int
+    operations: list[Operation]
+
+
+class Snapshot(msgspec.Struct, frozen=True, array_like=True, tag=1):
+    """Part *part* of *parts* of a context's items as of a sequence; digest and count are of the whole."""
+
+    context: bytes
+    as_of: int
+    part: int
+    parts: int
+    digest: int
+    count: int
+    items: list[Operation]
+
+
+class Sweep(msgspec.Struct, frozen=True, array_like=True, tag=2):
+    """The rows of a load that has ended are to be deleted."""
+
+    context: bytes
+    load: int
+
+
+class Refused(msgspec.Struct, frozen=True, array_like=True, tag=3):
+    """The context feeds as many sessions as it may: the member of this epoch stays empty."""
+
+    context: bytes
+    epoch: int
+
+
+class Subscribe(msgspec.Struct, frozen=True, array_like=True, tag=0):
+    """A session wants a context's snapshot and every change after it."""
+
+    session: bytes
+    epoch: int
+
+
+class Unsubscribe(msgspec.Struct, frozen=True, array_like=True, tag=1):
+    """A session wants no more of an attachment, or of one before it."""
+
+    session: bytes
+    epoch: int
+
+
+FeedMessage = Change | Snapshot | Sweep | Refused
+Subscription = Subscribe | Unsubscribe
+
+
+class ToSession(NamedTuple):
+    """A feed message, and the session it goes to."""
+
+    session: SessionId
+    message: FeedMessage
+
+
+class ToContext(NamedTuple):
+    """A subscription, and the context it goes to."""
+
+    context: ContextId
+    message: Subscription
+
+
+class Attached(NamedTuple):
+    """The context is attached, since *created_at_ms*; *refreshed* if it was before."""
+
+    created_at_ms: int
+    refreshed: bool
+
+
+class Done(NamedTuple):
+    """The command did what it says, or found it done."""
+
+
+class SessionGone(NamedTuple):
+    """The session was deleted before."""
+
+
+class TooManyContexts(NamedTuple):
+    """The session holds as many contexts as it may."""
+
+
+Verdict = Attached | Done | SessionGone | TooManyContexts
+"""What the fold made of a session's event, at its place in the log."""
+
+
+class Noticed(NamedTuple):
+    """Something an operator counts: `digest_difference`, `gap`, `repeated`, `stale_load`, `refused`."""
+
+    what: str
+
+
+Effect = ToSession | ToContext | Verdict | Noticed
+"""What a fold yields: messages to append, a verdict for whoever waits, and things to count."""

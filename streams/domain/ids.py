@@ -1,0 +1,97 @@
+"""Ids of apps, platforms, sessions and contexts: minted, written, read and verified."""
+
+from __future__ import annotations
+
+import enum
+import hmac
+from hashlib import blake2b
+from typing import NewType
+
+AppId = NewType("AppId", bytes)
+PlatformId = NewType("PlatformId", bytes)
+SessionId = NewType("SessionId", bytes)
+ContextId = NewType("ContextId", bytes)
+EventId = NewType("EventId", str)
+"""32 lower-case hexadecimal digits: 16 random bytes."""
+
+ID_BYTES = 17
+_DIGITS = 41
+_STEM_BYTES = 11
+_MAC_BYTES = 6
+EPOCH_S = 1_577_836_800
+"""2020-01-01T00:00:00Z: the seconds in an id count from here."""
+
+
+class Kind(enum.Enum):
+    """What an id names; the value is its prefix in text."""
+
+    APP = "AP"
+    PLATFORM = "PL"
+    SESSION = "SN"
+    CONTEXT = "CX"
+
+
+class Mode(enum.Enum):
+    """Which keys made an id, and may use it."""
+
+    LIVE = b"live"
+    TEST = b"test"
+
+
+def id_text(kind: Kind, raw: bytes) -> str:
+    """Write *raw* as clients see it: the prefix and 41 zero-padded digits."""
+    return f"{kind.value}{int.from_bytes(raw, 'big'):0{_DIGITS}d}"
+
+
+def parse_id(kind: Kind, text: str) -> bytes | None:
+    """Return the 17 bytes of *text* where it is a canonical id of *kind*, else None. Says nothing of its MAC."""
+    if len(text) != _DIGITS + 2 or not text.startswith(kind.value) or not text.isascii():
+        return None
+    digits = text[2:]
+    if not digits.isdigit():
+        return None
+    number = int(digits)
+    return number.to_bytes(ID_BYTES, "big") if number >> (8 * ID_BYTES) == 0 else None
+
+
+class IdKeys:
+    """
+    Mints and verifies ids with the deployment's id keys: the newest signs, all verify.
+
+    An id is 4 bytes of seconds since 2020, 7 bytes of entropy and a 6-byte MAC over kind, mode, owner and those 11.
+
+    Source:
+        docs/architecture.md, "Ids".
+    """
+
+    def __init__(self, *keys: bytes) -> None:
+        """Take the keys, newest first, 16 to 64 bytes each."""
+        self._keys = keys
+
+    def mint(self, kind: Kind, mode: Mode, owner: bytes, *, now_s: int, entropy: bytes) -> bytes:
+        """
+        Return a new raw id.
+
+        Args:
+            kind: What it names.
+            mode: Of the key that asked for it.
+            owner: The tenant's raw id, or for apps and platforms their company's id in UTF-8.
+            now_s: Unix time in seconds.
+            entropy: 7 bytes, random or derived from an idempotency key.
+        """
+        stem = (now_s - EPOCH_S).to_bytes(4, "big") + entropy
+        if len(stem) != _STEM_BYTES:
+            msg = "entropy must be 7 bytes"
+            raise ValueError(msg)
+        return stem + _mac(self._keys[0], kind, mode, owner, stem)
+
+    def verify(self, kind: Kind, mode: Mode, owner: bytes, raw: bytes) -> bool:
+        """Say whether *raw* was minted here for this kind, mode and owner."""
+        stem, mac = raw[:_STEM_BYTES], raw[_STEM_BYTES:]
+        return any(hmac.compare_digest(_mac(key, kind, mode, owner, stem), mac) for key in self._keys)
+
+
+def _mac(key: bytes, kind: Kind, mode: Mode, owner: bytes, stem: bytes) -> bytes:
+    # Every part but the owner has a fixed length, so the concatenation is unambiguous.
+    message = kind.value.encode() + mode.value + stem + owner
+    return blake2b(message, digest_size=_MAC_BYTES, key=key, person=b"upnext-id").digest()

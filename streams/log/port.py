@@ -1,0 +1,97 @@
+"""The log as the rest of the program knows it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import NamedTuple, Protocol
+
+from streams.topics import TopicSpec
+
+Row = tuple[bytes, bytes | None]
+"""Key and value; None is a tombstone."""
+
+
+class Record(NamedTuple):
+    """One record as it stands in the log."""
+
+    offset: int
+    time_ms: int
+    key: bytes | None
+    value: bytes | None
+
+
+class Appended(NamedTuple):
+    """Where an acknowledged record stands."""
+
+    partition: int
+    offset: int
+    time_ms: int
+
+
+class Chunk(NamedTuple):
+    """Some records that follow on, and the offset to read from next (beyond holes at the end of the chunk)."""
+
+    records: Sequence[Record]
+    next_offset: int
+
+
+class Claim(Protocol):
+    """The right to append to one partition of a changelog, until another node claims it."""
+
+    async def append(self, rows: Sequence[Row]) -> int:
+        """
+        Append *rows* as one record batch, whole or not at all; return the offset of the first.
+
+        Raises:
+            FencedError: Another node has claimed the partition since.
+            LogUnavailableError: The outcome is unknown.
+        """
+
+
+class Log(Protocol):
+    """
+    Topics of partitions of records. Appends return when every in-sync replica has acknowledged.
+
+    Appends to one partition are in the order of their calls. All raise `LogUnavailableError` where the outcome is
+    unknown, after at most the log's configured time limit.
+    """
+
+    @property
+    def id(self) -> str:
+        """The log's own id: another log never has the same."""
+
+    async def start(self) -> None:
+        """Connect, or open; raise `RefusedStartError` where that can never work."""
+
+    async def stop(self) -> None:
+        """Finish what was begun, and close."""
+
+    async def append(self, topic: str, partition: int, key: bytes, value: bytes | None) -> Appended:
+        """Append one record. What is called for while another append is under way goes out together."""
+
+    async def append_many(self, topic: str, partition: int, rows: Sequence[Row]) -> None:
+        """Append *rows* in order, in as few record batches as hold them."""
+
+    async def claim(self, topic: str, partition: int) -> Claim:
+        """Fence every earlier owner of the partition off and return the right to append to it."""
+
+    async def start_offset(self, topic: str, partition: int) -> int:
+        """Return the offset of the first record that is still there."""
+
+    async def end_offset(self, topic: str, partition: int) -> int:
+        """Return the offset that the next record will get."""
+
+    def read(self, topic: str, partition: int, start: int, end: int | None = None) -> AsyncIterator[Chunk]:
+        """Yield the records from *start* up to, not including, *end*; without one, wait for more for ever."""
+
+    async def delete_before(self, topic: str, partition: int, offset: int) -> None:
+        """Delete the records below *offset*."""
+
+    async def create_topics(self, specs: Iterable[TopicSpec]) -> list[str]:
+        """Create those that are missing, with their settings; return their names."""
+
+    async def check_topics(self, specs: Iterable[TopicSpec]) -> list[str]:
+        """Return a sentence for each topic that is missing or not as it should be, saying what to do."""
+
+    async def ping(self) -> None:
+        """Return when the log has answered; raise `LogUnavailableError` where it does not within 2 s."""

@@ -1,0 +1,83 @@
+"""Every topic: its name, key, partitions, what is kept, and who writes it. The one place where a partition is chosen."""
+
+from __future__ import annotations
+
+import enum
+from functools import lru_cache
+from typing import NamedTuple
+
+from aiokafka.partitioner import murmur2
+
+CONTEXT_EVENTS = "context-events"
+"""`<context id>/<event id>` → a context event, JSON. Kept for ever. Written by the service."""
+SESSION_EVENTS = "session-events"
+"""`<session id>/<event id>` → a session event, JSON. Kept for ever. Written by the service."""
+REGISTRY_EVENTS = "registry-events"
+"""Transaction id → a registry event, JSON. One partition. Kept for ever. Written by the service."""
+
+VIEW = "upnext-v1"
+"""The version of the views: the Faust app id, and the prefix of every topic that only they use."""
+
+
+class Kept(enum.Enum):
+    """How long a topic keeps its records."""
+
+    FOR_EVER = "for ever"
+    UNTIL_FOLDED = "until folded"
+    COMPACTED = "compacted"
+    DAYS_30 = "30 days"
+
+
+class TopicSpec(NamedTuple):
+    """A topic as it must be."""
+
+    name: str
+    partitions: int
+    kept: Kept
+    log_append_time: bool
+
+
+class ViewTopics(NamedTuple):
+    """The names of the topics of one version of the views."""
+
+    subscriptions: str
+    """Context id, raw → subscribe or unsubscribe, msgpack. Written by the sessions processor."""
+    feed: str
+    """Session id, raw → change, snapshot, sweep or refusal, msgpack. Written by the contexts processor, sweeps by the
+    sessions processor too."""
+    contexts_changelog: str
+    sessions_changelog: str
+    dead_letters: str
+    """`<topic>-<partition>-<offset>` → the record and the reason, JSON. Written by the processors."""
+
+
+def view_topics(view: str = VIEW) -> ViewTopics:
+    """Return the topics of a version of the views."""
+    return ViewTopics(
+        subscriptions=f"{view}-context-subscriptions",
+        feed=f"{view}-session-feed",
+        contexts_changelog=f"{view}-contexts-changelog",
+        sessions_changelog=f"{view}-sessions-changelog",
+        dead_letters=f"{view}-dead-letters",
+    )
+
+
+def topic_specs(partitions: int, view: str = VIEW) -> list[TopicSpec]:
+    """Return every topic that a deployment of *partitions* partitions needs."""
+    names = view_topics(view)
+    return [
+        TopicSpec(CONTEXT_EVENTS, partitions, Kept.FOR_EVER, log_append_time=True),
+        TopicSpec(SESSION_EVENTS, partitions, Kept.FOR_EVER, log_append_time=True),
+        TopicSpec(REGISTRY_EVENTS, 1, Kept.FOR_EVER, log_append_time=True),
+        TopicSpec(names.subscriptions, partitions, Kept.UNTIL_FOLDED, log_append_time=True),
+        TopicSpec(names.feed, partitions, Kept.UNTIL_FOLDED, log_append_time=True),
+        TopicSpec(names.contexts_changelog, partitions, Kept.COMPACTED, log_append_time=False),
+        TopicSpec(names.sessions_changelog, partitions, Kept.COMPACTED, log_append_time=False),
+        TopicSpec(names.dead_letters, partitions, Kept.DAYS_30, log_append_time=False),
+    ]
+
+
+@lru_cache(maxsize=1 << 16)
+def partition_of(raw_id: bytes, partitions: int) -> int:
+    """Return the partition of a context's or session's raw id, as Kafka's own clients would."""
+    return int(murmur2(raw_id) & 0x7FFFFFFF) % partitions
