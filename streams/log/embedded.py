@@ -1,0 +1,297 @@
+"""The embedded log: topics in one directory, for one process, with no broker."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from streams.domain.errors import FencedError, LogUnavailableError
+from streams.log.embedded_cleaner import Cleaner
+from streams.log.embedded_partition import RECENT_BYTES, Partition, Recent
+from streams.log.embedded_store import EmbeddedStore, now_ms
+from streams.log.embedded_threads import Die, StoreThreads
+from streams.log.port import Appended, Chunk, Claim, Record, Row
+from streams.topics import TopicSpec
+
+APPEND_TIMEOUT_S = 5.0
+PING_TIMEOUT_S = 2.0
+COMPACT_AFTER = 10_000
+_READ_BYTES = 1 << 20
+
+
+@dataclass(slots=True)
+class _Gathered:
+    """Appends that go to disk together, and who waits for them."""
+
+    expiry: asyncio.TimerHandle | None = None
+    records: dict[int, list[Record]] = field(default_factory=dict)
+    waiting: list[tuple[asyncio.Future[Appended], Appended]] = field(default_factory=list)
+
+    def acknowledge(self) -> None:
+        for future, appended in self.waiting:
+            if not future.done():
+                future.set_result(appended)
+        self._release()
+
+    def give_up(self, reason: str) -> None:
+        for future, _ in self.waiting:
+            if not future.done():
+                future.set_exception(LogUnavailableError(reason))
+        self._release()
+
+    def _release(self) -> None:
+        if self.expiry:
+            self.expiry.cancel()
+
+
+class EmbeddedLog:
+    """
+    `streams.log.port.Log` over SQLite.
+
+    What is appended while a commit is under way goes to disk in the next one: one sync for all, no timer. All state
+    belongs to the event loop that called `start`; the disk has threads of its own. An error of the disk ends the
+    process by *die*, for what it has done is unknown.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        die: Die,
+        *,
+        clock_ms: Callable[[], int] = now_ms,
+        recent_bytes: int = RECENT_BYTES,
+        compact_after: int = COMPACT_AFTER,
+    ) -> None:
+        self._threads = StoreThreads(directory, die)
+        self._clock_ms = clock_ms
+        self._compact_after = compact_after
+        self._recent = Recent(recent_bytes)
+        self._gathered: _Gathered | None = None
+        self._committing: _Gathered | None = None
+        self._partitions: dict[tuple[str, int], Partition] = {}
+        self._numbers: dict[int, Partition] = {}
+        self._store: EmbeddedStore
+        self._cleaner: Cleaner
+        self._cleaning: asyncio.Task[None]
+
+    @property
+    def id(self) -> str:
+        """The log's own id, made with it."""
+        return self._store.id
+
+    async def start(self) -> None:
+        """Lock and open the directory; raise `RefusedStartError` where that cannot be."""
+        self._loop = asyncio.get_running_loop()
+        self._store = await self._threads.open()
+        for stored in self._store.partitions:
+            self._add(Partition(stored))
+        self._cleaner = Cleaner(self._threads, self._store, self._clock_ms, compact_after=self._compact_after)
+        self._cleaning = asyncio.create_task(self._cleaner.run(self._partitions.values()), name="log cleaner")
+
+    def _add(self, partition: Partition) -> None:
+        self._partitions[partition.topic, partition.partition] = self._numbers[partition.number] = partition
+
+    async def stop(self) -> None:
+        """Finish what was begun, and close; who follows a partition gets `LogUnavailableError`."""
+        self._cleaning.cancel()
+        with suppress(asyncio.CancelledError, LogUnavailableError):
+            await self._cleaning
+        with suppress(LogUnavailableError):
+            await self._settled()
+        await self._threads.close(self._store)
+        for partition in self._partitions.values():
+            partition.wake()
+
+    def partition(self, topic: str, partition: int) -> Partition:
+        """Return a partition; raise `KeyError` where there is none."""
+        return self._partitions[topic, partition]
+
+    def partition_count(self, topic: str) -> int | None:
+        """Return how many partitions a topic has, None where there is no such topic."""
+        return sum(name == topic for name, _ in self._partitions) or None
+
+    async def append(self, topic: str, partition: int, key: bytes, value: bytes | None) -> Appended:
+        """Append one record. What is called for while another append is under way goes out together."""
+        return await self.submit(self._partitions[topic, partition], ((key, value),))
+
+    async def append_many(self, topic: str, partition: int, rows: Sequence[Row]) -> None:
+        """Append *rows* in order, all or none."""
+        if rows:
+            await self.submit(self._partitions[topic, partition], rows)
+
+    def submit(self, partition: Partition, rows: Sequence[Row]) -> asyncio.Future[Appended]:
+        """Take *rows* for the next commit; the result is where the first of them stands."""
+        self._threads.check()
+        gathered = self._gathering()
+        records = partition.stamp(rows, self._clock_ms())
+        gathered.records.setdefault(partition.number, []).extend(records)
+        return self._wait_with(gathered, Appended(partition.partition, records[0].offset, records[0].time_ms))
+
+    def _gathering(self) -> _Gathered:
+        if self._gathered is None:
+            self._gathered = gathered = _Gathered()
+            gathered.expiry = self._loop.call_later(
+                APPEND_TIMEOUT_S, gathered.give_up, f"the disk took longer than {APPEND_TIMEOUT_S:g} s"
+            )
+            if self._committing is None:
+                self._loop.call_soon(self._commit)
+        return self._gathered
+
+    def _wait_with(self, gathered: _Gathered, appended: Appended) -> asyncio.Future[Appended]:
+        future: asyncio.Future[Appended] = self._loop.create_future()
+        gathered.waiting.append((future, appended))
+        return future
+
+    async def _settled(self) -> None:
+        """Return when all that was appended until now is on disk."""
+        if self._gathered or self._committing:
+            await self._wait_with(self._gathering(), Appended(0, 0, 0))
+
+    def _commit(self) -> None:
+        if self._committing is None and self._gathered is not None:
+            self._committing, self._gathered = self._gathered, None
+            self._threads.begin_write(self._store.append, self._committing.records).add_done_callback(self._committed)
+
+    def _committed(self, commit: asyncio.Future[None]) -> None:
+        gathered, self._committing = self._committing, None
+        if gathered is None or commit.cancelled():
+            return
+        error = commit.exception()
+        if error is not None:
+            self._fail(gathered, error)
+        for number, records in gathered.records.items():
+            partition = self._numbers[number]
+            self._recent.publish(partition, records)
+            self._cleaner.appended(partition)
+        gathered.acknowledge()
+        # Behind the callers that have just been woken, so that what they append next goes along.
+        self._loop.call_soon(self._commit)
+
+    def _fail(self, gathered: _Gathered, error: BaseException) -> None:
+        for lost in (gathered, self._gathered):
+            if lost is not None:
+                lost.give_up(str(error))
+        self._gathered = None
+        self._threads.fail(error)
+
+    async def claim(self, topic: str, partition: int) -> Claim:
+        """Fence every earlier claim of the partition off and return the right to append to it."""
+        claimed = self._partitions[topic, partition]
+        claimed.epoch += 1
+        claim = EmbeddedClaim(claimed, self.submit)
+        await self._settled()
+        return claim
+
+    async def start_offset(self, topic: str, partition: int) -> int:
+        """Return the offset of the first record that is still there, or the next where holes follow."""
+        self._threads.check()
+        return self._partitions[topic, partition].start_offset
+
+    async def end_offset(self, topic: str, partition: int) -> int:
+        """Return the offset that the next record will get."""
+        self._threads.check()
+        return self._partitions[topic, partition].end_offset
+
+    async def read(self, topic: str, partition: int, start: int, end: int | None = None) -> AsyncIterator[Chunk]:
+        """Yield the records from *start* up to, not including, *end*; without one, wait for more for ever."""
+        source = self._partitions[topic, partition]
+        with source.watched() as changed:
+            while end is None or max(start, source.start_offset) < end:
+                changed.clear()
+                chunk = await self.fetch(source, start, end)
+                if chunk is None:
+                    await changed.wait()
+                else:
+                    start = chunk.next_offset
+                    yield chunk
+
+    async def fetch(self, source: Partition, start: int, end: int | None = None) -> Chunk | None:
+        """Return what follows from *start* up to *end*, about 1 MiB of it; None where nothing is there yet."""
+        self._threads.check()
+        start = max(start, source.start_offset)
+        end = source.end_offset if end is None else min(end, source.end_offset)
+        if start >= end:
+            return None
+        span = source.read_recent(start, end)
+        if span is None:
+            span = await self._threads.read(self._store.read, source.number, start, end, _READ_BYTES)
+        return Chunk(span.records, span.end)
+
+    async def delete_before(self, topic: str, partition: int, offset: int) -> None:
+        """Delete the records below *offset*."""
+        await self._cleaner.delete_before(self._partitions[topic, partition], offset)
+
+    async def compact(self, topic: str, partition: int) -> None:
+        """Leave only the newest record of each key, now; changelogs are compacted without being told to."""
+        await self._cleaner.compact(self._partitions[topic, partition])
+
+    async def create_topics(self, specs: Iterable[TopicSpec]) -> list[str]:
+        """Create those that are missing; return their names."""
+        missing = [spec for spec in specs if self.partition_count(spec.name) is None]
+        for stored in await self._threads.write(self._store.create, missing):
+            self._add(Partition(stored))
+        return [spec.name for spec in missing]
+
+    async def check_topics(self, specs: Iterable[TopicSpec]) -> list[str]:
+        """Return a sentence for each topic that is missing or not as it should be, saying what to do."""
+        there = await self._threads.write(self._store.topics)
+        sentences = (_complaint(spec, there.get(spec.name)) for spec in specs)
+        return [sentence for sentence in sentences if sentence]
+
+    async def ping(self) -> None:
+        """Return when the disk has answered; raise `LogUnavailableError` where it does not within 2 s."""
+        try:
+            async with asyncio.timeout(PING_TIMEOUT_S):
+                await self._threads.write(self._store.answer)
+        except TimeoutError as error:
+            msg = f"the disk did not answer within {PING_TIMEOUT_S:g} s"
+            raise LogUnavailableError(msg) from error
+
+    async def positions(self, owner: str) -> dict[tuple[str, int], int]:
+        """Return the committed positions of a consumer group: topic and partition → next offset."""
+        return await self._threads.write(self._store.positions, owner)
+
+    async def set_positions(self, owner: str, positions: Mapping[tuple[str, int], int]) -> None:
+        """Commit positions of a consumer group."""
+        await self._threads.write(self._store.set_positions, owner, positions)
+
+
+class EmbeddedClaim:
+    """The right to append to one partition, until the next claim."""
+
+    def __init__(
+        self, partition: Partition, submit: Callable[[Partition, Sequence[Row]], asyncio.Future[Appended]]
+    ) -> None:
+        self._partition = partition
+        self._submit = submit
+        self._epoch = partition.epoch
+
+    async def append(self, rows: Sequence[Row]) -> int:
+        """
+        Append *rows*, whole or not at all; return the offset of the first.
+
+        Raises:
+            FencedError: The partition was claimed again since.
+            LogUnavailableError: The outcome is unknown.
+        """
+        if self._epoch != self._partition.epoch:
+            msg = f"{self._partition.topic}-{self._partition.partition} was claimed by another owner"
+            raise FencedError(msg)
+        return (await self._submit(self._partition, rows)).offset
+
+
+def _complaint(spec: TopicSpec, there: tuple[int, object] | None) -> str | None:
+    if there is None:
+        return f"The topic {spec.name} is missing: run `upnext topics create`."
+    partitions, kept = there
+    if partitions != spec.partitions:
+        return (
+            f"The topic {spec.name} has {partitions} partitions and should have {spec.partitions}: "
+            f"start with --partitions {partitions}, or use another directory."
+        )
+    if kept is not spec.kept:
+        return f"The topic {spec.name} is kept {kept} and should be kept {spec.kept}: use another directory."
+    return None

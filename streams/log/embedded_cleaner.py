@@ -1,0 +1,120 @@
+"""Removes what the embedded log need not keep: overwritten rows of changelogs, old dead letters."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+from streams.log.embedded_partition import Partition
+from streams.log.embedded_store import BATCH_BYTES, EmbeddedStore
+from streams.log.embedded_threads import StoreThreads
+from streams.log.port import Record
+from streams.topics import Kept
+
+DAY_MS = 24 * 3600 * 1000
+TOMBSTONES_KEPT_MS = 7 * DAY_MS
+KEPT_MS = 30 * DAY_MS
+_RETENTION_EVERY_S = 3600
+_KEYS_AT_ONCE = 200_000
+"""Keys that one pass holds in memory, about 40 MB; where there are more, another pass follows."""
+_MERGED_FROM = 4
+"""Batches within `BATCH_BYTES` from which on they are worth writing as one."""
+
+
+class Cleaner:
+    """
+    Compacts partitions and lets old records go, in steps of at most `BATCH_BYTES`, so that no append waits long.
+
+    A partition is compacted when it has at least *compact_after* records, and as many as its compacted part holds,
+    above that part: so a record is rewritten a bounded number of times.
+    """
+
+    def __init__(
+        self, threads: StoreThreads, store: EmbeddedStore, clock_ms: Callable[[], int], *, compact_after: int
+    ) -> None:
+        self._threads = threads
+        self._store = store
+        self._clock_ms = clock_ms
+        self._compact_after = compact_after
+        self._one_at_a_time = asyncio.Lock()
+        self._due: dict[int, Partition] = {}
+        self._wake = asyncio.Event()
+
+    def appended(self, partition: Partition) -> None:
+        """Note that a partition has grown."""
+        dirty = partition.end_offset - partition.clean_offset
+        if partition.kept is Kept.COMPACTED and dirty >= max(self._compact_after, partition.clean_count):
+            self._due[partition.number] = partition
+            self._wake.set()
+
+    async def run(self, partitions: Iterable[Partition]) -> None:
+        """Clean what is due, for ever."""
+        for partition in partitions:
+            self.appended(partition)
+        while True:
+            await self.let_go(partitions)
+            try:
+                async with asyncio.timeout(_RETENTION_EVERY_S):
+                    while True:
+                        await self._wake.wait()
+                        self._wake.clear()
+                        await self._compact_due()
+            except TimeoutError:
+                continue
+
+    async def _compact_due(self) -> None:
+        while self._due:
+            _, partition = self._due.popitem()
+            await self.compact(partition)
+            self.appended(partition)
+
+    async def let_go(self, partitions: Iterable[Partition]) -> None:
+        """Remove the records that are older than their topic keeps them."""
+        for partition in list(partitions):
+            if partition.kept is Kept.DAYS_30:
+                first = await self._threads.read(self._store.first_since, partition.number, self._clock_ms() - KEPT_MS)
+                await self.delete_before(partition, partition.end_offset if first is None else first)
+
+    async def delete_before(self, partition: Partition, offset: int) -> None:
+        """Remove the records below *offset*."""
+        async with self._one_at_a_time:
+            offset = min(offset, partition.end_offset)
+            if offset <= partition.start_offset:
+                return
+            partition.start_offset = offset
+            await self._threads.write(self._store.set_start, partition.floor, offset)
+            while await self._threads.write(self._store.remove_some, partition.number, offset):
+                pass
+
+    async def compact(self, partition: Partition) -> None:
+        """Leave the newest record of each key, its offset unchanged, and no tombstone older than 7 days."""
+        async with self._one_at_a_time:
+            newest, end = await self._newest_offsets(partition)
+            oldest_ms = self._clock_ms() - TOMBSTONES_KEPT_MS
+            at = count = 0
+            while at < end:
+                span = await self._threads.read(self._store.read, partition.number, at, end, BATCH_BYTES)
+                kept = [r for r in span.records if _is_kept(r, newest, partition.clean_offset, oldest_ms)]
+                if len(kept) < len(span.records) or span.batches >= _MERGED_FROM:
+                    await self._threads.write(self._store.replace, partition.floor, span._replace(records=kept))
+                count += len(kept)
+                at = span.end
+            await self._threads.write(self._store.set_clean, partition.number, end, count)
+            partition.clean_offset, partition.clean_count = end, count
+
+    async def _newest_offsets(self, partition: Partition) -> tuple[dict[bytes | None, int], int]:
+        newest: dict[bytes | None, int] = {}
+        at, end = partition.clean_offset, partition.end_offset
+        while at < end and len(newest) < _KEYS_AT_ONCE:
+            span = await self._threads.read(self._store.read, partition.number, at, end, BATCH_BYTES)
+            newest.update((record.key, record.offset) for record in span.records)
+            at = span.end
+        return newest, at
+
+
+def _is_kept(record: Record, newest: dict[bytes | None, int], clean_offset: int, oldest_ms: int) -> bool:
+    if record.offset < newest.get(record.key, 0):
+        return False
+    # Below the clean offset a tombstone has nothing left to hide: an earlier pass has removed it for good.
+    forgotten = record.value is None and record.offset < clean_offset and record.time_ms < oldest_ms
+    return not forgotten

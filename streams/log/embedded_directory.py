@@ -1,0 +1,122 @@
+"""The embedded log's directory: the lock on it, and its database opened, made and checked. Blocking."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from streams.domain.errors import RefusedStartError
+from streams.log.embedded_store import OFFSET_BITS, CorruptedLogError, EmbeddedStore
+
+DATABASE = "log.sqlite3"
+LOCK = "log.lock"
+FORMAT = 1
+CHECKED_AT_OPEN_BYTES = 256 << 20
+"""After an unclean end a database up to this size is checked whole, which takes under a second; in a larger one the
+checksum of each batch tells, when it is read."""
+_CHECKPOINT_PAGES = 4_000
+
+_SCHEMA = f"""
+CREATE TABLE IF NOT EXISTS log (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS topics (
+    name TEXT PRIMARY KEY, partitions INTEGER NOT NULL, kept TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS partitions (
+    number INTEGER PRIMARY KEY,
+    topic TEXT NOT NULL,
+    partition INTEGER NOT NULL,
+    start_offset INTEGER NOT NULL DEFAULT 0, -- the first offset that is still there
+    end_offset INTEGER NOT NULL DEFAULT 0,   -- at least: what batches hold counts where it is more
+    time_ms INTEGER NOT NULL DEFAULT 0,      -- likewise
+    clean_offset INTEGER NOT NULL DEFAULT 0, -- below it each key occurs once
+    clean_count INTEGER NOT NULL DEFAULT 0,  -- records below clean_offset
+    UNIQUE (topic, partition)
+);
+CREATE TABLE IF NOT EXISTS batches (
+    id INTEGER PRIMARY KEY,      -- partition number << {OFFSET_BITS} | offset of the first record
+    last_offset INTEGER NOT NULL,
+    crc INTEGER NOT NULL,        -- CRC-32 of records
+    records BLOB NOT NULL        -- msgpack: [[offset, time_ms, key, value], ...]
+);
+CREATE TABLE IF NOT EXISTS positions (
+    owner TEXT NOT NULL, topic TEXT NOT NULL, partition INTEGER NOT NULL, offset INTEGER NOT NULL,
+    PRIMARY KEY (owner, topic, partition)
+) WITHOUT ROWID;
+PRAGMA user_version = {FORMAT};
+"""
+
+
+@contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Hold *directory* for this process alone; raise `RefusedStartError` where that cannot be."""
+    lock = _take_lock(directory)
+    try:
+        yield
+    finally:
+        lock.close()
+
+
+def _take_lock(directory: Path) -> IO[str]:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        lock = (directory / LOCK).open("a+", encoding="ascii")
+    except OSError as error:
+        msg = (
+            f"The log's directory {directory} cannot be used ({error.strerror}): give one that this user may write to."
+        )
+        raise RefusedStartError(msg) from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock.seek(0)
+        owner = lock.read().strip() or "unknown"
+        lock.close()
+        msg = f"The log in {directory} is in use by another process ({owner}): stop it, or give another directory."
+        raise RefusedStartError(msg) from error
+    lock.truncate(0)
+    lock.write(str(os.getpid()))
+    lock.flush()
+    return lock
+
+
+def open_store(directory: Path) -> EmbeddedStore:
+    """Open the database of a locked *directory*, made where there is none; raise `RefusedStartError` otherwise."""
+    path = directory / DATABASE
+    writing = None
+    try:
+        writing = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        _prepare(writing, path)
+        reading = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False)
+        return EmbeddedStore(writing, reading)
+    except (sqlite3.Error, CorruptedLogError) as error:
+        if writing:
+            writing.close()
+        msg = (
+            f"The log's database {path} cannot be used ({error}): where its disk is full, make room; where it is "
+            f"damaged, put the latest copy of the whole directory in its place."
+        )
+        raise RefusedStartError(msg) from error
+
+
+def _prepare(database: sqlite3.Connection, path: Path) -> None:
+    (version,) = database.execute("PRAGMA user_version").fetchone()
+    if version not in (0, FORMAT):
+        database.close()
+        msg = f"The log's database {path} has format {version}, this version knows {FORMAT}: use the newer version."
+        raise RefusedStartError(msg)
+    for pragma in ("journal_mode = WAL", "synchronous = FULL", f"wal_autocheckpoint = {_CHECKPOINT_PAGES}"):
+        database.execute(f"PRAGMA {pragma}")
+    database.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
+    closed = database.execute("SELECT value FROM log WHERE name = 'closed'").fetchone()
+    if closed == (0,) and path.stat().st_size <= CHECKED_AT_OPEN_BYTES:
+        (found,) = database.execute("PRAGMA quick_check(1)").fetchone()
+        if found != "ok":
+            raise CorruptedLogError(found)
+    database.execute("INSERT OR IGNORE INTO log VALUES ('id', ?)", (uuid.uuid4().hex,))
+    database.execute("INSERT OR REPLACE INTO log VALUES ('closed', 0)")

@@ -1,0 +1,273 @@
+"""What only the embedded log has: its directory, its compaction, its clock, its memory."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from streams.domain.errors import FencedError, LogUnavailableError, RefusedStartError
+from streams.log.embedded import EmbeddedLog
+from streams.log.embedded_cleaner import DAY_MS, KEPT_MS, TOMBSTONES_KEPT_MS
+from streams.log.embedded_directory import DATABASE
+from streams.log.port import Log, Record
+from streams.topics import Kept, TopicSpec
+
+EVENTS = TopicSpec("events", 2, Kept.FOR_EVER, log_append_time=True)
+CHANGELOG = TopicSpec("changelog", 2, Kept.COMPACTED, log_append_time=False)
+LETTERS = TopicSpec("letters", 1, Kept.DAYS_30, log_append_time=False)
+SPECS = [EVENTS, CHANGELOG, LETTERS]
+
+
+class Died(Exception):  # noqa: N818 (no error of the program: what a test's die does instead of ending the process)
+    pass
+
+
+def die(reason: str) -> NoReturn:
+    raise Died(reason)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.ms = 1_700_000_000_000
+
+    def __call__(self) -> int:
+        return self.ms
+
+
+@asynccontextmanager
+async def opened(directory: Path, **options: int | Callable[[], int]) -> AsyncIterator[EmbeddedLog]:
+    log = EmbeddedLog(directory, die, **options)
+    await log.start()
+    try:
+        await log.create_topics(SPECS)
+        yield log
+    finally:
+        await log.stop()
+
+
+async def records(log: Log, topic: str, partition: int = 0, start: int = 0) -> list[Record]:
+    end = await log.end_offset(topic, partition)
+    return [r async for chunk in log.read(topic, partition, start, end) for r in chunk.records]
+
+
+async def test_what_was_acknowledged_is_there_after_a_restart(tmp_path: Path) -> None:
+    """A restart changes neither id nor records, offsets, times, topics or committed positions."""
+    async with opened(tmp_path) as log:
+        first = log.id
+        for n in range(5):
+            await log.append("events", 1, b"k%d" % n, b"v%d" % n if n != 3 else None)
+        await log.set_positions("group", {("events", 1): 4})
+        before = await records(log, "events", 1)
+    async with opened(tmp_path) as log:
+        assert log.id == first
+        assert await records(log, "events", 1) == before
+        assert [(r.offset, r.key, r.value) for r in before][2:4] == [(2, b"k2", b"v2"), (3, b"k3", None)]
+        assert (await log.append("events", 1, b"k", b"v")).offset == 5
+        assert await log.positions("group") == {("events", 1): 4}
+        assert await log.positions("other") == {}
+        assert await log.check_topics(SPECS) == []
+
+
+async def test_two_logs_never_have_the_same_id(tmp_path: Path) -> None:
+    """The id is made with the database."""
+    async with opened(tmp_path / "a") as a, opened(tmp_path / "b") as b:
+        assert a.id != b.id
+
+
+async def test_a_directory_in_use_is_refused(tmp_path: Path) -> None:
+    """A second opening of a directory is refused with a sentence, and does the first one no harm."""
+    async with opened(tmp_path) as log:
+        with pytest.raises(RefusedStartError, match=r"in use by another process \(\d+\)"):
+            await EmbeddedLog(tmp_path, die).start()
+        await log.append("events", 0, b"k", b"v")
+    async with opened(tmp_path) as log:
+        assert await log.end_offset("events", 0) == 1
+
+
+async def test_a_directory_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    """A path through a file is refused with a sentence that names it."""
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(RefusedStartError, match="file/log cannot be used"):
+        await EmbeddedLog(tmp_path / "file" / "log", die).start()
+
+
+async def test_what_is_no_database_is_refused(tmp_path: Path) -> None:
+    """A file that is no database is refused, named, and left as it was."""
+    (tmp_path / DATABASE).write_bytes(b"something else" * 1000)
+    with pytest.raises(RefusedStartError, match=f"{DATABASE} cannot be used"):
+        await EmbeddedLog(tmp_path, die).start()
+    assert (tmp_path / DATABASE).read_bytes() == b"something else" * 1000
+
+
+async def test_a_newer_format_is_refused(tmp_path: Path) -> None:
+    """A database of a format that this version does not know is left alone."""
+    async with opened(tmp_path):
+        pass
+    with sqlite3.connect(tmp_path / DATABASE) as database:
+        database.execute("PRAGMA user_version = 2")
+    database.close()
+    with pytest.raises(RefusedStartError, match="has format 2"):
+        await EmbeddedLog(tmp_path, die).start()
+
+
+async def test_a_later_claim_fences_the_earlier_one(tmp_path: Path) -> None:
+    """The earlier claim's appends are refused; what it had under way stands before the later one's end offset."""
+    async with opened(tmp_path) as log:
+        earlier = await log.claim("changelog", 0)
+        under_way = asyncio.ensure_future(earlier.append([(b"a", b"1"), (b"b", b"1")]))
+        await asyncio.sleep(0)
+        later = await log.claim("changelog", 0)
+        assert await log.end_offset("changelog", 0) == 2
+        assert await under_way == 0
+        with pytest.raises(FencedError):
+            await earlier.append([(b"a", b"2")])
+        assert await later.append([(b"a", b"3")]) == 2
+        assert [(r.key, r.value) for r in await records(log, "changelog")] == [(b"a", b"1"), (b"b", b"1"), (b"a", b"3")]
+
+
+async def test_a_partitions_times_never_go_back(tmp_path: Path) -> None:
+    """A clock that steps back gives the last time again, also after a restart."""
+    clock = Clock()
+    async with opened(tmp_path, clock_ms=clock) as log:
+        first = await log.append("events", 0, b"k", b"v")
+        clock.ms -= 60_000
+        second = await log.append("events", 0, b"k", b"v")
+        assert (await log.append("events", 1, b"k", b"v")).time_ms == clock.ms
+    async with opened(tmp_path, clock_ms=clock) as log:
+        third = await log.append("events", 0, b"k", b"v")
+        assert first.time_ms == second.time_ms == third.time_ms
+        clock.ms += 120_000
+        assert (await log.append("events", 0, b"k", b"v")).time_ms == clock.ms
+
+
+async def test_compaction_keeps_the_newest_of_each_key_where_it_is(tmp_path: Path) -> None:
+    """Offsets of what stays are unchanged; the next offset is what it would have been."""
+    async with opened(tmp_path, recent_bytes=0) as log:
+        claim = await log.claim("changelog", 0)
+        for n in range(100):
+            await claim.append([(b"k%d" % (n % 7), b"v%d" % n), (b"other%d" % n, b"w")])
+        expected = {r.key: r for r in await records(log, "changelog")}
+        await log.compact("changelog", 0)
+        kept = await records(log, "changelog")
+        assert kept == sorted(expected.values())
+        assert await claim.append([(b"k0", b"new")]) == 200
+    async with opened(tmp_path) as log:
+        assert (await records(log, "changelog"))[:-1] == kept
+
+
+async def test_a_changelog_is_compacted_without_being_told(tmp_path: Path) -> None:
+    """A changelog of few keys does not grow with its appends."""
+    async with opened(tmp_path, recent_bytes=0, compact_after=100) as log:
+        claim = await log.claim("changelog", 1)
+        async with asyncio.timeout(30):
+            while len(await records(log, "changelog", 1)) == await log.end_offset("changelog", 1):
+                await claim.append([(b"k%d" % n, b"v") for n in range(30)])
+        assert {r.key for r in await records(log, "changelog", 1)} == {b"k%d" % n for n in range(30)}
+
+
+async def test_old_tombstones_go_and_what_they_removed_stays_gone(tmp_path: Path) -> None:
+    """A tombstone is kept 7 days, and then removed by the second compaction that sees it; the end offset stays."""
+    clock = Clock()
+    async with opened(tmp_path, clock_ms=clock, recent_bytes=0) as log:
+        claim = await log.claim("changelog", 0)
+        await claim.append([(b"a", b"1"), (b"b", b"1"), (b"b", None), (b"a", None)])
+        await log.compact("changelog", 0)
+        assert [(r.offset, r.value) for r in await records(log, "changelog")] == [(2, None), (3, None)]
+        clock.ms += TOMBSTONES_KEPT_MS + DAY_MS
+        await log.compact("changelog", 0)
+        assert await records(log, "changelog") == []
+    async with opened(tmp_path, clock_ms=clock, recent_bytes=0) as log:
+        assert await log.end_offset("changelog", 0) == 4
+        claim = await log.claim("changelog", 0)
+        assert await claim.append([(b"a", b"2")]) == 4
+
+
+async def test_a_read_passes_holes(tmp_path: Path) -> None:
+    """Where all records of a range are gone, a bounded read ends, and says where it stands."""
+    async with opened(tmp_path, recent_bytes=0) as log:
+        claim = await log.claim("changelog", 0)
+        for n in range(10):
+            await claim.append([(b"k", b"%d" % n)])
+        await log.compact("changelog", 0)
+        chunks = [chunk async for chunk in log.read("changelog", 0, 2, 8)]
+        assert [r for chunk in chunks for r in chunk.records] == []
+        assert chunks[-1].next_offset == 8
+
+
+async def test_dead_letters_are_kept_30_days(tmp_path: Path) -> None:
+    """At the next opening letters older than 30 days go, and only they; offsets go on."""
+    clock = Clock()
+    async with opened(tmp_path, clock_ms=clock) as log:
+        await log.append("letters", 0, b"k", b"old")
+        await log.append("events", 0, b"k", b"old")
+        clock.ms += KEPT_MS
+        await log.append("letters", 0, b"k", b"new")
+        clock.ms += 1
+    async with opened(tmp_path, clock_ms=clock) as log:
+        async with asyncio.timeout(10):
+            while await log.start_offset("letters", 0) == 0:
+                await log.ping()
+        assert [r.value for r in await records(log, "letters")] == [b"new"]
+        assert len(await records(log, "events")) == 1
+
+
+async def test_delete_before_is_exact_and_lasts(tmp_path: Path) -> None:
+    """Records below the offset are gone, from memory and after a restart, also from the middle of a batch."""
+    async with opened(tmp_path) as log:
+        await log.append_many("events", 0, [(b"k", b"%d" % n) for n in range(1000)])
+        await log.append_many("events", 0, [(b"k", b"%d" % n) for n in range(1000, 2000)])
+        await log.delete_before("events", 0, 1500)
+        await log.delete_before("events", 0, 700)
+        assert await log.start_offset("events", 0) == 1500
+        assert (await records(log, "events"))[0].offset == 1500
+    async with opened(tmp_path) as log:
+        assert [r.offset for r in await records(log, "events")] == list(range(1500, 2000))
+        await log.delete_before("events", 0, 10_000)
+        assert await records(log, "events") == []
+    async with opened(tmp_path) as log:
+        assert (await log.append("events", 0, b"k", b"v")).offset == 2000
+
+
+@pytest.mark.parametrize("recent_bytes", [0, 2_000, 1 << 20])
+async def test_memory_and_disk_give_the_same(tmp_path: Path, recent_bytes: int) -> None:
+    """Whatever part of the records is still in memory, every range reads the same."""
+    async with opened(tmp_path, recent_bytes=recent_bytes) as log:
+        for n in range(60):
+            await log.append_many("events", n % 2, [(b"k%d" % n, b"v" * n)] * (n % 5 + 1))
+        everything = await records(log, "events")
+        assert [r.offset for r in everything] == list(range(len(everything)))
+        for start in range(0, len(everything), 3):
+            for end in range(start, len(everything) + 1, 7):
+                got = [r async for chunk in log.read("events", 0, start, end) for r in chunk.records]
+                assert got == everything[start:end]
+        assert log._recent._size_bytes <= recent_bytes
+
+
+async def test_a_follower_hears_of_the_closing(tmp_path: Path) -> None:
+    """Who waits for more when the log closes gets `LogUnavailableError`, as does who appends then."""
+    async with opened(tmp_path) as log:
+        await log.append("events", 0, b"k", b"v")
+        follower = log.read("events", 0, 0)
+        assert len((await anext(follower)).records) == 1
+        waiting = asyncio.ensure_future(anext(follower))
+        await asyncio.sleep(0)
+    with pytest.raises(LogUnavailableError):
+        await waiting
+    with pytest.raises(LogUnavailableError):
+        await log.append("events", 0, b"k", b"v")
+
+
+async def test_topics_that_are_not_as_they_should_be_are_named(tmp_path: Path) -> None:
+    """A missing topic and one with other partitions are one sentence each."""
+    async with opened(tmp_path) as log:
+        wanted = [EVENTS._replace(partitions=3), TopicSpec("absent", 1, Kept.FOR_EVER, log_append_time=True)]
+        more, missing = await log.check_topics([*wanted, CHANGELOG])
+        assert "events has 2 partitions and should have 3" in more
+        assert "absent is missing" in missing
+        assert await log.create_topics(wanted) == ["absent"]
