@@ -10,7 +10,7 @@ from pathlib import Path
 
 from streams.domain.errors import FencedError, LogUnavailableError
 from streams.log.embedded_cleaner import Cleaner
-from streams.log.embedded_partition import RECENT_BYTES, Partition, Recent
+from streams.log.embedded_partition import RECENT_BYTES, AnyRow, Partition, Recent
 from streams.log.embedded_store import EmbeddedStore, now_ms
 from streams.log.embedded_threads import Die, StoreThreads
 from streams.log.port import Appended, Chunk, Claim, Record, Row
@@ -100,7 +100,7 @@ class EmbeddedLog:
         with suppress(asyncio.CancelledError, LogUnavailableError):
             await self._cleaning
         with suppress(LogUnavailableError):
-            await self._settled()
+            await self.settled()
         await self._threads.close(self._store)
         for partition in self._partitions.values():
             partition.wake()
@@ -122,7 +122,7 @@ class EmbeddedLog:
         if rows:
             await self.submit(self._partitions[topic, partition], rows)
 
-    def submit(self, partition: Partition, rows: Sequence[Row]) -> asyncio.Future[Appended]:
+    def submit(self, partition: Partition, rows: Sequence[AnyRow]) -> asyncio.Future[Appended]:
         """Take *rows* for the next commit; the result is where the first of them stands."""
         self._threads.check()
         gathered = self._gathering()
@@ -145,7 +145,7 @@ class EmbeddedLog:
         gathered.waiting.append((future, appended))
         return future
 
-    async def _settled(self) -> None:
+    async def settled(self) -> None:
         """Return when all that was appended until now is on disk."""
         if self._gathered or self._committing:
             await self._wait_with(self._gathering(), Appended(0, 0, 0))
@@ -182,7 +182,7 @@ class EmbeddedLog:
         claimed = self._partitions[topic, partition]
         claimed.epoch += 1
         claim = EmbeddedClaim(claimed, self.submit)
-        await self._settled()
+        await self.settled()
         return claim
 
     async def start_offset(self, topic: str, partition: int) -> int:

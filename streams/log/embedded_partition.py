@@ -9,11 +9,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from streams.log.embedded_store import Floor, Span, StoredPartition, size_of
-from streams.log.port import Record, Row
+from streams.log.port import Record
 
 RECENT_BYTES = 32 << 20
 """How much of the newest records of all partitions together stays in memory, for those who follow them."""
 _RECENT_AT_ONCE = 1_000
+
+AnyRow = tuple[bytes | None, bytes | None]
+"""A row whose key may be missing: Faust's own messages need none."""
 
 
 class Partition:
@@ -43,7 +46,7 @@ class Partition:
         """What must be written with whatever removes records."""
         return Floor(self.number, self.end_offset, self.time_ms)
 
-    def stamp(self, rows: Sequence[Row], now_ms: int) -> list[Record]:
+    def stamp(self, rows: Sequence[AnyRow], now_ms: int) -> list[Record]:
         """Give *rows* the next offsets, and a time that never goes back."""
         self.time_ms = time_ms = max(self.time_ms, now_ms)
         first, self.next_offset = self.next_offset, self.next_offset + len(rows)
