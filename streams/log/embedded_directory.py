@@ -97,11 +97,15 @@ def open_store(directory: Path) -> EmbeddedStore:
     except (sqlite3.Error, CorruptedLogError) as error:
         if writing:
             writing.close()
-        msg = (
-            f"The log's database {path} cannot be used ({error}): where its disk is full, make room; where it is "
-            f"damaged, put the latest copy of the whole directory in its place."
-        )
+        msg = f"The log's database {path} {_what_to_do(error)}"
         raise RefusedStartError(msg) from error
+
+
+def _what_to_do(error: Exception) -> str:
+    reason = " ".join(str(error).split())
+    if isinstance(error, sqlite3.OperationalError):
+        return f"cannot be used ({reason}): see that its disk has room and that this user may write to it."
+    return f"is damaged ({reason}): put the latest copy of the whole directory in its place."
 
 
 def _prepare(database: sqlite3.Connection, path: Path) -> None:

@@ -85,6 +85,10 @@ class StoreThreads:
 
     def fail(self, error: BaseException) -> NoReturn:
         """Let nothing go on, and the process end."""
-        hint = " Make room and start again." if "full" in str(error) else ""
-        self.failure = f"The log in {self._directory} cannot be used any more: {error}.{hint}"
-        self._die(f"{self.failure} What was acknowledged is kept.")
+        hint = (
+            "See that its disk has room and works, then start again."
+            if isinstance(error, sqlite3.OperationalError | OSError)
+            else "It is damaged: put the latest copy of the whole directory in its place."
+        )
+        self.failure = f"The log in {self._directory} cannot be used any more ({error}). {hint}"
+        self._die(self.failure)

@@ -100,7 +100,7 @@ async def test_a_directory_that_cannot_be_made_is_refused(tmp_path: Path) -> Non
 async def test_what_is_no_database_is_refused(tmp_path: Path) -> None:
     """A file that is no database is refused, named, and left as it was."""
     (tmp_path / DATABASE).write_bytes(b"something else" * 1000)
-    with pytest.raises(RefusedStartError, match=f"{DATABASE} cannot be used"):
+    with pytest.raises(RefusedStartError, match=f"{DATABASE} is damaged"):
         await EmbeddedLog(tmp_path, die).start()
     assert (tmp_path / DATABASE).read_bytes() == b"something else" * 1000
 
