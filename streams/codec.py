@@ -1,1 +1,200 @@
-"""The wire: events ↔ JSON, feed messages and subscriptions ↔ msgpack. Everything that is stored goes through here."""
+"""
+The wire: events ↔ JSON, feed messages and subscriptions ↔ msgpack. Everything that is stored goes through here.
+
+A record that is no event of ours, or breaks the rules of its type, is poison; an event of ours of a type that this
+version does not know is worse: skipping it would lose it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TypeVar
+
+import msgspec
+
+from streams.domain.errors import NewerEventError, PoisonError
+from streams.domain.events import (
+    ContextAttached,
+    ContextCreated,
+    ContextDetached,
+    ContextEvent,
+    ItemHidden,
+    ItemPut,
+    ItemRemoved,
+    SessionCreated,
+    SessionEvent,
+)
+from streams.domain.feed import FeedMessage, Subscription
+from streams.domain.ids import ID_BYTES, ContextId, EventId, Kind, SessionId, id_text, parse_id
+from streams.domain.items import content_id_fault, item_faults
+
+MAX_EVENT_BYTES = 1 << 20
+_TAG = re.compile(r"(context|session|registry)\.[a-z_]+\.v[0-9]+")
+_ID_CHARACTERS = 43
+
+E = TypeVar("E", ContextEvent, SessionEvent)
+M = TypeVar("M", FeedMessage, Subscription)
+
+_CONTEXT_EVENT: msgspec.json.Decoder[ContextEvent] = msgspec.json.Decoder(ContextEvent)
+_SESSION_EVENT: msgspec.json.Decoder[SessionEvent] = msgspec.json.Decoder(SessionEvent)
+_FEED: msgspec.msgpack.Decoder[FeedMessage] = msgspec.msgpack.Decoder(FeedMessage)
+_SUBSCRIPTION: msgspec.msgpack.Decoder[Subscription] = msgspec.msgpack.Decoder(Subscription)
+
+
+class _Tagged(msgspec.Struct):
+    type: str
+
+
+_TAGGED = msgspec.json.Decoder(_Tagged)
+
+
+def event_key(kind: Kind, raw: bytes, event_id: str) -> bytes:
+    """Return the record key of an event: `<id>/<event id>`, unique, so that one event can be removed for good."""
+    return f"{id_text(kind, raw)}/{event_id}".encode()
+
+
+def encode_event(event: ContextEvent | SessionEvent) -> bytes:
+    """Return an event's JSON."""
+    return msgspec.json.encode(event)
+
+
+def decode_context_event(key: bytes | None, value: bytes | None) -> tuple[ContextId, ContextEvent]:
+    """
+    Return the event of a record of `context-events`, and its context.
+
+    Raises:
+        PoisonError: It is none, or breaks the rules of its type.
+        NewerEventError: It was written by a newer version.
+    """
+    raw, event_id = _key(Kind.CONTEXT, key)
+    event = _event(_CONTEXT_EVENT, value, event_id)
+    match event:
+        case ItemPut():
+            faults = item_faults(event.item)
+            if faults:
+                raise PoisonError("; ".join(f"{fault.name}: {fault.message}" for fault in faults))
+            _id(Kind.APP, event.app)
+        case ItemRemoved() | ItemHidden():
+            fault = content_id_fault(event.content_id)
+            if fault:
+                raise PoisonError(f"content_id: {fault[1]}")
+        case ContextCreated():
+            _id(Kind.APP, event.app)
+    return ContextId(raw), event
+
+
+def decode_session_event(key: bytes | None, value: bytes | None) -> tuple[SessionId, SessionEvent]:
+    """
+    Return the event of a record of `session-events`, and its session.
+
+    Raises:
+        PoisonError: It is none, or breaks the rules of its type.
+        NewerEventError: It was written by a newer version.
+    """
+    raw, event_id = _key(Kind.SESSION, key)
+    event = _event(_SESSION_EVENT, value, event_id)
+    match event:
+        case SessionCreated():
+            _id(Kind.PLATFORM, event.platform)
+        case ContextAttached():
+            _id(Kind.APP, event.app)
+            _id(Kind.CONTEXT, event.context)
+        case ContextDetached():
+            _id(Kind.CONTEXT, event.context)
+    return SessionId(raw), event
+
+
+def encode_message(message: FeedMessage | Subscription) -> bytes:
+    """Return a feed message's or a subscription's msgpack."""
+    return msgspec.msgpack.encode(message)
+
+
+def decode_feed(key: bytes | None, value: bytes | None) -> tuple[SessionId, FeedMessage]:
+    """
+    Return the message of a record of the session feed, and the session it goes to.
+
+    Raises:
+        PoisonError: It is none.
+    """
+    return SessionId(_raw_key(key)), _message(_FEED, value)
+
+
+def decode_subscription(key: bytes | None, value: bytes | None) -> tuple[ContextId, Subscription]:
+    """
+    Return the message of a record of the context subscriptions, and the context it goes to.
+
+    Raises:
+        PoisonError: It is none.
+    """
+    message = _message(_SUBSCRIPTION, value)
+    if len(message.session) != ID_BYTES:
+        raise PoisonError("the session is not an id")
+    return ContextId(_raw_key(key)), message
+
+
+def _key(kind: Kind, key: bytes | None) -> tuple[bytes, EventId]:
+    if key is None:
+        raise PoisonError("the record has no key")
+    try:
+        text = key.decode("ascii")
+    except UnicodeDecodeError as error:
+        raise PoisonError("the key is not ASCII") from error
+    raw = parse_id(kind, text[:_ID_CHARACTERS])
+    if raw is None or text[_ID_CHARACTERS : _ID_CHARACTERS + 1] != "/":
+        raise PoisonError(f"the key is not <{kind.value} id>/<event id>")
+    return raw, EventId(text[_ID_CHARACTERS + 1 :])
+
+
+def _event(decoder: msgspec.json.Decoder[E], value: bytes | None, event_id: EventId) -> E:
+    if value is None:
+        raise PoisonError("the record has no value")
+    if len(value) > MAX_EVENT_BYTES:
+        raise PoisonError(f"the record has {len(value)} bytes")
+    try:
+        event = decoder.decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        _stop_at_newer(value)
+        raise PoisonError(f"no event of this topic: {error}") from error
+    if event.id != event_id:
+        raise PoisonError("the event's id is not the one in the key")
+    return event
+
+
+def _stop_at_newer(value: bytes) -> None:
+    """Raise NewerEventError where *value* is an event of ours with a tag that nobody here knows."""
+    try:
+        tag = _TAGGED.decode(value).type
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return
+    if _TAG.fullmatch(tag) and tag not in known_tags():
+        raise NewerEventError(f"an event of type {tag}, written by a newer version")
+
+
+def known_tags() -> frozenset[str]:
+    """Return the tags of every event of contexts and sessions that this version knows."""
+    types = (*ContextEvent.__args__, *SessionEvent.__args__)
+    return frozenset(str(event.__struct_config__.tag) for event in types)
+
+
+def _id(kind: Kind, text: str) -> None:
+    if parse_id(kind, text) is None:
+        raise PoisonError(f"not an id of a {kind.name.lower()}: {text[:64]!r}")
+
+
+def _raw_key(key: bytes | None) -> bytes:
+    if key is None or len(key) != ID_BYTES:
+        raise PoisonError("the key is not a raw id")
+    return key
+
+
+def _message(decoder: msgspec.msgpack.Decoder[M], value: bytes | None) -> M:
+    if value is None:
+        raise PoisonError("the record has no value")
+    try:
+        message = decoder.decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise PoisonError(f"no message of this topic: {error}") from error
+    context = getattr(message, "context", None)
+    if context is not None and len(context) != ID_BYTES:
+        raise PoisonError("the context is not an id")
+    return message

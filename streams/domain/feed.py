@@ -11,13 +11,27 @@ from streams.domain.ids import ContextId, SessionId
 NONE = -1
 """The sequence of a context without events, of a member without a snapshot, and the load of neither."""
 
-MAX_SESSIONS = 1_000
-"""Sessions that one context feeds."""
-MAX_CONTEXTS = 200
-"""Contexts attached to one session."""
-SNAPSHOT_PART_BYTES = 256 * 1024
-ASK_AGAIN = 16
-"""Changes that do not follow on before a member asks for another snapshot."""
+
+class Limits(msgspec.Struct, frozen=True):
+    """How much there may be of what. The defaults are the contract; tests make them small."""
+
+    items: int = 1_000
+    """Items in one context; one more drops the oldest."""
+    sessions: int = 1_000
+    """Sessions that one context feeds."""
+    contexts: int = 200
+    """Contexts attached to one session."""
+    message_bytes: int = 256 * 1024
+    """Items in one feed message; a larger change goes out as a snapshot, a larger snapshot in parts."""
+    ask_again: int = 16
+    """Changes that do not follow on before a member asks for another snapshot."""
+    sweep_rows: int = 500
+    """Places that one sweep deletes; the rest is another sweep."""
+    forget_ms: int = 30 * 24 * 3600 * 1000
+    """How long a context remembers a subscription that is off."""
+
+
+LIMITS = Limits()
 
 
 class Operation(msgspec.Struct, frozen=True, array_like=True):
@@ -121,7 +135,7 @@ Verdict = Attached | Done | SessionGone | TooManyContexts
 
 
 class Noticed(NamedTuple):
-    """Something an operator counts: `digest_difference`, `gap`, `repeated`, `stale_load`, `refused`."""
+    """Something an operator counts: `digest_difference`, `gap`, `refused`."""
 
     what: str
 

@@ -54,6 +54,15 @@ def parse_id(kind: Kind, text: str) -> bytes | None:
     return number.to_bytes(ID_BYTES, "big") if number >> (8 * ID_BYTES) == 0 else None
 
 
+def known_id(kind: Kind, text: str) -> bytes:
+    """Return the 17 bytes of a *text* that was checked before to be a canonical id of *kind*."""
+    raw = parse_id(kind, text)
+    if raw is None:
+        msg = f"not a canonical id: {text!r}"
+        raise ValueError(msg)
+    return raw
+
+
 class IdKeys:
     """
     Mints and verifies ids with the deployment's id keys: the newest signs, all verify.

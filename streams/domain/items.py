@@ -66,7 +66,7 @@ def content_id_fault(content_id: str) -> tuple[str, str] | None:
 
 
 def item_faults(item: Item) -> list[ItemFault]:
-    """Return what is wrong between an item's fields, or in one of them beyond its type; a field that is None is passed."""
+    """Return what is wrong between an item's fields, or in one beyond its type; None is passed."""
     faults: list[ItemFault] = []
     if item.content_id is not None and (fault := content_id_fault(item.content_id)):
         faults.append(ItemFault("content_id", *fault))

@@ -10,7 +10,7 @@ from streams.domain.ids import ContextId, SessionId
 
 
 class ContextPosition(msgspec.Struct, frozen=True, array_like=True, tag="w"):
-    """A context's event at *offset* of its partition: from a write, or the last one that a context's list had folded."""
+    """A context's event at *offset* of its partition: of a write, or the last that a context's list had folded."""
 
     context: bytes
     offset: int

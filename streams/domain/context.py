@@ -1,0 +1,238 @@
+"""The contexts processor's folds: a context's events into its items, and its subscriptions into what it feeds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import assert_never
+
+from msgspec import UNSET
+from msgspec.structs import replace
+
+from streams.domain import context_rows as layout
+from streams.domain.context_rows import Meta, StoredItem
+from streams.domain.events import ContextCreated, ContextEvent, ItemHidden, ItemPut, ItemRemoved
+from streams.domain.feed import (
+    LIMITS,
+    NONE,
+    Change,
+    Effect,
+    Limits,
+    Noticed,
+    Operation,
+    Refused,
+    Snapshot,
+    Subscribe,
+    Subscription,
+    ToSession,
+    Unsubscribe,
+)
+from streams.domain.ids import ContextId, SessionId
+from streams.domain.items import fragment, item_hash, with_hidden
+from streams.domain.rows import WritableRows
+
+_U64 = (1 << 64) - 1
+_OPERATION_BYTES = 64
+"""What an operation takes in a message beside its fragment."""
+_FORGET_AT_ONCE = 16
+"""Rows of subscriptions that are off that one fold looks at, to forget the old ones."""
+
+
+def fold_context_event(
+    rows: WritableRows,
+    event: ContextEvent,
+    context: ContextId,
+    *,
+    sequence: int,
+    time_ms: int,
+    hash_key: bytes,
+    limits: Limits = LIMITS,
+) -> Iterator[Effect]:
+    """
+    Fold *event* into its context's rows and yield what the context's sessions must hear.
+
+    Args:
+        rows: The contexts table, or an overlay of it.
+        event: What happened.
+        context: To whom.
+        sequence: The event's offset.
+        time_ms: The event's time, its record's.
+        hash_key: What items are hashed with, for the digest.
+        limits: How many items a context holds.
+    """
+    fold = _ContextFold(rows, context, hash_key, limits)
+    match event:
+        case ItemPut():
+            operations = fold.put(event, time_ms)
+        case ItemRemoved():
+            operations = fold.remove(event.content_id.encode())
+        case ItemHidden():
+            operations = fold.hide(event.content_id.encode(), hidden=event.hidden)
+        case ContextCreated():
+            operations = []
+        case _:
+            assert_never(event)
+    yield from fold.tell(sequence, operations)
+
+
+def fold_subscription(
+    rows: WritableRows, message: Subscription, context: ContextId, *, time_ms: int, limits: Limits = LIMITS
+) -> Iterator[Effect]:
+    """Fold a session's wish into the context's subscriptions; yield the snapshot it asks for, or a refusal."""
+    fold = _SubscriptionFold(rows, context, SessionId(message.session), limits)
+    match message:
+        case Subscribe():
+            yield from fold.subscribe(message.epoch)
+        case Unsubscribe():
+            fold.unsubscribe(message.epoch, time_ms)
+        case _:
+            assert_never(message)
+    fold.forget(time_ms)
+
+
+class _ContextFold:
+    """One context's items, as one event changes them."""
+
+    def __init__(self, rows: WritableRows, context: ContextId, hash_key: bytes, limits: Limits) -> None:
+        self._rows, self._context, self._hash_key, self._limits = rows, context, hash_key, limits
+        self._meta = layout.read_meta(rows, context)
+        self._before = self._meta.sequence
+
+    def put(self, event: ItemPut, time_ms: int) -> list[Operation]:
+        item = event.item
+        content_id = item.content_id.encode()
+        old = self._stored(content_id)
+        hidden = (old is not None and old.hidden) if item.hidden is UNSET else item.hidden
+        # A clock that steps back changes no order within a context.
+        at_ms = max(time_ms, self._meta.time_ms + 1)
+        self._meta = replace(self._meta, time_ms=at_ms)
+        operations = []
+        if old is not None:
+            self._take_out(content_id, old)
+        elif self._meta.count >= self._limits.items:
+            operations += self._evict()
+        return [
+            *operations,
+            self._put_in(
+                content_id, at_ms, fragment(item, self._context, event.app, at_ms, hidden=hidden), hidden=hidden
+            ),
+        ]
+
+    def remove(self, content_id: bytes) -> list[Operation]:
+        old = self._stored(content_id)
+        if old is None:
+            return []
+        self._take_out(content_id, old)
+        self._rows.delete(layout.item_key(self._context, content_id))
+        return [Operation(content_id, old.time_ms, None)]
+
+    def hide(self, content_id: bytes, *, hidden: bool) -> list[Operation]:
+        """Mark an item, where it is still there; its time and place stay."""
+        old = self._stored(content_id)
+        if old is None or old.hidden is hidden:
+            return []
+        self._take_out(content_id, old)
+        return [self._put_in(content_id, old.time_ms, with_hidden(old.fragment, hidden=hidden), hidden=hidden)]
+
+    def tell(self, sequence: int, operations: list[Operation]) -> Iterator[Effect]:
+        """Write the meta row and yield what every session that is subscribed must hear, also when nothing changed."""
+        meta = self._meta = replace(self._meta, sequence=sequence)
+        self._rows.put(layout.meta_key(self._context), layout.encode_meta(meta))
+        if not meta.subscribers:
+            return
+        sessions = [session for session, _ in layout.subscriptions(self._rows, self._context)]
+        if sum(len(o.fragment or b"") + _OPERATION_BYTES for o in operations) > self._limits.message_bytes:
+            parts = list(snapshot(self._rows, self._context, meta, self._limits))
+            for session in sessions:
+                for part in parts:
+                    yield ToSession(session, part)
+            return
+        change = Change(self._context, sequence, self._before, meta.digest, meta.count, operations)
+        for session in sessions:
+            yield ToSession(session, change)
+
+    def _stored(self, content_id: bytes) -> StoredItem | None:
+        value = self._rows.get(layout.item_key(self._context, content_id))
+        return None if value is None else layout.decode_item(value)
+
+    def _put_in(self, content_id: bytes, time_ms: int, encoded: bytes, *, hidden: bool) -> Operation:
+        hashed = item_hash(self._hash_key, content_id, time_ms, encoded)
+        stored = StoredItem(time_ms, hashed, hidden, encoded)
+        self._rows.put(layout.item_key(self._context, content_id), layout.encode_item(stored))
+        self._rows.put(layout.order_key(self._context, time_ms, content_id), b"")
+        meta = self._meta
+        self._meta = replace(meta, count=meta.count + 1, digest=(meta.digest + hashed) & _U64)
+        return Operation(content_id, time_ms, encoded)
+
+    def _take_out(self, content_id: bytes, old: StoredItem) -> None:
+        """Take an item out of the order and the digest; its own row is the caller's to replace or delete."""
+        self._rows.delete(layout.order_key(self._context, old.time_ms, content_id))
+        meta = self._meta
+        self._meta = replace(meta, count=meta.count - 1, digest=(meta.digest - old.hash) & _U64)
+
+    def _evict(self) -> list[Operation]:
+        oldest = next(self._rows.range(layout.ORDER + self._context, reverse=True))
+        return self.remove(layout.order_content_id(oldest[0]))
+
+
+class _SubscriptionFold:
+    """One session's subscription to one context, as one message changes it."""
+
+    def __init__(self, rows: WritableRows, context: ContextId, session: SessionId, limits: Limits) -> None:
+        self._rows, self._context, self._session, self._limits = rows, context, session, limits
+        on = rows.get(layout.sub_key(context, session))
+        known = on if on is not None else rows.get(layout.unsub_key(context, session))
+        self._on = on is not None
+        self._epoch = NONE if known is None else layout.decode_epoch(known)
+        self._meta = layout.read_meta(rows, context)
+
+    def subscribe(self, epoch: int) -> Iterator[Effect]:
+        """Switch a newer attachment on, and answer it, or a repeated question, with a snapshot."""
+        if epoch < self._epoch or (epoch == self._epoch and not self._on):
+            return
+        if not self._on:
+            if self._meta.subscribers >= self._limits.sessions:
+                yield Noticed("refused")
+                yield ToSession(self._session, Refused(self._context, epoch))
+                return
+            self._rows.delete(layout.unsub_key(self._context, self._session))
+            self._count(1)
+        self._rows.put(layout.sub_key(self._context, self._session), layout.encode_epoch(epoch))
+        for part in snapshot(self._rows, self._context, self._meta, self._limits):
+            yield ToSession(self._session, part)
+
+    def unsubscribe(self, epoch: int, time_ms: int) -> None:
+        """Switch the attachment of *epoch*, or an older one, off."""
+        if epoch < self._epoch:
+            return
+        if self._on:
+            self._rows.delete(layout.sub_key(self._context, self._session))
+            self._count(-1)
+        self._rows.put(layout.unsub_key(self._context, self._session), layout.encode_off(epoch, time_ms))
+
+    def forget(self, time_ms: int) -> None:
+        """Delete a few rows of subscriptions that have been off for so long that nothing of them can still come."""
+        looked_at = list(islice(self._rows.range(layout.UNSUB + self._context), _FORGET_AT_ONCE))
+        for key, value in looked_at:
+            if layout.decode_off(value)[1] < time_ms - self._limits.forget_ms:
+                self._rows.delete(key)
+
+    def _count(self, more: int) -> None:
+        self._meta = replace(self._meta, subscribers=self._meta.subscribers + more)
+        self._rows.put(layout.meta_key(self._context), layout.encode_meta(self._meta))
+
+
+def snapshot(rows: WritableRows, context: ContextId, meta: Meta, limits: Limits) -> Iterator[Snapshot]:
+    """Yield a context's items as of its last sequence, in parts that are not too large for one message."""
+    parts: list[list[Operation]] = [[]]
+    size = 0
+    for key, value in rows.range(layout.ITEM + context):
+        stored = layout.decode_item(value)
+        item_bytes = len(stored.fragment) + _OPERATION_BYTES
+        if parts[-1] and size + item_bytes > limits.message_bytes:
+            parts.append([])
+            size = 0
+        parts[-1].append(Operation(key[layout.TOTAL_KEY_BYTES : -1], stored.time_ms, stored.fragment))
+        size += item_bytes
+    for n, items in enumerate(parts):
+        yield Snapshot(context, meta.sequence, n, len(parts), meta.digest, meta.count, items)

@@ -1,0 +1,1 @@
+"""Log-first processing on Faust: outputs, then the changelog, then the table."""
