@@ -1,0 +1,199 @@
+"""Real Kafka brokers for tests: KRaft mode, combined broker and controller, on loopback."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+import uuid
+from base64 import urlsafe_b64encode
+from pathlib import Path
+
+JARS = Path(__file__).parents[2] / ".kafka" / "jars"
+READY_S = 60.0
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports of 127.0.0.1 that nobody listens on, all different."""
+    probes = [socket.socket() for _ in range(count)]
+    try:
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [int(probe.getsockname()[1]) for probe in probes]
+    finally:
+        for probe in probes:
+            probe.close()
+
+
+class Broker:
+    """One broker in a directory of its own, on ports that stay the same over restarts."""
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        node_id: int = 1,
+        ports: tuple[int, int] | None = None,
+        voters: str | None = None,
+        replication: int = 1,
+        cluster_id: str | None = None,
+    ) -> None:
+        self.directory = directory
+        self.port, self.controller_port = ports or tuple(free_ports(2))  # type: ignore[assignment]
+        self._node_id = node_id
+        self._voters = voters or f"{node_id}@127.0.0.1:{self.controller_port}"
+        self._replication = replication
+        # The formatter takes a leading dash for a flag.
+        self._cluster_id = cluster_id or "A" + urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def bootstrap(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start the broker, formatting its directory at first; return once it answers as a member of a cluster."""
+        self.spawn()
+        self.wait_ready()
+
+    def spawn(self) -> None:
+        """Start the process and do not wait for it."""
+        if not (self.directory / "data" / "meta.properties").exists():
+            self._format()
+        with (self.directory / "broker.log").open("ab") as output:
+            self.process = subprocess.Popen(
+                [*_java(), "kafka.Kafka", str(self._properties)], stdout=output, stderr=output, cwd=self.directory
+            )
+
+    def wait_ready(self) -> None:
+        """Return once a metadata answer names a broker: an open port alone says nothing."""
+        end = time.monotonic() + READY_S
+        while not _is_member(self.port):
+            assert self.process is not None
+            if self.process.poll() is not None or time.monotonic() > end:
+                tail = (self.directory / "broker.log").read_text(errors="replace")[-2_000:]
+                msg = f"the broker did not become ready:\n{tail}"
+                raise AssertionError(msg)
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """Stop the broker in order, or kill it where that takes too long."""
+        if self.process is None or self.process.poll() is not None:
+            return
+        self.process.terminate()
+        try:
+            self.process.wait(5)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def kill(self) -> None:
+        """End the broker with SIGKILL."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait(10)
+
+    def pause(self) -> None:
+        """Freeze the broker."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let a frozen broker go on."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
+
+    @property
+    def _properties(self) -> Path:
+        return self.directory / "server.properties"
+
+    def _format(self) -> None:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self._properties.write_text("".join(f"{name}={value}\n" for name, value in self._settings().items()))
+        subprocess.run(
+            [*_java(), "kafka.tools.StorageTool", "format", "-t", self._cluster_id, "-c", str(self._properties)],
+            check=True,
+            capture_output=True,
+            cwd=self.directory,
+        )
+
+    def _settings(self) -> dict[str, object]:
+        internal = {
+            f"{topic}.{name}": value
+            for topic in ("offsets.topic", "transaction.state.log", "share.coordinator.state.topic")
+            for name, value in (("replication.factor", self._replication), ("num.partitions", 1))
+        }
+        return {
+            "process.roles": "broker,controller",
+            "node.id": self._node_id,
+            "controller.quorum.voters": self._voters,
+            "listeners": f"PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{self.controller_port}",
+            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{self.port}",
+            "controller.listener.names": "CONTROLLER",
+            "inter.broker.listener.name": "PLAINTEXT",
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "log.dirs": self.directory / "data",
+            **internal,
+            "transaction.state.log.min.isr": min(2, self._replication),
+            "share.coordinator.state.topic.min.isr": min(2, self._replication),
+            "group.initial.rebalance.delay.ms": 0,
+            "group.min.session.timeout.ms": 1_000,
+            "log.cleaner.dedupe.buffer.size": 2_097_152,
+            "auto.create.topics.enable": "false",
+            # A killed broker is back in seconds.
+            "broker.session.timeout.ms": 1_000,
+            "broker.heartbeat.interval.ms": 250,
+            "controller.quorum.election.timeout.ms": 200,
+            "controller.quorum.fetch.timeout.ms": 1_000,
+            "controller.quorum.election.backoff.max.ms": 200,
+        }
+
+
+class Cluster:
+    """Three brokers: replication 3, two of them in sync."""
+
+    def __init__(self, directory: Path) -> None:
+        ports = free_ports(6)
+        pairs = [(ports[2 * n], ports[2 * n + 1]) for n in range(3)]
+        voters = ",".join(f"{n + 1}@127.0.0.1:{controller}" for n, (_, controller) in enumerate(pairs))
+        first = "A" + urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]
+        self.brokers = [
+            Broker(directory / f"broker-{n + 1}", node_id=n + 1, ports=pair, voters=voters, replication=3, cluster_id=first)
+            for n, pair in enumerate(pairs)
+        ]
+
+    @property
+    def bootstrap(self) -> str:
+        return ",".join(broker.bootstrap for broker in self.brokers)
+
+    def start(self) -> None:
+        for broker in self.brokers:
+            broker.spawn()
+        for broker in self.brokers:
+            broker.wait_ready()
+
+    def stop(self) -> None:
+        for broker in self.brokers:
+            broker.stop()
+
+
+def _java() -> list[str]:
+    if not JARS.is_dir():
+        msg = "Kafka's jars are not there: run tests/support/fetch_kafka.sh"
+        raise AssertionError(msg)
+    flags = ["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
+    return [os.environ.get("JAVA", "java"), *flags, "-cp", f"{JARS}/*"]
+
+
+def _is_member(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
+            connection.settimeout(2)
+            # Metadata, version 0, correlation 1, client "test", no topics named.
+            request = b"\x00\x03\x00\x00\x00\x00\x00\x01\x00\x04test\x00\x00\x00\x00"
+            connection.sendall(len(request).to_bytes(4, "big") + request)
+            head = connection.recv(12)
+            return len(head) == 12 and int.from_bytes(head[8:12], "big") > 0
+    except OSError:
+        return False
