@@ -1,7 +1,20 @@
-"""The rows of the contexts table: every key and value in one place."""
+"""
+What the contexts table holds.
+
+| row | key | value |
+| --- | --- | --- |
+| meta | `m` C | last sequence, last `updated_at`, items, digest, subscriptions |
+| item | `i` C content_id `0` | `updated_at`, hash, hidden, the item's fragment |
+| order | `o` C ~updated_at content_id `0` | nothing |
+| sub | `s` C S | epoch of a subscription that is on |
+| unsub | `u` C S | epoch of the one that is off, and since when |
+
+C and S are the raw ids of a context and a session; `~` is the big-endian complement, so that newest sorts first.
+"""
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -10,139 +23,125 @@ import msgspec
 from streams.domain.feed import NONE
 from streams.domain.ids import ID_BYTES, ContextId, SessionId
 from streams.domain.rows import Rows
-from streams.domain.times import newest_first, time_of_newest_first
 
-_META = b"c"
-_ITEM = b"i"
-_ORDER = b"o"
-_SUB = b"s"
-_UNSUB = b"u"
-_GROUP_BYTES = 1 + ID_BYTES
-_ORDER_ID_AT = _GROUP_BYTES + 8
+META, ITEM, ORDER, SUB, UNSUB = b"m", b"i", b"o", b"s", b"u"
+TOTAL_KEY_BYTES = 1 + ID_BYTES
+_U64 = (1 << 64) - 1
+_ITEM_HEAD = struct.Struct(">QQ?")
+_EPOCH = struct.Struct(">Q")
+_OFF = struct.Struct(">QQ")
 
 
-class ContextMeta(msgspec.Struct, frozen=True, array_like=True):
-    """What a context's items amount to, after its event at offset *sequence*."""
+class Meta(msgspec.Struct, frozen=True, array_like=True):
+    """One context: where its events have got to, and what it holds."""
 
     sequence: int = NONE
-    time_ms: int = -1
-    """The last `updated_at` given out, -1 before the first."""
+    time_ms: int = 0
     count: int = 0
     digest: int = 0
-    """The sum of the items' hashes modulo 2^64."""
-    sessions: int = 0
-    """How many sessions the context feeds."""
-    purged_to: bytes = b""
-    """The session at which the search for old ended subscriptions goes on."""
+    subscribers: int = 0
 
 
-class ItemRow(msgspec.Struct, frozen=True, array_like=True):
-    """One item: its `updated_at`, its hash, and its JSON object as served, without the closing brace."""
+class StoredItem(NamedTuple):
+    """One item as its row holds it."""
 
     time_ms: int
-    hidden: bool
     hash: int
+    hidden: bool
     fragment: bytes
 
 
-class Sub(msgspec.Struct, frozen=True, array_like=True):
-    """A session is fed, for its attachment made at offset *epoch*."""
-
-    epoch: int
-
-
-class Unsub(msgspec.Struct, frozen=True, array_like=True):
-    """A session is no longer fed; *epoch* is the last attachment that it ended, *time_ms* when, by the log."""
-
-    epoch: int
-    time_ms: int
-
-
-class Ordered(NamedTuple):
-    """An item's place in its context's list."""
-
-    time_ms: int
-    content_id: bytes
-
-
-encode_row = msgspec.msgpack.Encoder().encode
-_decode_meta = msgspec.msgpack.Decoder(ContextMeta).decode
-_decode_item = msgspec.msgpack.Decoder(ItemRow).decode
-_decode_sub = msgspec.msgpack.Decoder(Sub).decode
-_decode_unsub = msgspec.msgpack.Decoder(Unsub).decode
-
-NO_EVENTS = ContextMeta()
+_META = msgspec.msgpack.Decoder(Meta)
+_ENCODER = msgspec.msgpack.Encoder()
 
 
 def meta_key(context: ContextId) -> bytes:
-    """Return the key of a context's only `ContextMeta`; every event of the context writes it."""
-    return _META + context
+    """Return the key of a context's meta row."""
+    return META + context
 
 
 def item_key(context: ContextId, content_id: bytes) -> bytes:
-    """Return the key of an item. *content_id* is UTF-8."""
-    return _ITEM + context + content_id + b"\0"
+    """Return the key of an item's row; *content_id* is UTF-8 without a zero byte."""
+    return ITEM + context + content_id + b"\0"
 
 
 def order_key(context: ContextId, time_ms: int, content_id: bytes) -> bytes:
-    """Return the key of an item's place in its context's list: newest first, ties by content id. It has no value."""
-    return b"".join((_ORDER, context, newest_first(time_ms), content_id, b"\0"))
+    """Return the key that gives an item its place."""
+    return ORDER + context + (_U64 - time_ms).to_bytes(8, "big") + content_id + b"\0"
+
+
+def order_content_id(key: bytes) -> bytes:
+    """Return the content id in an order row's key."""
+    return key[TOTAL_KEY_BYTES + 8 : -1]
 
 
 def sub_key(context: ContextId, session: SessionId) -> bytes:
     """Return the key of a subscription that is on."""
-    return _SUB + context + session
+    return SUB + context + session
 
 
 def unsub_key(context: ContextId, session: SessionId) -> bytes:
-    """Return the key of a subscription that has ended."""
-    return _UNSUB + context + session
+    """Return the key of a subscription that is off."""
+    return UNSUB + context + session
 
 
-def context_meta(rows: Rows, context: ContextId) -> ContextMeta:
-    """Return what a context's items amount to; `NO_EVENTS` where it has no row."""
-    value = rows.get(meta_key(context))
-    return NO_EVENTS if value is None else _decode_meta(value)
+def encode_meta(meta: Meta) -> bytes:
+    """Return a meta row's value."""
+    return _ENCODER.encode(meta)
 
 
-def item_row(rows: Rows, context: ContextId, content_id: bytes) -> ItemRow | None:
-    """Return one item, None where the context has none of that id."""
-    value = rows.get(item_key(context, content_id))
-    return None if value is None else _decode_item(value)
+def decode_meta(value: bytes | None) -> Meta:
+    """Return what a meta row's value says; no row is the empty one."""
+    return Meta() if value is None else _META.decode(value)
 
 
-def items(rows: Rows, context: ContextId) -> Iterator[tuple[bytes, ItemRow]]:
-    """Yield each content id and item, by content id."""
-    for key, value in rows.range(_ITEM + context):
-        yield key[_GROUP_BYTES:-1], _decode_item(value)
+def read_meta(rows: Rows, context: ContextId) -> Meta:
+    """Return a context's meta row; of a context that was never heard of, the empty one."""
+    return decode_meta(rows.get(META + context))
 
 
-def ordered(rows: Rows, context: ContextId, *, reverse: bool = False) -> Iterator[Ordered]:
-    """Yield the places of a context's items as its list has them: newest first, or oldest first if *reverse*."""
-    for key, _ in rows.range(_ORDER + context, reverse=reverse):
-        yield Ordered(time_of_newest_first(key[_GROUP_BYTES:_ORDER_ID_AT]), key[_ORDER_ID_AT:-1])
+def encode_item(item: StoredItem) -> bytes:
+    """Return an item row's value."""
+    return _ITEM_HEAD.pack(item.time_ms, item.hash, item.hidden) + item.fragment
 
 
-def subscription(rows: Rows, context: ContextId, session: SessionId) -> Sub | None:
-    """Return a session's subscription, None where it is not on."""
-    value = rows.get(sub_key(context, session))
-    return None if value is None else _decode_sub(value)
+def decode_item(value: bytes) -> StoredItem:
+    """Return what an item row's value says."""
+    time_ms, hashed, hidden = _ITEM_HEAD.unpack_from(value)
+    return StoredItem(time_ms, hashed, hidden, value[_ITEM_HEAD.size :])
 
 
-def ended_subscription(rows: Rows, context: ContextId, session: SessionId) -> Unsub | None:
-    """Return a session's subscription that has ended, None where that is forgotten or one is on."""
-    value = rows.get(unsub_key(context, session))
-    return None if value is None else _decode_unsub(value)
+def encode_epoch(epoch: int) -> bytes:
+    """Return a sub row's value."""
+    return _EPOCH.pack(epoch)
 
 
-def subscriptions(rows: Rows, context: ContextId) -> Iterator[tuple[SessionId, Sub]]:
-    """Yield each session that the context feeds, and its subscription, by session."""
-    for key, value in rows.range(_SUB + context):
-        yield SessionId(key[_GROUP_BYTES:]), _decode_sub(value)
+def decode_epoch(value: bytes) -> int:
+    """Return the epoch in a sub row or an unsub row."""
+    return int(_EPOCH.unpack_from(value)[0])
 
 
-def ended_subscriptions(rows: Rows, context: ContextId, *, start: bytes = b"") -> Iterator[tuple[SessionId, Unsub]]:
-    """Yield each session whose subscription has ended, by session, beginning at the session *start*."""
-    prefix = _UNSUB + context
-    for key, value in rows.range(prefix, start=prefix + start):
-        yield SessionId(key[_GROUP_BYTES:]), _decode_unsub(value)
+def encode_off(epoch: int, time_ms: int) -> bytes:
+    """Return an unsub row's value."""
+    return _OFF.pack(epoch, time_ms)
+
+
+def decode_off(value: bytes) -> tuple[int, int]:
+    """Return the epoch in an unsub row, and the time since which it is off."""
+    epoch, time_ms = _OFF.unpack(value)
+    return epoch, time_ms
+
+
+def newest_items(rows: Rows, context: ContextId) -> Iterator[tuple[bytes, bytes]]:
+    """Yield (content id, fragment) of a context's items, newest first."""
+    for key, _ in rows.range(ORDER + context):
+        content_id = order_content_id(key)
+        value = rows.get(ITEM + context + content_id + b"\0")
+        if value is not None:
+            yield content_id, value[_ITEM_HEAD.size :]
+
+
+def subscriptions(rows: Rows, context: ContextId) -> Iterator[tuple[SessionId, int]]:
+    """Yield (session, epoch) of the subscriptions that are on, by session."""
+    for key, value in rows.range(SUB + context):
+        yield SessionId(key[TOTAL_KEY_BYTES:]), decode_epoch(value)
