@@ -1,0 +1,70 @@
+"""The sessions processor: sessions' events and what contexts feed them, folded into merged lists."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import assert_never
+
+from streams.codec import decode_feed, decode_session_event, encode_message
+from streams.domain.feed import (
+    LIMITS,
+    Attached,
+    Done,
+    Effect,
+    Limits,
+    Noticed,
+    SessionGone,
+    ToContext,
+    TooManyContexts,
+    ToSession,
+)
+from streams.domain.rows import WritableRows
+from streams.domain.session import fold_feed, fold_session_event
+from streams.engine.fold import Emit, Judged, Output
+from streams.log.port import Record
+from streams.topics import SESSION_EVENTS, VIEW, view_topics
+
+NAME = "sessions"
+
+
+class SessionsFold:
+    """`streams.engine.fold.Fold` of the sessions table."""
+
+    name = NAME
+    source = SESSION_EVENTS
+
+    def __init__(self, *, hash_key: bytes, view: str = VIEW, limits: Limits = LIMITS) -> None:
+        """Take what items are hashed with, up to 64 bytes, and the version of the views."""
+        topics = view_topics(view)
+        self.until_folded = topics.feed
+        self.changelog = topics.sessions_changelog
+        self.dead_letters = topics.dead_letters
+        self._subscriptions = topics.subscriptions
+        self._hash_key = hash_key
+        self._limits = limits
+
+    def fold(self, rows: WritableRows, topic: str, record: Record) -> Iterable[Emit]:
+        """Fold one record into *rows*; see `streams.engine.fold.Fold`."""
+        if topic == self.source:
+            session, event = decode_session_event(record.key, record.value)
+            effects = fold_session_event(
+                rows, event, session, offset=record.offset, time_ms=record.time_ms, limits=self._limits
+            )
+            return self._emits(effects, event.id)
+        session, message = decode_feed(record.key, record.value)
+        effects = fold_feed(rows, message, session, offset=record.offset, hash_key=self._hash_key, limits=self._limits)
+        return self._emits(effects, "")
+
+    def _emits(self, effects: Iterable[Effect], event_id: str) -> Iterator[Emit]:
+        for effect in effects:
+            match effect:
+                case ToSession(session, message):
+                    yield Output(self.until_folded, session, encode_message(message))
+                case ToContext(context, wish):
+                    yield Output(self._subscriptions, context, encode_message(wish))
+                case Attached() | Done() | SessionGone() | TooManyContexts():
+                    yield Judged(event_id, effect)
+                case Noticed():
+                    yield effect
+                case _:
+                    assert_never(effect)

@@ -1,0 +1,1 @@
+"""Read functions over the tables, and the readers that wait for positions."""
