@@ -1,0 +1,1 @@
+"""Use cases that write: they know ports, never a web server or a broker."""

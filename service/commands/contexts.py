@@ -1,0 +1,81 @@
+"""What a publisher does with its contexts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from service.commands.callers import Caller
+from service.ports import ContextViews, EventWriter, Written
+from streams.domain.events import ContextCreated, ContextDetached, ItemPut, ItemRemoved
+from streams.domain.ids import ContextId, IdKeys, Kind, id_text
+from streams.domain.items import Item
+from streams.domain.positions import After, SessionsPosition
+
+
+class Created(NamedTuple):
+    """What was made: its raw id, and where and when the log took it."""
+
+    id: bytes
+    written: Written
+
+
+class ContextCommands:
+    """
+    Writes of contexts. None of them looks anything up: a context's id proves whose it is.
+
+    All raise `LogUnavailableError` where it is not known whether the event was recorded.
+    """
+
+    def __init__(
+        self,
+        *,
+        ids: IdKeys,
+        events: EventWriter,
+        views: ContextViews,
+        now_s: Callable[[], int],
+        entropy: Callable[[int], bytes],
+    ) -> None:
+        """Take what is needed to mint ids (Unix time and randomness), to append events and to find subscriptions."""
+        self._ids = ids
+        self._events = events
+        self._views = views
+        self._now_s = now_s
+        self._entropy = entropy
+
+    async def create(self, caller: Caller) -> Created:
+        """Make a context of the caller's app."""
+        owner = caller.client.tenant
+        raw = self._ids.mint(Kind.CONTEXT, caller.mode, owner, now_s=self._now_s(), entropy=self._entropy(7))
+        event = ContextCreated(**caller.cause(self._event_id()), app=id_text(Kind.APP, owner))
+        return Created(raw, await self._events.write_context(ContextId(raw), event))
+
+    async def put_item(self, caller: Caller, context: ContextId, item: Item) -> Written:
+        """Add *item* to the caller's context, or replace it whole."""
+        app = id_text(Kind.APP, caller.client.tenant)
+        return await self._events.write_context(context, ItemPut(**caller.cause(self._event_id()), app=app, item=item))
+
+    async def remove_item(self, caller: Caller, context: ContextId, content_id: str) -> Written:
+        """Remove an item from the caller's context, whether it is there or not."""
+        event = ItemRemoved(**caller.cause(self._event_id()), content_id=content_id)
+        return await self._events.write_context(context, event)
+
+    async def detach_all(self, caller: Caller, context: ContextId, after: After) -> SessionsPosition:
+        """
+        Detach the caller's context from every session that it feeds now; attachments made later stay.
+
+        Raises:
+            LogUnavailableError: Some of the sessions may not have been reached; the call can be repeated.
+            ViewBehindError, ViewUnavailableError, OverloadedError: Nothing was written.
+        """
+        sessions = await self._views.subscriptions(context, after=after, client=caller.client.client_id)
+        text = id_text(Kind.CONTEXT, context)
+        return await self._events.write_sessions(
+            [
+                (at.session, ContextDetached(**caller.cause(self._event_id()), context=text, epoch=at.epoch))
+                for at in sessions
+            ]
+        )
+
+    def _event_id(self) -> str:
+        return self._entropy(16).hex()

@@ -1,0 +1,63 @@
+"""Bodies as they come in: their size, their type, and how long they may take."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiohttp import web
+
+from service.http.problems import MalformedRequestError, TooLargeError, UnsupportedMediaTypeError
+
+MAX_BODY_BYTES = 64 * 1024
+MAX_ITEM_BYTES = 16 * 1024
+READ_LIMIT_S = 10.0
+"""From the end of a request's headers to the end of its body."""
+
+_JSON = frozenset({"application/json", "application/json; charset=utf-8", "application/json;charset=utf-8"})
+
+
+async def read_body(request: web.Request, *, most: int, limit_s: float = READ_LIMIT_S) -> bytes:
+    """
+    Return the request's body.
+
+    Raises:
+        TooLargeError: It has more than *most* bytes; the rest is not read.
+        MalformedRequestError: It broke off, its framing is broken, or it was not there in time.
+    """
+    content = request.content
+    if content.is_eof() and content.exception() is None:
+        body = content.read_nowait()
+        if len(body) > most:
+            raise TooLargeError
+        return body
+    if (request.content_length or 0) > most:
+        raise TooLargeError
+    try:
+        async with asyncio.timeout(limit_s):
+            return await _read(request, most)
+    except (TimeoutError, ConnectionError, web.RequestPayloadError) as error:
+        raise MalformedRequestError from error
+
+
+async def _read(request: web.Request, most: int) -> bytes:
+    body = bytearray()
+    while chunk := await request.content.readany():
+        body += chunk
+        if len(body) > most:
+            raise TooLargeError
+    return bytes(body)
+
+
+def check_media_type(request: web.Request) -> None:
+    """Raise `UnsupportedMediaTypeError` where the body is not declared as plain JSON in UTF-8."""
+    declared = request.headers.get("Content-Type", "")
+    if declared not in _JSON and not _is_json(declared):
+        raise UnsupportedMediaTypeError
+    if request.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
+        raise UnsupportedMediaTypeError
+
+
+def _is_json(declared: str) -> bool:
+    media_type, *parameters = (part.strip().lower() for part in declared.split(";"))
+    charsets = [part.removeprefix("charset=").strip('"') for part in parameters if part.startswith("charset=")]
+    return media_type == "application/json" and all(charset in ("utf-8", "utf8") for charset in charsets)

@@ -1,0 +1,73 @@
+"""One request on its way to its handler, and the answer on its way back."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+from urllib.parse import unquote_to_bytes
+
+from aiohttp import web
+
+from service.commands.callers import Caller, mode_of
+from service.ports import Client
+from streams.domain.errors import AbsentError
+from streams.domain.ids import ContextId, IdKeys, Kind, SessionId, parse_id
+from streams.domain.positions import After
+
+
+class Call(NamedTuple):
+    """A request whose caller may make it. Its body and its ids are still text."""
+
+    request: web.Request
+    client: Client
+    request_id: str
+    after: After
+    body: bytes
+
+    @property
+    def caller(self) -> Caller:
+        """Who writes, as events bear it."""
+        return Caller(self.client, self.request_id)
+
+
+class Answer(NamedTuple):
+    """What a handler answers; the content type is JSON wherever there is a body."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes | None = None
+
+
+SUCCESS = b'{"message":"Success"}'
+
+
+def own_context(ids: IdKeys, call: Call) -> ContextId:
+    """Return the path's context id; raise `AbsentError` where it is not one of the caller's own."""
+    return ContextId(_own(ids, call, Kind.CONTEXT, "context_id"))
+
+
+def own_session(ids: IdKeys, call: Call) -> SessionId:
+    """Return the path's session id; raise `AbsentError` where it is not one of the caller's own."""
+    return SessionId(_own(ids, call, Kind.SESSION, "session_id"))
+
+
+def _own(ids: IdKeys, call: Call, kind: Kind, name: str) -> bytes:
+    raw = parse_id(kind, call.request.match_info[name])
+    if raw is None or not ids.verify(kind, mode_of(call.client), call.client.tenant, raw):
+        raise AbsentError
+    return raw
+
+
+def session_context(call: Call) -> ContextId | None:
+    """Return the path's context id, which a session looks up among its own contexts; None where it is no id."""
+    raw = parse_id(Kind.CONTEXT, call.request.match_info["context_id"])
+    return None if raw is None else ContextId(raw)
+
+
+def last_segment(request: web.Request) -> str | None:
+    """Return the path's last segment, percent-decoded, None where that is not UTF-8."""
+    # Taken from the raw path: the router's own decoding cannot tell `%2525` from `%25`, or bad UTF-8 from good.
+    segment = request.rel_url.raw_path.rpartition("/")[2]
+    try:
+        return unquote_to_bytes(segment.encode("utf-8", "surrogateescape")).decode()
+    except UnicodeDecodeError:
+        return None

@@ -1,0 +1,118 @@
+"""Connections: what happens below requests, so that slow and broken clients cost little and are answered in shape."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+
+from service.http.deps import Entropy
+from service.http.gate import new_request_id
+from service.http.problems import MalformedRequestError, error_body, error_headers, problem_of
+
+IDLE_LIMIT_S = 75.0
+"""A connection without a whole request head for so long is closed: between requests, and in the middle of one."""
+WRITE_LIMIT_S = 60.0
+"""A client that does not take an answer for so long is cut off."""
+LINGER_S = 5.0
+"""For so long the rest of a body that was refused is read and thrown away, so that the client reads the answer."""
+MAX_LINE_BYTES = 8_190
+MAX_HEADER_BYTES = 32_768
+"""One header line, for many positions in one; more of them go into more lines."""
+MAX_HEADERS = 100
+
+
+class Connection(RequestHandler):
+    """aiohttp's connection, which answers what is no HTTP with JSON, and does not wait for ever for a slow reader."""
+
+    __slots__ = ("_entropy", "_write_limit")
+
+    def __init__(self, server: web.Server, entropy: Entropy, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(
+            server,
+            loop=loop,
+            access_log=None,  # type: ignore[arg-type] # None switches it off, as aiohttp's own runner does
+            keepalive_timeout=IDLE_LIMIT_S,
+            lingering_time=LINGER_S,
+            max_line_size=MAX_LINE_BYTES,
+            max_field_size=MAX_HEADER_BYTES,
+            max_headers=MAX_HEADERS,
+            auto_decompress=False,
+        )
+        self._entropy = entropy
+        self._write_limit: asyncio.TimerHandle | None = None
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,  # noqa: ARG002 - aiohttp's signature; there may have been no request at all
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,  # noqa: ARG002 - aiohttp's words are for logs, not for clients
+    ) -> web.StreamResponse:
+        """Answer what never reached a handler: no HTTP (400), or an error of the server itself (500)."""
+        error = MalformedRequestError() if status < 500 else exc or RuntimeError()
+        if status >= 500:
+            self.log_exception("error below the handlers", exc_info=exc)
+        problem = problem_of(error)
+        request_id = new_request_id(self._entropy)
+        headers = {**error_headers(error, problem), "Paket-Request-Id": request_id}
+        response = web.Response(status=problem.status, body=error_body(error, problem, request_id), headers=headers)
+        response.force_close()
+        return response
+
+    def pause_writing(self) -> None:
+        """Begin to wait for the client to take what it was sent."""
+        super().pause_writing()
+        self._write_limit = self._loop.call_later(WRITE_LIMIT_S, self._cut_off)
+
+    def resume_writing(self) -> None:
+        """Stop waiting: the client took it."""
+        super().resume_writing()
+        self._forget_write_limit()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Stop waiting: the client is gone."""
+        self._forget_write_limit()
+        super().connection_lost(exc)
+
+    def _forget_write_limit(self) -> None:
+        if self._write_limit is not None:
+            self._write_limit.cancel()
+            self._write_limit = None
+
+    def _cut_off(self) -> None:
+        if self.transport is not None:
+            self.transport.abort()
+
+
+class Server(web.Server):
+    """aiohttp's server, with our connections."""
+
+    def __init__(self, wrapped: web.Server, entropy: Entropy) -> None:
+        """Take the server that aiohttp made for the application."""
+        loop = asyncio.get_running_loop()
+        super().__init__(wrapped.request_handler, request_factory=wrapped.request_factory, loop=loop)
+        self._entropy = entropy
+
+    def __call__(self) -> Connection:
+        """Return the protocol of a new connection."""
+        return Connection(self, self._entropy, self._loop)
+
+
+class Runner(web.AppRunner):
+    """
+    Runs an application on our connections.
+
+    Use it as aiohttp's: `setup()`, a `web.TCPSite`, in the end `cleanup()`, which lets requests under way finish.
+    """
+
+    __slots__ = ("_entropy",)
+
+    def __init__(self, app: web.Application, entropy: Entropy, *, shutdown_limit_s: float = 15.0) -> None:
+        """Take the application, and randomness for the ids of requests that never reach it."""
+        super().__init__(app, access_log=None, shutdown_timeout=shutdown_limit_s)
+        self._entropy = entropy
+
+    async def _make_server(self) -> web.Server:
+        return Server(await super()._make_server(), self._entropy)

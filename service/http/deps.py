@@ -1,0 +1,48 @@
+"""What the listeners are built from."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from service.http.bodies import READ_LIMIT_S
+from service.ports import ContextViews, EventWriter, SessionCommands, SessionViews, Tenants
+from streams.domain.ids import IdKeys
+
+Entropy = Callable[[int], bytes]
+"""Returns so many random bytes."""
+
+
+def now_s() -> int:
+    """Return Unix time in whole seconds."""
+    return int(time.time())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deps:
+    """What the public listener needs. `service.app` hands in the real things, tests hand in fakes."""
+
+    log_id: str
+    positions_key: bytes
+    """The deployment's key for position tokens: `MasterKey.derive(b"positions")`."""
+    ids: IdKeys
+    tenants: Tenants
+    events: EventWriter
+    session_commands: SessionCommands
+    context_views: ContextViews
+    session_views: SessionViews
+    metrics: CollectorRegistry
+    """Where the listener's counters and histograms are registered; the internal listener exposes it."""
+    now_s: Callable[[], int] = now_s
+    """Unix time; dates the ids that are minted, nothing else."""
+    entropy: Entropy = os.urandom
+    body_limit_s: float = READ_LIMIT_S
+    add_routes: Callable[[web.Application], None] | None = None
+    """Adds the routes of `/api/`, which answer in a shape of their own."""
+    more_openapi: Mapping[str, object] = field(default_factory=dict)
+    """`paths` and `components` of those routes, as OpenAPI 3.1."""

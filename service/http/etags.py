@@ -1,0 +1,36 @@
+"""Strong entity tags of lists, made from what the list was made from, never from its bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from hashlib import blake2b
+
+from multidict import MultiMapping
+
+from service.http.params import Window
+from streams.topics import VIEW
+
+
+def list_etag(revision: str, state: str, registry_revisions: Iterable[int], window: Window) -> str:
+    """
+    Return the tag of one page of one list.
+
+    Args:
+        revision: The whole list's, within one version of the views.
+        state: How the list stands to what it should hold; readers see it beside the list.
+        registry_revisions: Of the apps on the page, in an order that does not depend on the answer.
+        window: Which page.
+    """
+    made_from = f"{VIEW}\n{revision}\n{state}\n{list(registry_revisions)}\n{window.start}\n{window.limit}"
+    return f'"{blake2b(made_from.encode(), digest_size=12).hexdigest()}"'
+
+
+def is_known(headers: MultiMapping[str], etag: str) -> bool:
+    """Say whether the request's `If-None-Match` holds *etag*, which ends in 304 (RFC 9110, 13.1.2)."""
+    if "If-None-Match" not in headers:
+        return False
+    known = ",".join(headers.getall("If-None-Match"))
+    if known.strip() == "*":
+        return True
+    # The comparison is the weak one; our own tags hold no commas, so others' may be cut at theirs.
+    return any(tag.strip().removeprefix("W/") == etag for tag in known.split(","))

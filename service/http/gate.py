@@ -1,0 +1,66 @@
+"""Between aiohttp and the routes: whatever a request leads to, it is answered once, in shape, and counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import perf_counter
+from typing import Protocol
+
+import structlog
+from aiohttp import web
+
+from service.http.calls import Answer
+from service.http.deps import Entropy
+from service.http.metrics import HttpMetrics
+from service.http.problems import error_body, error_headers, problem_of
+
+
+class Route(Protocol):
+    """What requests to one path are handed to."""
+
+    @property
+    def path(self) -> str:
+        """The path's template, as it is counted."""
+
+    async def judge(self, request: web.Request, request_id: str) -> Answer:
+        """Answer the request, or raise what is wrong with it."""
+
+
+class Gate:
+    """Hands requests to their routes, and turns what those return or raise into answers."""
+
+    def __init__(self, entropy: Entropy, metrics: HttpMetrics) -> None:
+        """Take the randomness of request ids, and what counts requests."""
+        self._entropy = entropy
+        self._metrics = metrics
+        self._log = structlog.get_logger(__name__)
+
+    async def answer(self, request: web.Request, route: Route) -> web.StreamResponse:
+        """Answer *request*, whose path is that of *route*."""
+        began = perf_counter()
+        request_id = new_request_id(self._entropy)
+        try:
+            answer = await route.judge(request, request_id)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer in the one shape
+            answer = self._problem(error, request, request_id)
+        status, headers, body = answer
+        headers["Paket-Request-Id"] = request_id
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        self._metrics.count(request.method, route.path, status, perf_counter() - began)
+        return web.Response(status=status, body=body, headers=headers)
+
+    def _problem(self, error: Exception, request: web.Request, request_id: str) -> Answer:
+        problem = problem_of(error)
+        if problem.status == 500:
+            self._log.error(
+                "request_failed", request=request_id, method=request.method, path=request.path, exc_info=error
+            )
+        elif problem.status == 503:
+            self._log.warning("request_unavailable", request=request_id, method=request.method, code=problem.code)
+        return Answer(problem.status, error_headers(error, problem), error_body(error, problem, request_id))
+
+
+def new_request_id(entropy: Callable[[int], bytes]) -> str:
+    """Return `req_` and 16 hexadecimal digits."""
+    return f"req_{entropy(8).hex()}"

@@ -1,0 +1,86 @@
+"""Lists as JSON, joined from fragments that were encoded when they were folded, and the headers they bear."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+from aiohttp import web
+
+from service.http.calls import Answer
+from service.http.etags import is_known, list_etag
+from service.http.params import Window
+from service.http.positions import PositionTokens
+from service.http.schemas import SessionContextOut
+from streams.domain.ids import AppId, Kind, id_text
+from streams.domain.pages import Page, SessionContext, SessionContextsPage, ViewState
+from streams.domain.times import iso_ms
+
+_NO_EXTRAS = b',"platform_data":{},"app_media":{}}'
+
+
+def session_context_out(entry: SessionContext) -> SessionContextOut:
+    """Return *entry* as clients see it."""
+    return SessionContextOut(
+        id_text(Kind.SESSION, entry.session),
+        id_text(Kind.CONTEXT, entry.context),
+        id_text(Kind.APP, entry.app),
+        iso_ms(entry.created_at_ms),
+    )
+
+
+class ListAnswers:
+    """Answers lists: 304 where the reader knows the page, else the page."""
+
+    def __init__(self, tokens: PositionTokens) -> None:
+        """Take what writes the positions that lists bear."""
+        self._tokens = tokens
+
+    def of_context(self, request: web.Request, page: Page, window: Window) -> Answer:
+        """Answer a publisher with a page of its context's list: items as they were written."""
+        headers = self._headers(page, page.state, (), window)
+        if is_known(request.headers, headers["ETag"]):
+            return Answer(304, headers)
+        return _list(headers, page, [fragment + b"}" for _, fragment in page.items])
+
+    def of_session(self, request: web.Request, page: Page, revisions: Mapping[AppId, int], window: Window) -> Answer:
+        """Answer a platform with a page of a session's list: items with what belongs to their app."""
+        headers = self._headers(page, page.state, revisions.values(), window)
+        if is_known(request.headers, headers["ETag"]):
+            return Answer(304, headers)
+        extras = {app: _extras(app) for app in revisions}
+        return _list(headers, page, [fragment + extras[app] for app, fragment in page.items])
+
+    def of_contexts(self, request: web.Request, page: SessionContextsPage, window: Window) -> Answer:
+        """Answer a platform with a page of a session's contexts."""
+        headers = self._headers(page, ViewState.WHOLE, (), window)
+        if is_known(request.headers, headers["ETag"]):
+            return Answer(304, headers)
+        return _list(headers, page, [msgspec.json.encode(session_context_out(entry)) for entry in page.items])
+
+    def _headers(
+        self, page: Page | SessionContextsPage, state: ViewState, registry_revisions: Iterable[int], window: Window
+    ) -> dict[str, str]:
+        headers = {
+            "ETag": list_etag(page.revision, state.value, registry_revisions, window),
+            "Paket-Position": self._tokens.write(page.position),
+        }
+        if state is not ViewState.WHOLE:
+            headers["Paket-View"] = state.value
+        if page.age_s is not None:
+            headers["Age"] = str(page.age_s)
+        return headers
+
+
+def _extras(_app: AppId) -> bytes:
+    """
+    Return what an item's fragment is closed with in session lists: `platform_data` and `app_media` of its app.
+
+    Their one place: nothing can be configured for either yet, so both are there and empty.
+    """
+    return _NO_EXTRAS
+
+
+def _list(headers: dict[str, str], page: Page | SessionContextsPage, entries: Sequence[bytes]) -> Answer:
+    next_key = b"" if page.next_key is None else b',"next_key":%d' % page.next_key
+    return Answer(200, headers, b'{"total":%d%b,"items":[%b]}' % (page.total, next_key, b",".join(entries)))

@@ -1,0 +1,250 @@
+"""The OpenAPI document, built from what the routes are built from."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from service.http import contexts, sessions, status
+from service.http.openapi_schemas import components, reference
+from service.http.params import DEFAULT_PAGE
+from service.http.positions import MAX_TOKENS
+from service.http.problems import (
+    PROBLEMS,
+    ForbiddenError,
+    MalformedJsonError,
+    MalformedRequestError,
+    TooLargeError,
+    UnauthorizedError,
+    UnsupportedMediaTypeError,
+)
+from service.http.routes import Operation
+from streams.domain.errors import InvalidPositionError, RegistryBehindError
+from streams.domain.ids import Kind
+
+Json = dict[str, Any]
+
+PATH = "/openapi.json"
+API_VERSION = "2024-02-16"
+OPERATIONS: tuple[Operation, ...] = (status.STATUS, *contexts.OPERATIONS, *sessions.OPERATIONS)
+
+_DESCRIPTION = (
+    "Publishers write what their users are to watch next; platforms read one merged, chronological list. "
+    "A path that is not here is 404 `unknown_path`, a method that is not here 405 `method_not_allowed` with `Allow`. "
+    "Ids are opaque; one that is malformed, forged or another tenant's is as good as absent."
+)
+_EVERY_PROBLEM = (UnauthorizedError, MalformedRequestError, TooLargeError, InvalidPositionError, RegistryBehindError)
+_STATUSES = {
+    200: "Success", 204: "Success", 304: "The reader has this page", 400: "Malformed or invalid",
+    401: "No good credentials", 403: "Not for this tenant", 404: "Absent", 409: "Conflict", 413: "Too large",
+    415: "Not JSON", 500: "An error of the service", 503: "Not available now",
+}  # fmt: skip
+_PARAMETERS = {
+    "context_id": "A context. `CX` and 41 digits.",
+    "session_id": "A session. `SN` and 41 digits.",
+    "content_id": "An item, percent-encoded: `/` as `%2F`.",
+}
+
+
+def openapi_document(more: Mapping[str, Any]) -> Json:
+    """
+    Return the document as JSON values.
+
+    Args:
+        more: `paths` and `components` of routes that are declared elsewhere.
+    """
+    paths: dict[str, Json] = defaultdict(dict)
+    for operation in OPERATIONS:
+        paths[operation.path][operation.method.lower()] = _operation(operation)
+        if operation.method == "GET":
+            paths[operation.path]["head"] = _without_bodies(_operation(operation))
+    paths[PATH] = {"get": _document_operation(), "head": _without_bodies(_document_operation())}
+    for path, item in paths.items():
+        item["options"] = _options(path)
+    merged = {name: {**part, **more.get("components", {}).get(name, {})} for name, part in _components().items()}
+    others = {name: part for name, part in more.get("components", {}).items() if name not in merged}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "UpNext", "version": API_VERSION, "description": _DESCRIPTION},
+        "security": [{"basic": []}],
+        "paths": {**paths, **more.get("paths", {})},
+        "components": {**merged, **others},
+    }
+
+
+def _components() -> Json:
+    return {
+        "securitySchemes": {
+            "basic": {"type": "http", "scheme": "basic", "description": "A client's id and its secret key."}
+        },
+        "headers": _headers(),
+        "parameters": _header_parameters(),
+        "schemas": components(OPERATIONS),
+    }
+
+
+def _headers() -> Json:
+    def header(description: str, schema: Json) -> Json:
+        return {"description": description, "schema": schema}
+
+    text: Json = {"type": "string"}
+    return {
+        "Paket-Request-Id": header("Names the request in logs.", {**text, "pattern": "^req_[0-9a-f]{16}$"}),
+        "Paket-Position": header(
+            "Where the write went, or what the list had folded. A request that sends it back is not answered from "
+            "before it.",
+            {**text, "pattern": "^[A-Za-z0-9_-]+$"},
+        ),
+        "ETag": header("Changes with the page.", {**text, "pattern": '^"[^"]+"$'}),
+        "Paket-View": header(
+            "`catching-up`: items of a context attached lately are still on their way. `refused`: a context feeds as "
+            "many sessions as it may, and stays empty in this one.",
+            {"enum": ["catching-up", "refused"]},
+        ),
+        "Age": header("Seconds since the list was last known to be fresh; left out while it is.", {"type": "integer"}),
+        "Allow": header("The methods of the path.", text),
+        "WWW-Authenticate": header("The scheme of the credentials.", text),
+        "Retry-After": header("Seconds after which to try again.", {"type": "integer", "minimum": 1}),
+    }
+
+
+def _header_parameters() -> Json:
+    return {
+        "Paket-Position": {
+            "name": "Paket-Position",
+            "in": "header",
+            "description": f"Positions that the answer must not be from before: one, or up to {MAX_TOKENS}, separated "
+            "by commas or in header lines of their own. Lists and session commands wait for them up to 2 s.",
+            "schema": {"type": "string"},
+        },
+        "If-None-Match": {
+            "name": "If-None-Match",
+            "in": "header",
+            "description": "ETags of pages that the reader has, or `*`.",
+            "schema": {"type": "string"},
+        },
+    }
+
+
+def _operation(operation: Operation) -> Json:
+    parameters = [_path_parameter(name) for name in _path_names(operation.path)]
+    parameters.append({"$ref": "#/components/parameters/Paket-Position"})
+    if operation.largest_page:
+        parameters += _page_parameters(operation.largest_page)
+    described: Json = {
+        "operationId": operation.id,
+        "summary": operation.summary,
+        "tags": [_tag(operation)],
+        "parameters": parameters,
+        "responses": _responses(operation),
+    }
+    if operation.body is not None:
+        described["requestBody"] = {
+            "required": operation.body_required,
+            "description": f"At most {operation.body_limit // 1024} KiB.",
+            "content": {"application/json": {"schema": reference(operation.body)}},
+        }
+    return described
+
+
+def _tag(operation: Operation) -> str:
+    return {None: "Core", Kind.APP: "Contexts", Kind.PLATFORM: "Sessions"}[operation.tenant]
+
+
+def _path_names(path: str) -> Iterable[str]:
+    return (part[1:-1] for part in path.split("/") if part.startswith("{"))
+
+
+def _path_parameter(name: str) -> Json:
+    description = _PARAMETERS[name]
+    return {"name": name, "in": "path", "required": True, "description": description, "schema": {"type": "string"}}
+
+
+def _page_parameters(largest: int) -> list[Json]:
+    limit = {"type": "integer", "minimum": 1, "maximum": largest, "default": DEFAULT_PAGE}
+    return [
+        {"name": "limit", "in": "query", "description": "Entries in the answer, at most.", "schema": limit},
+        {
+            "name": "next_key",
+            "in": "query",
+            "description": "Index of the first entry, as the page before said.",
+            "schema": {"type": "integer", "minimum": 0, "maximum": 2**31 - 1, "default": 0},
+        },
+        {"$ref": "#/components/parameters/If-None-Match"},
+    ]
+
+
+def _responses(operation: Operation) -> Json:
+    names = ["Paket-Request-Id"]
+    if operation.writes or operation.largest_page:
+        names.append("Paket-Position")
+    if operation.largest_page:
+        names += ["ETag", "Paket-View", "Age"]
+    responses: Json = {str(operation.success): _response(operation.success, names)}
+    if operation.answer is not None:
+        responses[str(operation.success)]["content"] = {"application/json": {"schema": reference(operation.answer)}}
+    if operation.largest_page:
+        responses["304"] = _response(304, names)
+    return {**responses, **_error_responses(operation)}
+
+
+def _response(answered: int, headers: Iterable[str]) -> Json:
+    return {
+        "description": _STATUSES[answered],
+        "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in headers},
+    }
+
+
+def _error_responses(operation: Operation) -> Json:
+    """Return the errors by status, each with the codes that this operation's answers can have."""
+    kinds: list[type[BaseException]] = [*_EVERY_PROBLEM, *operation.problems, Exception]
+    if operation.tenant is not None:
+        kinds.append(ForbiddenError)
+    if operation.body is not None:
+        kinds += [UnsupportedMediaTypeError, MalformedJsonError]
+    codes: dict[int, list[str]] = defaultdict(list)
+    for kind in kinds:
+        problem = PROBLEMS[kind]
+        if problem.code not in codes[problem.status]:
+            codes[problem.status].append(problem.code)
+    return {str(answered): _error_response(answered, of_status) for answered, of_status in sorted(codes.items())}
+
+
+def _error_response(answered: int, codes: Sequence[str]) -> Json:
+    names = ["Paket-Request-Id", *{401: ["WWW-Authenticate"], 503: ["Retry-After"]}.get(answered, [])]
+    narrowed = {"properties": {"error": {"properties": {"code": {"enum": list(codes)}}}}}
+    schema = {"allOf": [{"$ref": "#/components/schemas/Error"}, narrowed]}
+    return {**_response(answered, names), "content": {"application/json": {"schema": schema}}}
+
+
+def _without_bodies(described: Json) -> Json:
+    """Return a GET as the HEAD of the same path."""
+    responses = {
+        answered: {name: part for name, part in response.items() if name != "content"}
+        for answered, response in described["responses"].items()
+    }
+    return {**described, "operationId": f"{described['operationId']}Head", "responses": responses}
+
+
+def _document_operation() -> Json:
+    answer = {**_response(200, ["Paket-Request-Id"]), "content": {"application/json": {"schema": {"type": "object"}}}}
+    return {
+        "operationId": "readOpenapi",
+        "summary": "Retrieve this document",
+        "tags": ["Core"],
+        "security": [],
+        "responses": {"200": answer},
+    }
+
+
+def _options(path: str) -> Json:
+    slug = "".join(part.strip("{}").title().replace("_", "").replace(".", "") for part in path.split("/"))
+    return {
+        "operationId": f"optionsOf{slug}",
+        "summary": "Retrieve the path's methods",
+        "tags": ["Core"],
+        "security": [],
+        "parameters": [_path_parameter(name) for name in _path_names(path)],
+        "responses": {"204": _response(204, ["Paket-Request-Id", "Allow"])},
+    }

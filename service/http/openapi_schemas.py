@@ -1,0 +1,85 @@
+"""JSON schemas of bodies and answers, from the structs that they are read into and written from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from service.http.problems import ErrorOut
+from service.http.routes import Operation
+from streams.domain.items import Item
+
+Json = dict[str, Any]
+
+_PREFIX = "#/components/schemas/"
+_CONTROL = "[\\u0000-\\u001f\\u007f-\\u009f]"
+
+
+def name_of(kind: type[msgspec.Struct]) -> str:
+    """Return the name under which clients know a struct."""
+    return _public(kind.__name__)
+
+
+def reference(kind: type[msgspec.Struct]) -> Json:
+    """Return the reference to a struct's schema."""
+    return {"$ref": f"{_PREFIX}{name_of(kind)}"}
+
+
+def components(operations: Iterable[Operation]) -> Json:
+    """Return the schemas of everything that the operations take and answer, by name."""
+    kinds: set[type[msgspec.Struct]] = {ErrorOut}
+    for operation in operations:
+        kinds |= {kind for kind in (operation.body, operation.answer) if kind is not None}
+    ordered = sorted(kinds, key=name_of)
+    _, schemas = msgspec.json.schema_components(ordered, ref_template=_PREFIX + "{name}")
+    renamed = {_public(name): _renamed(schema) for name, schema in schemas.items()}
+    renamed[name_of(Item)].update(_item_rules(renamed[name_of(Item)]["properties"]))
+    return dict(sorted(renamed.items()))
+
+
+def _public(name: str) -> str:
+    return name.removesuffix("Out").removesuffix("In")
+
+
+def _renamed(schema: Any) -> Any:
+    match schema:
+        case {"$ref": reference}:
+            return {**schema, "$ref": _PREFIX + _public(reference.removeprefix(_PREFIX))}
+        case dict():
+            return {
+                key: _public(value) if key == "title" and isinstance(value, str) else _renamed(value)
+                for key, value in schema.items()
+            }
+        case list():
+            return [_renamed(element) for element in schema]
+        case _:
+            return schema
+
+
+def _item_rules(properties: Json) -> Json:
+    """Return what an item's struct cannot say of it (`streams.domain.items.item_faults`)."""
+    uri = {"format": "uri", "pattern": "^[Hh][Tt][Tt][Pp][Ss]?://"}
+    no_id = {"enum": ["sessions", ".", ".."]}
+    return {
+        "description": "One item as a publisher writes it. `position` is at most `duration`; `hidden` stays as it was "
+        "where it is left out.",
+        "properties": {
+            **properties,
+            "content_id": {**properties["content_id"], "not": {"anyOf": [no_id, {"pattern": _CONTROL}]}},
+            "poster_art_uri": {**properties["poster_art_uri"], **uri},
+            "preview_video_uri": {**properties["preview_video_uri"], **uri},
+        },
+        "allOf": [
+            {
+                "if": {"properties": {"media_type": {"const": "tv_episode"}}},
+                "then": {"required": ["season", "episode"]},
+                "else": {"properties": {"season": False, "episode": False}},
+            },
+            {
+                "if": {"properties": {"action": {"const": "up_next_continue"}}},
+                "then": {"required": ["position"]},
+            },
+        ],
+    }

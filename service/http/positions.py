@@ -1,0 +1,147 @@
+"""Position tokens: positions as opaque text that only this deployment can have written."""
+
+from __future__ import annotations
+
+import binascii
+import hmac
+import struct
+from collections.abc import Iterable, Sequence
+from hashlib import blake2b
+
+from streams.domain.errors import InvalidPositionError
+from streams.domain.ids import ID_BYTES
+from streams.domain.positions import (
+    NOTHING,
+    After,
+    ContextPosition,
+    ListPosition,
+    Position,
+    SessionsPosition,
+)
+
+HEADER = "Paket-Position"
+MAX_TOKENS = 32
+"""Positions in one request."""
+MAX_TOKEN_CHARS = 8_192
+
+_MAC_BYTES = 12
+_CONTEXT = struct.Struct(f">c{ID_BYTES}sq")
+_LIST = struct.Struct(f">c{ID_BYTES}sqH")
+_SESSIONS = struct.Struct(">cH")
+_COLUMN = struct.Struct(">Bq")
+_TO_URL_SAFE = bytes.maketrans(b"+/", b"-_")
+_FROM_URL_SAFE = bytes.maketrans(b"-_+/", b"+/  ")
+
+
+class PositionTokens:
+    """
+    Writes and reads tokens: base64url of a binary position and a MAC keyed by the deployment and its log's id.
+
+    A list position of 200 members takes less than 3 KB: its numbers stand in columns, as offsets from the least,
+    in as many bytes each as the greatest needs.
+    """
+
+    def __init__(self, key: bytes, log_id: str) -> None:
+        """Take the deployment's key for positions, 16 to 64 bytes, and the id of its log."""
+        bound = blake2b(log_id.encode(), key=key, digest_size=32).digest()
+        self._mac = blake2b(key=bound, digest_size=_MAC_BYTES, person=b"upnext-position"[:16])
+
+    def write(self, position: Position) -> str:
+        """Return the token of *position*."""
+        payload = _payload(position)
+        token = binascii.b2a_base64(payload + self._sign(payload), newline=False)
+        return token.rstrip(b"=").translate(_TO_URL_SAFE).decode("ascii")
+
+    def read(self, token: str) -> Position:
+        """
+        Return the position that *token* was written from.
+
+        Raises:
+            InvalidPositionError: It is no token, was altered, or is of another deployment or log.
+        """
+        if not 0 < len(token) <= MAX_TOKEN_CHARS:
+            raise InvalidPositionError
+        try:
+            text = token.encode("ascii").translate(_FROM_URL_SAFE) + b"=" * (-len(token) % 4)
+            signed = binascii.a2b_base64(text, strict_mode=True)
+        except (UnicodeError, binascii.Error) as error:
+            raise InvalidPositionError from error
+        payload, mac = signed[:-_MAC_BYTES], signed[-_MAC_BYTES:]
+        if not hmac.compare_digest(self._sign(payload), mac):
+            raise InvalidPositionError
+        return _position(payload)
+
+    def after(self, headers: Iterable[str]) -> After:
+        """
+        Return what the values of a request's `Paket-Position` headers ask for together.
+
+        Raises:
+            InvalidPositionError: One of them cannot be read, or there are more than 32.
+        """
+        tokens = [token.strip() for value in headers for token in value.split(",")]
+        if not tokens:
+            return NOTHING
+        if len(tokens) > MAX_TOKENS:
+            raise InvalidPositionError
+        positions = [self.read(token) for token in tokens]
+        return After(
+            tuple(p for p in positions if isinstance(p, ContextPosition)),
+            tuple(p for p in positions if isinstance(p, SessionsPosition)),
+            tuple(p for p in positions if isinstance(p, ListPosition)),
+        )
+
+    def _sign(self, payload: bytes) -> bytes:
+        mac = self._mac.copy()
+        mac.update(payload)
+        return mac.digest()
+
+
+def _payload(position: Position) -> bytes:
+    match position:
+        case ContextPosition():
+            return _CONTEXT.pack(b"w", position.context, position.offset)
+        case SessionsPosition():
+            partitions = sorted(position.offsets)
+            head = _SESSIONS.pack(b"s", len(partitions))
+            return head + _column(partitions) + _column([position.offsets[partition] for partition in partitions])
+        case ListPosition():
+            members = position.members
+            head = _LIST.pack(b"l", position.session, position.offset, len(members))
+            return head + _column([epoch for epoch, _ in members]) + _column([sequence for _, sequence in members])
+
+
+def _position(payload: bytes) -> Position:
+    # The MAC has said that these bytes are ours, so they are well formed.
+    match payload[:1]:
+        case b"w":
+            _, context, offset = _CONTEXT.unpack(payload)
+            return ContextPosition(context, offset)
+        case b"s":
+            _, count = _SESSIONS.unpack_from(payload)
+            partitions, rest = _read_column(payload[_SESSIONS.size :], count)
+            return SessionsPosition(dict(zip(partitions, _read_column(rest, count)[0], strict=True)))
+        case b"l":
+            _, session, offset, count = _LIST.unpack_from(payload)
+            epochs, rest = _read_column(payload[_LIST.size :], count)
+            return ListPosition(session, offset, list(zip(epochs, _read_column(rest, count)[0], strict=True)))
+        case _:
+            raise InvalidPositionError  # written by a newer version
+
+
+def _column(values: Sequence[int]) -> bytes:
+    """Write *values* as byte planes: their width and least value, then every value's lowest byte, its next, …."""
+    least = min(values, default=0)
+    width = (max(values, default=0) - least).bit_length() + 7 >> 3
+    raw = struct.pack(f"<{len(values)}Q", *[value - least for value in values])
+    return _COLUMN.pack(width, least) + b"".join([raw[plane::8] for plane in range(width)])
+
+
+def _read_column(payload: bytes, count: int) -> tuple[list[int], bytes]:
+    """Return the *count* values that *payload* begins with, and what follows them."""
+    width, least = _COLUMN.unpack_from(payload)
+    end = _COLUMN.size + width * count
+    raw = bytearray(8 * count)
+    for plane in range(width):
+        start = _COLUMN.size + plane * count
+        raw[plane::8] = payload[start : start + count]
+    return [least + value for value in struct.unpack(f"<{count}Q", raw)], payload[end:]

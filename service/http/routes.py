@@ -1,0 +1,101 @@
+"""From declared operations to routes: the rules that hold for every request, in the order in which they count."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+from aiohttp import web
+
+from service.http.auth import authenticate
+from service.http.bodies import MAX_BODY_BYTES, check_media_type, read_body
+from service.http.calls import Answer, Call
+from service.http.deps import Deps
+from service.http.positions import HEADER as POSITION
+from service.http.positions import PositionTokens
+from service.http.problems import ForbiddenError, MethodNotAllowedError, UnknownPathError
+from streams.domain.ids import Kind
+from streams.domain.positions import NOTHING
+
+Handler = Callable[[Call], Awaitable[Answer]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operation:
+    """One method of one path, as it is routed and as the OpenAPI document describes it."""
+
+    method: str
+    path: str
+    id: str
+    summary: str
+    tenant: Kind | None
+    """Whose clients may call it; None: everyone's."""
+    success: int
+    answer: type[msgspec.Struct] | None = None
+    body: type[msgspec.Struct] | None = None
+    """What the body must be. Without one, a body is read and ignored."""
+    body_required: bool = True
+    body_limit: int = MAX_BODY_BYTES
+    largest_page: int = 0
+    """The most that `limit` may ask for; 0 where the answer is no list."""
+    writes: bool = False
+    """Whether the answer bears the position of a write."""
+    problems: Sequence[type[Exception]] = ()
+    """The errors beyond those that every operation has."""
+
+
+class Resource:
+    """All operations of one path."""
+
+    def __init__(self, deps: Deps, tokens: PositionTokens, operations: Mapping[Operation, Handler]) -> None:
+        """Take what requests are checked with, and the handlers of the path's operations."""
+        self._tenants = deps.tenants
+        self._body_limit_s = deps.body_limit_s
+        self._tokens = tokens
+        self.path = next(iter(operations)).path
+        self.operations = {operation.method: (operation, handle) for operation, handle in operations.items()}
+        if "GET" in self.operations:
+            self.operations["HEAD"] = self.operations["GET"]
+        self.allow = ", ".join(sorted([*self.operations, "OPTIONS"]))
+
+    async def judge(self, request: web.Request, request_id: str) -> Answer:
+        """Check the rules in the order in which they count (the first broken one is raised), then handle."""
+        if request.method == "OPTIONS":
+            return Answer(204, {"Allow": self.allow})
+        self._tenants.ensure_fresh()
+        client = authenticate(self._tenants, request.headers.get("Authorization"))
+        found = self.operations.get(request.method)
+        if found is None:
+            raise MethodNotAllowedError(self.allow)
+        operation, handle = found
+        if operation.tenant is not None and operation.tenant is not client.tenant_kind:
+            raise ForbiddenError
+        # Rate limits (429) are counted here.
+        body = b""
+        if request.body_exists:
+            body = await read_body(request, most=operation.body_limit, limit_s=self._body_limit_s)
+        # Signatures (401) are checked here, over these bytes.
+        if body and operation.body is not None:
+            check_media_type(request)
+        # Versions and idempotency keys (400) are read here; keys that were used before (409) count after positions.
+        after = NOTHING
+        if POSITION in request.headers:
+            after = self._tokens.after(request.headers.getall(POSITION))
+        return await handle(Call(request, client, request_id, after, body))
+
+
+class UnknownPath:
+    """Every path that nothing else has: there is nothing there, but only callers with credentials hear of it."""
+
+    path = "unknown"
+
+    def __init__(self, deps: Deps) -> None:
+        """Take what credentials are checked with."""
+        self._tenants = deps.tenants
+
+    async def judge(self, request: web.Request, _request_id: str) -> Answer:
+        """Raise `UnknownPathError`, or what is wrong with the credentials."""
+        self._tenants.ensure_fresh()
+        authenticate(self._tenants, request.headers.get("Authorization"))
+        raise UnknownPathError

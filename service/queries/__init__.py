@@ -1,0 +1,1 @@
+"""Use cases that read: they know ports, never a web server or a table."""
