@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from typing import NamedTuple
 
 from streams.domain import session_rows as layout
@@ -81,21 +80,22 @@ def newest(rows: Rows, state: SessionState, *, beyond: bytes | None = None) -> I
             yield Entry(key, (app, fragment))
 
 
-def page(state: SessionState, entries: Iterable[tuple[AppId, bytes]], *, start: int, limit: int, offset: int) -> Page:
+def page(
+    state: SessionState, items: list[tuple[AppId, bytes]], *, start: int, offset: int, age_s: int | None = None
+) -> Page:
     """
     Return a page of the merged list.
 
     Args:
         state: The session's.
-        entries: What the list holds from *start* on, at least *limit* of it where there is as much.
+        items: What the list holds from *start* on, as much as the page may hold.
         start: 0-based index of the first item; past the end gives an empty page.
-        limit: 1 to 200.
         offset: Of `session-events`: what the view has folded.
+        age_s: How old the view is, where that is too old to count as fresh.
 
     Source:
         docs/architecture.md, "Lists".
     """
-    items = list(islice(entries, limit))
     return Page(
         items,
         state.row.total,
@@ -103,10 +103,20 @@ def page(state: SessionState, entries: Iterable[tuple[AppId, bytes]], *, start: 
         str(state.row.revision),
         position(state, offset),
         view_state(state.members.values()),
+        age_s,
     )
 
 
-def context_page(rows: Rows, state: SessionState, context: ContextId, *, start: int, limit: int, offset: int) -> Page:
+def context_page(
+    rows: Rows,
+    state: SessionState,
+    context: ContextId,
+    *,
+    start: int,
+    limit: int,
+    offset: int,
+    age_s: int | None = None,
+) -> Page:
     """
     Return a page of one attached context's list, in the order of the merged one.
 
@@ -126,6 +136,7 @@ def context_page(rows: Rows, state: SessionState, context: ContextId, *, start: 
         str(state.row.revision),
         position(state, offset),
         view_state([member]),
+        age_s,
     )
 
 
@@ -140,7 +151,9 @@ def _places(rows: Rows, session: SessionId, context: ContextId, member: Member) 
     )
 
 
-def contexts_page(state: SessionState, *, start: int, limit: int, offset: int) -> SessionContextsPage:
+def contexts_page(
+    state: SessionState, *, start: int, limit: int, offset: int, age_s: int | None = None
+) -> SessionContextsPage:
     """Return a page of the session's contexts, newest attachment first, ties by context id."""
     ordered = sorted(state.members.items(), key=lambda entry: (-entry[1].created_at_ms, entry[0]))
     items = [
@@ -149,7 +162,7 @@ def contexts_page(state: SessionState, *, start: int, limit: int, offset: int) -
     ]
     total = len(ordered)
     following = next_key(start, len(items), total)
-    return SessionContextsPage(items, total, following, str(state.row.revision), position(state, offset))
+    return SessionContextsPage(items, total, following, str(state.row.revision), position(state, offset), age_s)
 
 
 def holds(rows: Rows, state: SessionState, context: ContextId, content_id: str) -> bool:
