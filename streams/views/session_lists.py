@@ -50,8 +50,14 @@ class SessionLists:
     That row's revision grows with whatever can be seen of a session, so one row says whether all that is known holds.
     """
 
-    def __init__(self, max_bytes: int = CACHE_BYTES) -> None:
+    def __init__(self, max_bytes: int = CACHE_BYTES, *, piece: int = PIECE) -> None:
+        self._piece = piece
         self._cache: Cache[SessionId, _Known] = Cache(max_bytes)
+
+    @property
+    def bytes(self) -> int:
+        """About how much memory the cache takes."""
+        return self._cache.bytes
 
     def state(self, rows: Rows, session: SessionId) -> SessionState:
         """
@@ -102,7 +108,7 @@ class SessionLists:
             beyond: bytes | None = None
             skipped = 0
             while skipped < start:
-                piece = min(PIECE, start - skipped)
+                piece = min(self._piece, start - skipped)
                 beyond, count = _skip(rows, state, beyond, piece)
                 skipped += count
                 if count < piece:

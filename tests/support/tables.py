@@ -1,0 +1,198 @@
+"""Both tables in memory, folded by the real processors, with a place for readers to wait in."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+from streams.codec import encode_event, event_key
+from streams.domain.errors import ViewBehindError, ViewUnavailableError
+from streams.domain.events import (
+    ContextAttached,
+    ContextDetached,
+    ContextEvent,
+    ItemHidden,
+    ItemPut,
+    ItemRemoved,
+    SessionDeleted,
+    SessionEvent,
+)
+from streams.domain.feed import LIMITS, Limits, Noticed, Verdict
+from streams.domain.ids import AppId, ContextId, Kind, SessionId, id_text
+from streams.domain.items import Item
+from streams.domain.positions import ContextPosition, SessionsPosition
+from streams.engine.fold import Fold, Judged, Output
+from streams.log.port import Record
+from streams.processors.contexts import ContextsFold
+from streams.processors.sessions import SessionsFold
+from tests.support.rows import MemoryRows
+
+HASH_KEY = b"k" * 32
+CLIENT = "0123456789abcdef"
+START_MS = 1_700_000_000_000
+
+
+class MemoryTable:
+    """`streams.views.tables.Table` of one partition: what is folded is committed."""
+
+    def __init__(self) -> None:
+        self.stored = MemoryRows()
+        self.positions: dict[str, int] = {}
+        self.age: int | None = None
+        self.here = True
+        self.waits = 0
+        self._committed = asyncio.Event()
+        self._joined = asyncio.Event()
+
+    async def has_waits(self, count: int) -> None:
+        """Return once as many readers wait."""
+        while self.waits < count:
+            self._joined.clear()
+            await self._joined.wait()
+
+    def rows(self, partition: int) -> MemoryRows:
+        assert partition == 0
+        if not self.here:
+            raise ViewUnavailableError
+        return self.stored
+
+    def position(self, topic: str, partition: int) -> int:
+        assert partition == 0
+        return self.positions.get(topic, -1)
+
+    @property
+    def age_s(self) -> int | None:
+        return self.age
+
+    def commit(self) -> None:
+        committed, self._committed = self._committed, asyncio.Event()
+        committed.set()
+
+    async def until(self, partition: int, key: bytes, reached: Callable[[], bool], *, limit_s: float) -> None:
+        assert (partition, len(key)) == (0, 18)
+        self.waits += 1
+        self._joined.set()
+        try:
+            async with asyncio.timeout(min(limit_s, 0.05)):
+                while not reached():
+                    await self._committed.wait()
+        except TimeoutError as error:
+            raise ViewBehindError from error
+        finally:
+            self.waits -= 1
+
+
+class Views:
+    """The two processors and what they tell each other, folded when the test says so."""
+
+    def __init__(self, limits: Limits = LIMITS) -> None:
+        self.contexts, self.sessions = MemoryTable(), MemoryTable()
+        self._folds: dict[str, tuple[Fold, MemoryTable]] = {}
+        folds: list[tuple[Fold, MemoryTable]] = [
+            (ContextsFold(hash_key=HASH_KEY, limits=limits), self.contexts),
+            (SessionsFold(hash_key=HASH_KEY, limits=limits), self.sessions),
+        ]
+        for fold, table in folds:
+            for topic in (fold.source, fold.until_folded):
+                self._folds[topic] = fold, table
+        self._topics: dict[str, deque[Record]] = {topic: deque() for topic in self._folds}
+        self._ends = dict.fromkeys(self._folds, 0)
+        self._events = 0
+        self.now_ms = START_MS
+        self.verdicts: dict[str, Verdict] = {}
+        self.noticed: list[str] = []
+
+    def append(self, topic: str, key: bytes, value: bytes) -> int:
+        offset = self._ends[topic]
+        self._ends[topic] += 1
+        self._topics[topic].append(Record(offset, self.now_ms, key, value))
+        return offset
+
+    def step(self, topic: str) -> bool:
+        """Fold one record of *topic*, where there is one, and commit."""
+        if not self._topics[topic]:
+            return False
+        record = self._topics[topic].popleft()
+        fold, table = self._folds[topic]
+        for emit in fold.fold(table.stored, topic, record):
+            match emit:
+                case Output():
+                    self.append(*emit)
+                case Judged():
+                    self.verdicts[emit.event_id] = emit.verdict
+                case Noticed():
+                    self.noticed.append(emit.what)
+        table.positions[topic] = record.offset
+        table.commit()
+        return True
+
+    def drain(self) -> None:
+        """Fold everything, and what comes of it."""
+        while sum(self.step(topic) for topic in self._folds):
+            pass
+
+    def event_id(self) -> str:
+        self._events += 1
+        return f"{self._events:032x}"
+
+    def context_event(self, context: ContextId, event: ContextEvent) -> ContextPosition:
+        key = event_key(Kind.CONTEXT, context, event.id)
+        return ContextPosition(context, self.append("context-events", key, encode_event(event)))
+
+    def session_event(self, session: SessionId, event: SessionEvent) -> SessionsPosition:
+        key = event_key(Kind.SESSION, session, event.id)
+        return SessionsPosition({0: self.append("session-events", key, encode_event(event))})
+
+    def put(self, context: ContextId, content_id: str, *, app: AppId | None = None, **more: object) -> ContextPosition:
+        self.now_ms += 1
+        item = make_item(content_id, **more)
+        app_text = id_text(Kind.APP, app_of(context) if app is None else app)
+        return self.context_event(context, ItemPut(id=self.event_id(), client=CLIENT, app=app_text, item=item))
+
+    def remove(self, context: ContextId, content_id: str) -> ContextPosition:
+        return self.context_event(context, ItemRemoved(id=self.event_id(), client=CLIENT, content_id=content_id))
+
+    def hide(self, context: ContextId, content_id: str, *, hidden: bool = True) -> ContextPosition:
+        event = ItemHidden(id=self.event_id(), client=CLIENT, content_id=content_id, hidden=hidden)
+        return self.context_event(context, event)
+
+    def attach(self, session: SessionId, context: ContextId) -> SessionsPosition:
+        app, text = id_text(Kind.APP, app_of(context)), id_text(Kind.CONTEXT, context)
+        event = ContextAttached(id=self.event_id(), client=CLIENT, context=text, app=app)
+        return self.session_event(session, event)
+
+    def detach(self, session: SessionId, context: ContextId) -> SessionsPosition:
+        text = id_text(Kind.CONTEXT, context)
+        return self.session_event(session, ContextDetached(id=self.event_id(), client=CLIENT, context=text))
+
+    def delete(self, session: SessionId) -> SessionsPosition:
+        return self.session_event(session, SessionDeleted(id=self.event_id(), client=CLIENT))
+
+
+def make_item(content_id: str, **more: object) -> Item:
+    fields: dict[str, object] = {
+        "content_id": content_id,
+        "action": "up_next_watchlist",
+        "media_type": "movie",
+        "title": f"Title of {content_id}",
+        "description": "A film about a list.",
+        "poster_art_uri": "https://media.example/poster.png",
+        "poster_art_aspect_ratio": "aspect_ratio_16_9",
+        "duration": 5_400,
+        **more,
+    }
+    return Item(**fields)  # type: ignore[arg-type]
+
+
+def context_id(number: int) -> ContextId:
+    return ContextId(b"C" + number.to_bytes(16, "big"))
+
+
+def session_id(number: int) -> SessionId:
+    return SessionId(b"S" + number.to_bytes(16, "big"))
+
+
+def app_of(context: ContextId) -> AppId:
+    """Return the app that owns *context* in these tests."""
+    return AppId(b"A" + context[1:])
