@@ -24,12 +24,12 @@ from streams.domain.events import (
     SessionCreated,
     SessionEvent,
 )
-from streams.domain.feed import FeedMessage, Subscription
+from streams.domain.feed import Change, FeedMessage, Operation, Snapshot, Subscription
 from streams.domain.ids import ID_BYTES, ContextId, EventId, Kind, SessionId, id_text, parse_id
 from streams.domain.items import content_id_fault, item_faults
 
 MAX_EVENT_BYTES = 1 << 20
-_TAG = re.compile(r"(context|session|registry)\.[a-z_]+\.v[0-9]+")
+_TAG = re.compile(r"(context|session|registry)\.[a-z0-9_]+\.v[0-9]+")
 _ID_CHARACTERS = 43
 
 E = TypeVar("E", ContextEvent, SessionEvent)
@@ -116,7 +116,18 @@ def decode_feed(key: bytes | None, value: bytes | None) -> tuple[SessionId, Feed
     Raises:
         PoisonError: It is none.
     """
-    return SessionId(_raw_key(key)), _message(_FEED, value)
+    message = _message(_FEED, value)
+    operations: list[Operation] = []
+    match message:
+        case Change():
+            operations = message.operations
+        case Snapshot():
+            operations = message.items
+            if any(operation.fragment is None for operation in operations):
+                raise PoisonError("a snapshot removes nothing")
+    if any(b"\0" in operation.content_id for operation in operations):
+        raise PoisonError("a content id holds a zero byte")
+    return SessionId(_raw_key(key)), message
 
 
 def decode_subscription(key: bytes | None, value: bytes | None) -> tuple[ContextId, Subscription]:

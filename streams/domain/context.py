@@ -30,6 +30,7 @@ from streams.domain.feed import (
 from streams.domain.ids import ContextId, SessionId
 from streams.domain.items import fragment, item_hash, with_hidden
 from streams.domain.rows import WritableRows
+from streams.domain.times import LAST_MS
 
 _U64 = (1 << 64) - 1
 _OPERATION_BYTES = 64
@@ -104,7 +105,7 @@ class _ContextFold:
         old = self._stored(content_id)
         hidden = (old is not None and old.hidden) if item.hidden is UNSET else item.hidden
         # A clock that steps back changes no order within a context.
-        at_ms = max(time_ms, self._meta.time_ms + 1)
+        at_ms = min(max(time_ms, self._meta.time_ms + 1), LAST_MS)
         self._meta = replace(self._meta, time_ms=at_ms)
         operations = []
         if old is not None:
@@ -140,11 +141,11 @@ class _ContextFold:
         self._rows.put(layout.meta_key(self._context), layout.encode_meta(meta))
         if not meta.subscribers:
             return
-        sessions = [session for session, _ in layout.subscriptions(self._rows, self._context)]
+        subs = list(layout.subscriptions(self._rows, self._context))
+        sessions = [session for session, _ in subs]
         if sum(len(o.fragment or b"") + _OPERATION_BYTES for o in operations) > self._limits.message_bytes:
-            parts = list(snapshot(self._rows, self._context, meta, self._limits))
-            for session in sessions:
-                for part in parts:
+            for session, epoch in subs:
+                for part in snapshot(self._rows, self._context, meta, self._limits, epoch):
                     yield ToSession(session, part)
             return
         change = Change(self._context, sequence, self._before, meta.digest, meta.count, operations)
@@ -198,7 +199,7 @@ class _SubscriptionFold:
             self._rows.delete(layout.unsub_key(self._context, self._session))
             self._count(1)
         self._rows.put(layout.sub_key(self._context, self._session), layout.encode_epoch(epoch))
-        for part in snapshot(self._rows, self._context, self._meta, self._limits):
+        for part in snapshot(self._rows, self._context, self._meta, self._limits, epoch):
             yield ToSession(self._session, part)
 
     def unsubscribe(self, epoch: int, time_ms: int) -> None:
@@ -212,17 +213,23 @@ class _SubscriptionFold:
 
     def forget(self, time_ms: int) -> None:
         """Delete a few rows of subscriptions that have been off for so long that nothing of them can still come."""
-        looked_at = list(islice(self._rows.range(layout.UNSUB + self._context), _FORGET_AT_ONCE))
+        prefix = layout.UNSUB + self._context
+        looked_at = list(islice(self._rows.range(prefix, start=prefix + self._meta.forgotten_to), _FORGET_AT_ONCE))
         for key, value in looked_at:
             if layout.decode_off(value)[1] < time_ms - self._limits.forget_ms:
                 self._rows.delete(key)
+        # The next fold goes on behind the last row that this one saw, so that young rows hide no old ones.
+        to = looked_at[-1][0][len(prefix) :] + b"\0" if len(looked_at) == _FORGET_AT_ONCE else b""
+        if to != self._meta.forgotten_to:
+            self._meta = replace(self._meta, forgotten_to=to)
+            self._rows.put(layout.meta_key(self._context), layout.encode_meta(self._meta))
 
     def _count(self, more: int) -> None:
         self._meta = replace(self._meta, subscribers=self._meta.subscribers + more)
         self._rows.put(layout.meta_key(self._context), layout.encode_meta(self._meta))
 
 
-def snapshot(rows: WritableRows, context: ContextId, meta: Meta, limits: Limits) -> Iterator[Snapshot]:
+def snapshot(rows: WritableRows, context: ContextId, meta: Meta, limits: Limits, epoch: int) -> Iterator[Snapshot]:
     """Yield a context's items as of its last sequence, in parts that are not too large for one message."""
     parts: list[list[Operation]] = [[]]
     size = 0
@@ -235,4 +242,4 @@ def snapshot(rows: WritableRows, context: ContextId, meta: Meta, limits: Limits)
         parts[-1].append(Operation(key[layout.TOTAL_KEY_BYTES : -1], stored.time_ms, stored.fragment))
         size += item_bytes
     for n, items in enumerate(parts):
-        yield Snapshot(context, meta.sequence, n, len(parts), meta.digest, meta.count, items)
+        yield Snapshot(context, meta.sequence, n, len(parts), meta.digest, meta.count, items, epoch)

@@ -40,6 +40,8 @@ class Meta(msgspec.Struct, frozen=True, array_like=True):
     count: int = 0
     digest: int = 0
     subscribers: int = 0
+    forgotten_to: bytes = b""
+    """The session from which the search for subscriptions to forget goes on."""
 
 
 class StoredItem(NamedTuple):

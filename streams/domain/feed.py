@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
+from msgspec import Meta
 
 from streams.domain.ids import ContextId, SessionId
+
+Offset = Annotated[int, Meta(ge=-1, lt=2**63)]
+Number = Annotated[int, Meta(ge=0, lt=2**63)]
+Digest = Annotated[int, Meta(ge=0, lt=2**64)]
 
 NONE = -1
 """The sequence of a context without events, of a member without a snapshot, and the load of neither."""
@@ -38,7 +43,7 @@ class Operation(msgspec.Struct, frozen=True, array_like=True):
     """One item put (a fragment) or removed (None), with its `updated_at` in epoch milliseconds."""
 
     content_id: bytes
-    time_ms: int
+    time_ms: Number
     fragment: bytes | None
 
 
@@ -46,10 +51,10 @@ class Change(msgspec.Struct, frozen=True, array_like=True, tag=0):
     """What one context event did: all its operations, and the digest and count after it."""
 
     context: bytes
-    sequence: int
-    after: int
-    digest: int
-    count: int
+    sequence: Offset
+    after: Offset
+    digest: Digest
+    count: Number
     operations: list[Operation]
 
 
@@ -57,40 +62,41 @@ class Snapshot(msgspec.Struct, frozen=True, array_like=True, tag=1):
     """Part *part* of *parts* of a context's items as of a sequence; digest and count are of the whole."""
 
     context: bytes
-    as_of: int
-    part: int
-    parts: int
-    digest: int
-    count: int
+    as_of: Offset
+    part: Number
+    parts: Number
+    digest: Digest
+    count: Number
     items: list[Operation]
+    epoch: Offset = NONE
 
 
 class Sweep(msgspec.Struct, frozen=True, array_like=True, tag=2):
     """The rows of a load that has ended are to be deleted."""
 
     context: bytes
-    load: int
+    load: Number
 
 
 class Refused(msgspec.Struct, frozen=True, array_like=True, tag=3):
     """The context feeds as many sessions as it may: the member of this epoch stays empty."""
 
     context: bytes
-    epoch: int
+    epoch: Number
 
 
 class Subscribe(msgspec.Struct, frozen=True, array_like=True, tag=0):
     """A session wants a context's snapshot and every change after it."""
 
     session: bytes
-    epoch: int
+    epoch: Number
 
 
 class Unsubscribe(msgspec.Struct, frozen=True, array_like=True, tag=1):
     """A session wants no more of an attachment, or of one before it."""
 
     session: bytes
-    epoch: int
+    epoch: Number
 
 
 FeedMessage = Change | Snapshot | Sweep | Refused

@@ -37,6 +37,13 @@ class ListPosition(msgspec.Struct, frozen=True, array_like=True, tag="l"):
 Position = ContextPosition | SessionsPosition | ListPosition
 
 
+class Written(NamedTuple):
+    """An acknowledged write: where it stands, and the log's time of it."""
+
+    position: ContextPosition | SessionsPosition
+    time_ms: int
+
+
 class After(NamedTuple):
     """Every position that a request must not be answered from before; the empty one asks for nothing."""
 

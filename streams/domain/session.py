@@ -194,6 +194,8 @@ class _MemberFold:
 
     def snapshot(self, part: Snapshot, offset: int) -> Iterator[Effect]:
         """Take a part under a load of its own; the last one replaces the member's rows as a whole."""
+        if part.epoch != self._member.epoch:
+            return
         if part.part == 0:
             yield from self._begin(part, offset)
         loading = self._member.loading
@@ -251,7 +253,8 @@ class _MemberFold:
             load=loading.load,
             digest=loading.digest,
             count=loading.count,
-            gaps=0,
+            # One, for the snapshot has just answered: were it at odds with itself, to ask at once would never end.
+            gaps=1 if (loading.digest, loading.count) != (part.digest, part.count) else 0,
             loading=None,
             refused=False,
             suspect=False,
