@@ -9,14 +9,9 @@ from streams.domain.events import ContextEvent, SessionEvent
 from streams.domain.feed import Verdict
 from streams.domain.ids import AppId, ContextId, Kind, SessionId
 from streams.domain.pages import Page, SessionContextsPage, SubscribedSession
-from streams.domain.positions import After, ContextPosition, SessionsPosition
+from streams.domain.positions import After, SessionsPosition, Written
 
-
-class Written(NamedTuple):
-    """An acknowledged write: where it stands, and the log's time of it."""
-
-    position: ContextPosition | SessionsPosition
-    time_ms: int
+__all__ = ["Client", "ContextViews", "EventWriter", "SessionCommands", "SessionViews", "Tenants", "Written"]
 
 
 class EventWriter(Protocol):
