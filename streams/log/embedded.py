@@ -5,46 +5,27 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from streams.domain.errors import FencedError, LogUnavailableError
+from streams.domain.errors import FencedError, LogUnavailableError, OverloadedError
 from streams.log.embedded_cleaner import Cleaner
+from streams.log.embedded_gathered import Gathered
 from streams.log.embedded_partition import RECENT_BYTES, AnyRow, Partition, Recent
 from streams.log.embedded_store import EmbeddedStore, now_ms
 from streams.log.embedded_threads import Die, StoreThreads
-from streams.log.port import Appended, Chunk, Claim, Record, Row
+from streams.log.port import Appended, Chunk, Claim, Row
 from streams.topics import TopicSpec
 
 APPEND_TIMEOUT_S = 5.0
+_SLOW = f"the disk took longer than {APPEND_TIMEOUT_S:g} s"
 PING_TIMEOUT_S = 2.0
 COMPACT_AFTER = 10_000
+MAX_BATCH_BYTES = 1 << 20
+"""What a topic on Kafka takes as one record batch, so that what works here works there."""
+MAX_WAITING_BYTES = 64 << 20
+"""What may wait for the disk before more is refused."""
+_ROW_BYTES = 70
 _READ_BYTES = 1 << 20
-
-
-@dataclass(slots=True)
-class _Gathered:
-    """Appends that go to disk together, and who waits for them."""
-
-    expiry: asyncio.TimerHandle | None = None
-    records: dict[int, list[Record]] = field(default_factory=dict)
-    waiting: list[tuple[asyncio.Future[Appended], Appended]] = field(default_factory=list)
-
-    def acknowledge(self) -> None:
-        for future, appended in self.waiting:
-            if not future.done():
-                future.set_result(appended)
-        self._release()
-
-    def give_up(self, reason: str) -> None:
-        for future, _ in self.waiting:
-            if not future.done():
-                future.set_exception(LogUnavailableError(reason))
-        self._release()
-
-    def _release(self) -> None:
-        if self.expiry:
-            self.expiry.cancel()
 
 
 class EmbeddedLog:
@@ -69,8 +50,8 @@ class EmbeddedLog:
         self._clock_ms = clock_ms
         self._compact_after = compact_after
         self._recent = Recent(recent_bytes)
-        self._gathered: _Gathered | None = None
-        self._committing: _Gathered | None = None
+        self._gathered: Gathered | None = None
+        self._committing: Gathered | None = None
         self._partitions: dict[tuple[str, int], Partition] = {}
         self._numbers: dict[int, Partition] = {}
         self._store: EmbeddedStore
@@ -125,22 +106,29 @@ class EmbeddedLog:
     def submit(self, partition: Partition, rows: Sequence[AnyRow]) -> asyncio.Future[Appended]:
         """Take *rows* for the next commit; the result is where the first of them stands."""
         self._threads.check()
+        sizes = list(map(_size, rows))
+        if not rows or max(sizes) > MAX_BATCH_BYTES:
+            msg = f"no rows, or one that is too large, for {partition.topic}"
+            raise ValueError(msg)
         gathered = self._gathering()
+        if gathered.size_bytes > MAX_WAITING_BYTES:
+            msg = "more waits for the disk than may"
+            raise OverloadedError(msg)
         records = partition.stamp(rows, self._clock_ms())
-        gathered.records.setdefault(partition.number, []).extend(records)
+        gathered.add(partition.number, records, sum(sizes))
         return self._wait_with(gathered, Appended(partition.partition, records[0].offset, records[0].time_ms))
 
-    def _gathering(self) -> _Gathered:
+    def _gathering(self) -> Gathered:
         if self._gathered is None:
-            self._gathered = gathered = _Gathered()
-            gathered.expiry = self._loop.call_later(
-                APPEND_TIMEOUT_S, gathered.give_up, f"the disk took longer than {APPEND_TIMEOUT_S:g} s"
-            )
+            self._gathered = Gathered()
+            self._gathered.expiry = self._loop.call_later(APPEND_TIMEOUT_S, self._gathered.give_up, _SLOW)
             if self._committing is None:
                 self._loop.call_soon(self._commit)
+        elif self._gathered.expired:
+            raise LogUnavailableError(_SLOW)
         return self._gathered
 
-    def _wait_with(self, gathered: _Gathered, appended: Appended) -> asyncio.Future[Appended]:
+    def _wait_with(self, gathered: Gathered, appended: Appended) -> asyncio.Future[Appended]:
         future: asyncio.Future[Appended] = self._loop.create_future()
         gathered.waiting.append((future, appended))
         return future
@@ -170,7 +158,7 @@ class EmbeddedLog:
         # Behind the callers that have just been woken, so that what they append next goes along.
         self._loop.call_soon(self._commit)
 
-    def _fail(self, gathered: _Gathered, error: BaseException) -> None:
+    def _fail(self, gathered: Gathered, error: BaseException) -> None:
         for lost in (gathered, self._gathered):
             if lost is not None:
                 lost.give_up(str(error))
@@ -276,11 +264,20 @@ class EmbeddedClaim:
         Raises:
             FencedError: The partition was claimed again since.
             LogUnavailableError: The outcome is unknown.
+            ValueError: The rows are more than one batch holds.
         """
         if self._epoch != self._partition.epoch:
             msg = f"{self._partition.topic}-{self._partition.partition} was claimed by another owner"
             raise FencedError(msg)
+        if sum(map(_size, rows)) > MAX_BATCH_BYTES:
+            msg = f"{len(rows)} rows are more than one batch of {self._partition.topic} holds"
+            raise ValueError(msg)
         return (await self._submit(self._partition, rows)).offset
+
+
+def _size(row: AnyRow) -> int:
+    key, value = row
+    return len(key or b"") + len(value or b"") + _ROW_BYTES
 
 
 def _complaint(spec: TopicSpec, there: tuple[int, object] | None) -> str | None:

@@ -13,6 +13,7 @@ from typing import NoReturn, ParamSpec, TypeVar
 from streams.domain.errors import LogUnavailableError
 from streams.log.embedded_directory import locked, open_store
 from streams.log.embedded_store import CorruptedLogError, EmbeddedStore
+from streams.log.embedded_turns import Turns
 
 Die = Callable[[str], NoReturn]
 P = ParamSpec("P")
@@ -32,16 +33,16 @@ class StoreThreads:
         self._die = die
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="log-writer")
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="log-reader")
+        self._turns = Turns()
         self._held = ExitStack()
         self.failure: str | None = "the log is not open"
 
     async def open(self) -> EmbeddedStore:
         """Lock the directory and open its database; raise `RefusedStartError` where that cannot be."""
-        loop = asyncio.get_running_loop()
         with ExitStack() as held:
             held.callback(self._shut_down)
             held.enter_context(locked(self._directory))
-            store = await loop.run_in_executor(self._writer, open_store, self._directory)
+            store = await self._turns.begin(self._writer, open_store, self._directory)
             self._held = held.pop_all()
         self.failure = None
         return store
@@ -73,15 +74,14 @@ class StoreThreads:
         return await self._run(self._reader, function, *args, **kwargs)
 
     async def _run(self, thread: Executor, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(thread, lambda: function(*args, **kwargs))
+            return await self._turns.begin(thread, function, *args, **kwargs)
         except (sqlite3.Error, CorruptedLogError, OSError) as error:
             self.fail(error)
 
     def begin_write(self, function: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[None]:
         """Begin a function of the store in the writer's thread; who waits for it passes its error to `fail`."""
-        return asyncio.get_running_loop().run_in_executor(self._writer, lambda: function(*args, **kwargs))
+        return self._turns.begin(self._writer, function, *args, **kwargs)
 
     def fail(self, error: BaseException) -> NoReturn:
         """Let nothing go on, and the process end."""

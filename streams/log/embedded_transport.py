@@ -24,7 +24,7 @@ class EmbeddedProducer(Producer):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         self._log: EmbeddedLog = self.transport.log
 
-    async def send(  # noqa: PLR0917 (Faust passes them by place)
+    async def send(
         self,
         topic: str,
         key: bytes | None,

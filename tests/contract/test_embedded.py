@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -271,3 +272,23 @@ async def test_topics_that_are_not_as_they_should_be_are_named(tmp_path: Path) -
         assert "events has 2 partitions and should have 3" in more
         assert "absent is missing" in missing
         assert await log.create_topics(wanted) == ["absent"]
+
+
+async def test_a_commit_does_not_wait_for_a_busy_loop(tmp_path: Path) -> None:
+    """However busy the event loop is, the threads get their turns: 100 appends take a second, not minutes."""
+    stop = asyncio.Event()
+
+    async def burn() -> None:
+        while not stop.is_set():
+            until = time.perf_counter() + 0.002
+            while time.perf_counter() < until:
+                pass
+            await asyncio.sleep(0)
+
+    async with opened(tmp_path) as log:
+        burning = asyncio.create_task(burn())
+        async with asyncio.timeout(10):
+            for _ in range(100):
+                await log.append("events", 0, b"k", b"v")
+        stop.set()
+        await burning

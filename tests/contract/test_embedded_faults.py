@@ -7,13 +7,15 @@ import random
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
-from streams.domain.errors import LogUnavailableError, RefusedStartError
+from streams.domain.errors import LogUnavailableError, OverloadedError, RefusedStartError
 from streams.log.embedded import EmbeddedLog
 from streams.log.embedded_directory import DATABASE
 from streams.log.port import Record
@@ -205,4 +207,50 @@ async def test_a_failed_commit_fails_all_who_wait(tmp_path: Path) -> None:
         with pytest.raises(LogUnavailableError):
             await future
     assert [type(death) for death in deaths] == [Died]
+    await log.stop()
+
+
+async def test_a_disk_that_hangs_is_unavailable_and_then_resumes(tmp_path: Path) -> None:
+    """
+    While a commit hangs, those who wait are told after 5 s, and those who come later at once.
+
+    Their records may be there afterwards or not; what is appended then follows them.
+    """
+    log = EmbeddedLog(tmp_path, die)
+    await log.start()
+    await log.create_topics([EVENTS])
+    hanging = threading.Event()
+    stuck = asyncio.ensure_future(log._threads.write(hanging.wait))
+    waiting = [asyncio.ensure_future(log.append("events", 0, b"k", b"1"))]
+    await asyncio.sleep(0)  # the first is on its way to the disk, the second gathers behind it
+    await asyncio.sleep(0)
+    waiting.append(asyncio.ensure_future(log.append("events", 0, b"k", b"2")))
+    assert all(isinstance(e, LogUnavailableError) for e in await asyncio.gather(*waiting, return_exceptions=True))
+    with pytest.raises(LogUnavailableError):
+        await log.append("events", 0, b"k", b"3")
+    with pytest.raises(LogUnavailableError):
+        await log.ping()
+    hanging.set()
+    await stuck
+    appended = None
+    async with asyncio.timeout(10):
+        while appended is None:
+            await log.ping()
+            with suppress(LogUnavailableError):
+                appended = await log.append("events", 0, b"k", b"4")
+    assert appended.offset == 2
+    assert [r.value for r in await read(log)] == [b"1", b"2", b"4"]
+    await log.stop()
+
+
+async def test_more_than_may_wait_is_refused(tmp_path: Path) -> None:
+    """Memory is bounded: where the disk cannot keep up, appends are refused before they are taken."""
+    log = EmbeddedLog(tmp_path, die)
+    await log.start()
+    await log.create_topics([EVENTS])
+    futures = [log.submit(log.partition("events", 0), [(b"k", b"x" * 1_000_000)]) for _ in range(68)]
+    with pytest.raises(OverloadedError):
+        log.submit(log.partition("events", 0), [(b"k", b"x")])
+    await asyncio.gather(*futures)
+    assert await log.end_offset("events", 0) == 68
     await log.stop()
