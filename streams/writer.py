@@ -1,0 +1,68 @@
+"""Events into the log: what the service calls when something happened."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from streams.codec import encode_event, event_key
+from streams.domain.errors import LogUnavailableError
+from streams.domain.events import ContextEvent, SessionEvent
+from streams.domain.ids import ContextId, Kind, SessionId
+from streams.domain.positions import ContextPosition, SessionsPosition, Written
+from streams.log.port import Appended, Log
+from streams.topics import CONTEXT_EVENTS, SESSION_EVENTS, partition_of
+
+
+class LogWriter:
+    """Appends events to the partitions of their contexts and sessions; acknowledged is what every replica has."""
+
+    def __init__(self, log: Log, partitions: int) -> None:
+        self._log, self._partitions = log, partitions
+        self.writes = 0
+        """Events acknowledged since the start."""
+        self.failures = 0
+        """Events whose outcome was not known in time."""
+
+    async def write_context(self, context: ContextId, event: ContextEvent) -> Written:
+        """Append one event of a context; raise `LogUnavailableError` where the outcome is unknown."""
+        appended = await self._append(CONTEXT_EVENTS, Kind.CONTEXT, context, event)
+        return Written(ContextPosition(context, appended.offset), appended.time_ms)
+
+    async def write_session(self, session: SessionId, event: SessionEvent) -> Written:
+        """Append one event of a session; raise `LogUnavailableError` where the outcome is unknown."""
+        appended = await self._append(SESSION_EVENTS, Kind.SESSION, session, event)
+        return Written(SessionsPosition({appended.partition: appended.offset}), appended.time_ms)
+
+    async def write_sessions(self, events: Sequence[tuple[SessionId, SessionEvent]]) -> SessionsPosition:
+        """
+        Append one event to each of many sessions, all at once; the position covers them all.
+
+        Raises:
+            LogUnavailableError: The outcome of some is unknown; the others are in the log.
+        """
+        appends = [self._append(SESSION_EVENTS, Kind.SESSION, session, event) for session, event in events]
+        offsets: dict[int, int] = {}
+        unknown: list[BaseException] = []
+        # Each to its end: an append that is given up half way would be known to nobody.
+        for appended in await asyncio.gather(*appends, return_exceptions=True):
+            if isinstance(appended, BaseException):
+                unknown.append(appended)
+            else:
+                offsets[appended.partition] = max(appended.offset, offsets.get(appended.partition, -1))
+        for error in unknown:
+            if not isinstance(error, LogUnavailableError):
+                raise error
+        if unknown:
+            raise LogUnavailableError(f"{len(unknown)} of {len(events)} events may not be in the log") from unknown[0]
+        return SessionsPosition(offsets)
+
+    async def _append(self, topic: str, kind: Kind, raw: bytes, event: ContextEvent | SessionEvent) -> Appended:
+        partition = partition_of(raw, self._partitions)
+        try:
+            appended = await self._log.append(topic, partition, event_key(kind, raw, event.id), encode_event(event))
+        except LogUnavailableError:
+            self.failures += 1
+            raise
+        self.writes += 1
+        return appended
