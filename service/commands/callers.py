@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple, TypedDict
 
 from service.ports import Client
-from streams.domain.ids import Mode
+from streams.domain.ids import Mode, id_text
 
 
 class Cause(TypedDict):
@@ -19,6 +20,12 @@ class Cause(TypedDict):
 def mode_of(client: Client) -> Mode:
     """Return the mode of the ids that *client* makes and uses."""
     return Mode.LIVE if client.live else Mode.TEST
+
+
+@lru_cache(maxsize=4096)
+def tenant_text(client: Client) -> str:
+    """Return the id of the client's tenant as events bear it."""
+    return id_text(client.tenant_kind, client.tenant)
 
 
 class Caller(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from service.commands.callers import Caller
+from service.commands.callers import Caller, tenant_text
 from service.ports import ContextViews, EventWriter, Written
 from streams.domain.events import ContextCreated, ContextDetached, ItemPut, ItemRemoved
 from streams.domain.ids import ContextId, IdKeys, Kind, id_text
@@ -52,8 +52,15 @@ class ContextCommands:
 
     async def put_item(self, caller: Caller, context: ContextId, item: Item) -> Written:
         """Add *item* to the caller's context, or replace it whole."""
-        app = id_text(Kind.APP, caller.client.tenant)
-        return await self._events.write_context(context, ItemPut(**caller.cause(self._event_id()), app=app, item=item))
+        # Spelled out: of all events there are most of these.
+        event = ItemPut(
+            id=self._entropy(16).hex(),
+            client=caller.client.client_id,
+            request=caller.request_id,
+            app=tenant_text(caller.client),
+            item=item,
+        )
+        return await self._events.write_context(context, event)
 
     async def remove_item(self, caller: Caller, context: ContextId, content_id: str) -> Written:
         """Remove an item from the caller's context, whether it is there or not."""

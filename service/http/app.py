@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from functools import partial
+from collections.abc import Mapping
 
 from aiohttp import web
 
@@ -17,25 +16,27 @@ from service.http.routes import Handler, Operation, Resource, UnknownPath
 from service.http.sessions import Sessions
 from service.http.status import status_handlers
 
+GATE = web.AppKey("gate", Gate)
+"""Answers every path that no route of the application's own router has."""
+
 
 def build_public_app(deps: Deps) -> web.Application:
     """Return the application that answers clients. Run it with `service.http.connections.Runner`."""
     tokens = PositionTokens(deps.positions_key, deps.log_id)
-    gate = Gate(deps.entropy, HttpMetrics(deps.metrics))
+    routes: list[Route] = [*_resources(deps, tokens), Document(deps.more_openapi)]
+    gate = Gate(routes, UnknownPath(deps), deps.entropy, HttpMetrics(deps.metrics))
     app = web.Application()
-    for resource in _resources(deps, tokens):
-        _add(app, gate, resource, _pattern(resource.path))
-    document = Document(deps.more_openapi)
-    _add(app, gate, document, document.path)
+    app[GATE] = gate
     if deps.add_routes is not None:
         deps.add_routes(app)
-    _add(app, gate, UnknownPath(deps), "/{unknown:.*}")
+    # aiohttp's router finds what was added to it; the gate has one of its own, for it must know a path before a method.
+    app.router.add_route("*", "/{path:.*}", gate.answer, expect_handler=_bodies_see_to_it)
     return app
 
 
 def _resources(deps: Deps, tokens: PositionTokens) -> list[Resource]:
-    """Return one resource for each path, in the order of their first operations."""
-    handlers: Iterable[Mapping[Operation, Handler]] = (
+    """Return one resource for each path."""
+    handlers: tuple[Mapping[Operation, Handler], ...] = (
         status_handlers(),
         Contexts(deps, tokens).handlers(),
         Sessions(deps, tokens).handlers(),
@@ -47,17 +48,5 @@ def _resources(deps: Deps, tokens: PositionTokens) -> list[Resource]:
     return [Resource(deps, tokens, operations) for operations in by_path.values()]
 
 
-def _add(app: web.Application, gate: Gate, route: Route, pattern: str) -> None:
-    # Every method goes to the route, which knows in which order a wrong one counts.
-    app.router.add_route("*", pattern, partial(gate.answer, route=route), expect_handler=_continue)
-
-
-def _pattern(path: str) -> str:
-    # Without a pattern of their own, parameters would not match braces, which content ids may have.
-    return path.replace("}", ":[^/]+}")
-
-
-async def _continue(request: web.Request) -> None:
-    """Have clients that wait to be told so send their bodies; other expectations are not ours to meet."""
-    if request.headers.get("Expect", "").lower() == "100-continue":
-        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+async def _bodies_see_to_it(_request: web.Request) -> None:
+    """Leave `Expect: 100-continue` to `service.http.bodies`, which knows whether the body is wanted."""

@@ -16,7 +16,7 @@ READ_LIMIT_S = 10.0
 _JSON = frozenset({"application/json", "application/json; charset=utf-8", "application/json;charset=utf-8"})
 
 
-async def read_body(request: web.Request, *, most: int, limit_s: float = READ_LIMIT_S) -> bytes:
+async def read_body(request: web.BaseRequest, *, most: int, limit_s: float = READ_LIMIT_S) -> bytes:
     """
     Return the request's body.
 
@@ -34,12 +34,14 @@ async def read_body(request: web.Request, *, most: int, limit_s: float = READ_LI
         raise TooLargeError
     try:
         async with asyncio.timeout(limit_s):
+            if request.headers.get("Expect", "").lower() == "100-continue":
+                await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             return await _read(request, most)
     except (TimeoutError, ConnectionError, web.RequestPayloadError) as error:
         raise MalformedRequestError from error
 
 
-async def _read(request: web.Request, most: int) -> bytes:
+async def _read(request: web.BaseRequest, most: int) -> bytes:
     body = bytearray()
     while chunk := await request.content.readany():
         body += chunk
@@ -48,7 +50,7 @@ async def _read(request: web.Request, most: int) -> bytes:
     return bytes(body)
 
 
-def check_media_type(request: web.Request) -> None:
+def check_media_type(request: web.BaseRequest) -> None:
     """Raise `UnsupportedMediaTypeError` where the body is not declared as plain JSON in UTF-8."""
     declared = request.headers.get("Content-Type", "")
     if declared not in _JSON and not _is_json(declared):

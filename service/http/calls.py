@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
@@ -17,7 +18,9 @@ from streams.domain.positions import After
 class Call(NamedTuple):
     """A request whose caller may make it. Its body and its ids are still text."""
 
-    request: web.Request
+    request: web.BaseRequest
+    path: Mapping[str, str]
+    """The path's parameters, still percent-encoded."""
     client: Client
     request_id: str
     after: After
@@ -51,7 +54,7 @@ def own_session(ids: IdKeys, call: Call) -> SessionId:
 
 
 def _own(ids: IdKeys, call: Call, kind: Kind, name: str) -> bytes:
-    raw = parse_id(kind, call.request.match_info[name])
+    raw = parse_id(kind, call.path[name])
     if raw is None or not ids.verify(kind, mode_of(call.client), call.client.tenant, raw):
         raise AbsentError
     return raw
@@ -59,15 +62,13 @@ def _own(ids: IdKeys, call: Call, kind: Kind, name: str) -> bytes:
 
 def session_context(call: Call) -> ContextId | None:
     """Return the path's context id, which a session looks up among its own contexts; None where it is no id."""
-    raw = parse_id(Kind.CONTEXT, call.request.match_info["context_id"])
+    raw = parse_id(Kind.CONTEXT, call.path["context_id"])
     return None if raw is None else ContextId(raw)
 
 
-def last_segment(request: web.Request) -> str | None:
-    """Return the path's last segment, percent-decoded, None where that is not UTF-8."""
-    # Taken from the raw path: the router's own decoding cannot tell `%2525` from `%25`, or bad UTF-8 from good.
-    segment = request.rel_url.raw_path.rpartition("/")[2]
+def content_id_of(call: Call) -> str | None:
+    """Return the path's content id, None where it is not percent-encoded UTF-8."""
     try:
-        return unquote_to_bytes(segment.encode("utf-8", "surrogateescape")).decode()
+        return unquote_to_bytes(call.path["content_id"].encode("utf-8", "surrogateescape")).decode()
     except UnicodeDecodeError:
         return None

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
+from service.http.app import GATE
 from service.http.deps import Entropy
-from service.http.gate import new_request_id
+from service.http.gate import Gate, new_request_id
 from service.http.problems import MalformedRequestError, error_body, error_headers, problem_of
 
 IDLE_LIMIT_S = 75.0
@@ -87,12 +89,14 @@ class Connection(RequestHandler):
 
 
 class Server(web.Server):
-    """aiohttp's server, with our connections."""
+    """aiohttp's server, with our connections, and a short way to our routes."""
 
-    def __init__(self, wrapped: web.Server, entropy: Entropy) -> None:
-        """Take the server that aiohttp made for the application."""
+    def __init__(self, wrapped: web.Server, gate: Gate, entropy: Entropy) -> None:
+        """Take the server that aiohttp made for the application, and the application's gate."""
         loop = asyncio.get_running_loop()
-        super().__init__(wrapped.request_handler, request_factory=wrapped.request_factory, loop=loop)
+        # Past aiohttp's application and its router: they cost a fifth of what a bare request costs.
+        handler = partial(gate.answer_or, others=wrapped.request_handler)
+        super().__init__(handler, request_factory=wrapped.request_factory, loop=loop)
         self._entropy = entropy
 
     def __call__(self) -> Connection:
@@ -115,4 +119,4 @@ class Runner(web.AppRunner):
         self._entropy = entropy
 
     async def _make_server(self) -> web.Server:
-        return Server(await super()._make_server(), self._entropy)
+        return Server(await super()._make_server(), self.app[GATE], self._entropy)

@@ -8,10 +8,10 @@ import msgspec
 
 from service.commands.contexts import ContextCommands
 from service.http.bodies import MAX_ITEM_BYTES
-from service.http.calls import SUCCESS, Answer, Call, last_segment, own_context
+from service.http.calls import SUCCESS, Answer, Call, content_id_of, own_context
 from service.http.deps import Deps
 from service.http.fields import read_struct
-from service.http.items import content_id_faults, read_item
+from service.http.items import ItemReader, check_rules, content_id_faults, read_item
 from service.http.json_body import JsonReader
 from service.http.lists import ListAnswers
 from service.http.params import MAX_ITEMS_PAGE, read_window
@@ -102,7 +102,6 @@ REMOVE_ITEM = Operation(
 )
 
 OPERATIONS = (CREATE, PUT_ITEM, READ, DETACH_ALL, REMOVE_ITEM)
-"""Of two paths that a request fits, the first counts."""
 
 
 class Contexts:
@@ -115,6 +114,7 @@ class Contexts:
         self._tokens = tokens
         self._lists = ListAnswers(tokens)
         self._json = JsonReader()
+        self._items = ItemReader()
         self._commands = ContextCommands(
             ids=deps.ids, events=deps.events, views=deps.context_views, now_s=deps.now_s, entropy=deps.entropy
         )
@@ -140,14 +140,16 @@ class Contexts:
         return Answer(200, {POSITION: self._tokens.write(written.position)}, msgspec.json.encode(out))
 
     async def _put_item(self, call: Call) -> Answer:
-        fields = self._json.read(call.body)
+        item = self._items.read(call.body)
+        fields = self._json.read(call.body) if item is None else {}
         context = own_context(self._ids, call)
-        written = await self._commands.put_item(call.caller, context, read_item(fields))
+        item = check_rules(read_item(fields) if item is None else item)
+        written = await self._commands.put_item(call.caller, context, item)
         return Answer(200, {POSITION: self._tokens.write(written.position)}, SUCCESS)
 
     async def _remove_item(self, call: Call) -> Answer:
         context = own_context(self._ids, call)
-        content_id = last_segment(call.request)
+        content_id = content_id_of(call)
         faults = content_id_faults(content_id)
         if content_id is None or faults:
             raise InvalidFieldsError(faults)

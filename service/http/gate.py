@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from time import perf_counter
 from typing import Protocol
 
@@ -12,6 +12,7 @@ from aiohttp import web
 from service.http.calls import Answer
 from service.http.deps import Entropy
 from service.http.metrics import HttpMetrics
+from service.http.paths import Paths
 from service.http.problems import error_body, error_headers, problem_of
 
 
@@ -20,27 +21,48 @@ class Route(Protocol):
 
     @property
     def path(self) -> str:
-        """The path's template, as it is counted."""
+        """The path's template, under which its requests are counted."""
 
-    async def judge(self, request: web.Request, request_id: str) -> Answer:
-        """Answer the request, or raise what is wrong with it."""
+    async def judge(self, request: web.BaseRequest, path: Mapping[str, str], request_id: str) -> Answer:
+        """Answer the request with these path parameters, or raise what is wrong with it."""
 
 
 class Gate:
     """Hands requests to their routes, and turns what those return or raise into answers."""
 
-    def __init__(self, entropy: Entropy, metrics: HttpMetrics) -> None:
-        """Take the randomness of request ids, and what counts requests."""
+    def __init__(self, routes: Iterable[Route], elsewhere: Route, entropy: Entropy, metrics: HttpMetrics) -> None:
+        """
+        Take the routes.
+
+        Args:
+            routes: Each answers the requests to its path.
+            elsewhere: Answers all others.
+            entropy: Makes request ids.
+            metrics: Counts requests.
+        """
+        self._paths = Paths({route.path: route for route in routes})
+        self._elsewhere = elsewhere
         self._entropy = entropy
         self._metrics = metrics
         self._log = structlog.get_logger(__name__)
 
-    async def answer(self, request: web.Request, route: Route) -> web.StreamResponse:
-        """Answer *request*, whose path is that of *route*."""
+    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer *request*, whatever it is."""
+        route, path = self._paths.find(request.rel_url.raw_path) or (self._elsewhere, {})
+        return await self._answer(request, route, path)
+
+    async def answer_or(
+        self, request: web.BaseRequest, others: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        """Answer *request* where its path is that of a route; hand it to *others* where not."""
+        found = self._paths.find(request.rel_url.raw_path)
+        return await others(request) if found is None else await self._answer(request, *found)
+
+    async def _answer(self, request: web.BaseRequest, route: Route, path: Mapping[str, str]) -> web.StreamResponse:
         began = perf_counter()
         request_id = new_request_id(self._entropy)
         try:
-            answer = await route.judge(request, request_id)
+            answer = await route.judge(request, path, request_id)
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer in the one shape
             answer = self._problem(error, request, request_id)
         status, headers, body = answer
@@ -50,7 +72,7 @@ class Gate:
         self._metrics.count(request.method, route.path, status, perf_counter() - began)
         return web.Response(status=status, body=body, headers=headers)
 
-    def _problem(self, error: Exception, request: web.Request, request_id: str) -> Answer:
+    def _problem(self, error: Exception, request: web.BaseRequest, request_id: str) -> Answer:
         problem = problem_of(error)
         if problem.status == 500:
             self._log.error(
@@ -61,6 +83,6 @@ class Gate:
         return Answer(problem.status, error_headers(error, problem), error_body(error, problem, request_id))
 
 
-def new_request_id(entropy: Callable[[int], bytes]) -> str:
+def new_request_id(entropy: Entropy) -> str:
     """Return `req_` and 16 hexadecimal digits."""
     return f"req_{entropy(8).hex()}"

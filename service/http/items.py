@@ -5,23 +5,60 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import msgspec
+from msgspec import UNSET
 
 from service.http.fields import struct_faults
 from service.http.problems import Fault, InvalidFieldsError
 from streams.domain.items import Item, content_id_fault, item_faults
 
+_REQUIRED_COUNT = len(msgspec.structs.fields(Item)) - 5
+"""Fields that every item has; the five others are counted one by one."""
+_SPACED_COLONS = (b" :", b"\n:", b"\r:", b"\t:")
+
+
+class ItemReader:
+    """Reads the bodies that are most of all bodies, several times as fast as the strict reader does."""
+
+    def __init__(self) -> None:
+        self._decoder = msgspec.json.Decoder(Item)
+
+    def read(self, body: bytes) -> Item | None:
+        """
+        Return the item that *body* is; None where it is none, or is not certain to be strict JSON.
+
+        The decoder is as strict as the contract but for duplicate keys and NUL. A key is followed by its quote and a
+        colon, so with no colon set off by a space there are no more keys than such pairs; if those are no more than
+        the fields that were found, no key was there twice.
+        """
+        try:
+            item = self._decoder.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return None
+        if b"\\u0000" in body or any(colon in body for colon in _SPACED_COLONS):
+            return None
+        return item if body.count(b'":') == _field_count(item) else None
+
+
+def _field_count(item: Item) -> int:
+    optional = (item.season, item.episode, item.preview_video_uri, item.position, item.hidden)
+    return _REQUIRED_COUNT + len(optional) - optional.count(UNSET)
+
 
 def read_item(fields: Mapping[str, object]) -> Item:
     """
-    Return *fields* as an item that may be written.
+    Return *fields* as an item; what its fields say together has not been looked at.
 
     Raises:
         InvalidFieldsError: With everything that is wrong with it, by field.
     """
     try:
-        item = msgspec.convert(fields, Item)
+        return msgspec.convert(fields, Item)
     except msgspec.ValidationError as error:
         raise InvalidFieldsError(_all_faults(fields)) from error
+
+
+def check_rules(item: Item) -> Item:
+    """Return *item*; raise `InvalidFieldsError` where its fields, each good by itself, break a rule."""
     faults = item_faults(item)
     if faults:
         raise InvalidFieldsError([Fault(*fault) for fault in faults])

@@ -36,14 +36,16 @@ class ListAnswers:
         """Take what writes the positions that lists bear."""
         self._tokens = tokens
 
-    def of_context(self, request: web.Request, page: Page, window: Window) -> Answer:
+    def of_context(self, request: web.BaseRequest, page: Page, window: Window) -> Answer:
         """Answer a publisher with a page of its context's list: items as they were written."""
         headers = self._headers(page, page.state, (), window)
         if is_known(request.headers, headers["ETag"]):
             return Answer(304, headers)
         return _list(headers, page, [fragment + b"}" for _, fragment in page.items])
 
-    def of_session(self, request: web.Request, page: Page, revisions: Mapping[AppId, int], window: Window) -> Answer:
+    def of_session(
+        self, request: web.BaseRequest, page: Page, revisions: Mapping[AppId, int], window: Window
+    ) -> Answer:
         """Answer a platform with a page of a session's list: items with what belongs to their app."""
         headers = self._headers(page, page.state, revisions.values(), window)
         if is_known(request.headers, headers["ETag"]):
@@ -51,7 +53,7 @@ class ListAnswers:
         extras = {app: _extras(app) for app in revisions}
         return _list(headers, page, [fragment + extras[app] for app, fragment in page.items])
 
-    def of_contexts(self, request: web.Request, page: SessionContextsPage, window: Window) -> Answer:
+    def of_contexts(self, request: web.BaseRequest, page: SessionContextsPage, window: Window) -> Answer:
         """Answer a platform with a page of a session's contexts."""
         headers = self._headers(page, ViewState.WHOLE, (), window)
         if is_known(request.headers, headers["ETag"]):

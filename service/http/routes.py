@@ -59,7 +59,7 @@ class Resource:
             self.operations["HEAD"] = self.operations["GET"]
         self.allow = ", ".join(sorted([*self.operations, "OPTIONS"]))
 
-    async def judge(self, request: web.Request, request_id: str) -> Answer:
+    async def judge(self, request: web.BaseRequest, path: Mapping[str, str], request_id: str) -> Answer:
         """Check the rules in the order in which they count (the first broken one is raised), then handle."""
         if request.method == "OPTIONS":
             return Answer(204, {"Allow": self.allow})
@@ -82,7 +82,7 @@ class Resource:
         after = NOTHING
         if POSITION in request.headers:
             after = self._tokens.after(request.headers.getall(POSITION))
-        return await handle(Call(request, client, request_id, after, body))
+        return await handle(Call(request, path, client, request_id, after, body))
 
 
 class UnknownPath:
@@ -94,7 +94,7 @@ class UnknownPath:
         """Take what credentials are checked with."""
         self._tenants = deps.tenants
 
-    async def judge(self, request: web.Request, _request_id: str) -> Answer:
+    async def judge(self, request: web.BaseRequest, _path: Mapping[str, str], _request_id: str) -> Answer:
         """Raise `UnknownPathError`, or what is wrong with the credentials."""
         self._tenants.ensure_fresh()
         authenticate(self._tenants, request.headers.get("Authorization"))

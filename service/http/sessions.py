@@ -155,7 +155,6 @@ DETACH = Operation(
 )
 
 OPERATIONS = (CREATE, ATTACH, READ, DELETE, READ_CONTEXTS, READ_CONTEXT, HIDE, DETACH)
-"""Of two paths that a request fits, the first counts."""
 
 
 class Sessions:

@@ -9,9 +9,10 @@ from msgspec import Meta
 
 from streams.domain.ids import ContextId, SessionId
 
-Offset = Annotated[int, Meta(ge=-1, lt=2**63)]
-Number = Annotated[int, Meta(ge=0, lt=2**63)]
-Digest = Annotated[int, Meta(ge=0, lt=2**64)]
+Offset = Annotated[int, Meta(ge=-1, le=2**63 - 1)]
+Number = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Digest = Annotated[int, Meta(ge=0)]
+"""Less than 2**64: msgpack holds no more, and msgspec can bound an integer only within 63 bits."""
 
 NONE = -1
 """The sequence of a context without events, of a member without a snapshot, and the load of neither."""

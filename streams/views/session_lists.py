@@ -83,7 +83,7 @@ class SessionLists:
         end = start + limit
         if end > len(known.items) and not known.whole:
             # One more tells whether this is all.
-            found = [entry.item for entry in islice(sessions.newest(rows, known.state), end + 1)]
+            found = sessions.first(rows, known.state, end + 1)
             known = _Known(known.state, found[:end], whole=len(found) <= end)
             self._cache.put(session, known, known.size)
         return known.state, known.items[start:end]

@@ -27,7 +27,9 @@ PARTITIONS = {"embedded": 8, "kafka": 16}
 async def log_of(own: OwnNode) -> AsyncIterator[Log]:
     """The log of a node that is not running."""
     log: Log
-    log = KafkaLog(KafkaConfig(bootstrap=own.broker.bootstrap)) if own.broker else EmbeddedLog(own.node.directory / "log")
+    log = (
+        KafkaLog(KafkaConfig(bootstrap=own.broker.bootstrap)) if own.broker else EmbeddedLog(own.node.directory / "log")
+    )
     await log.start()
     try:
         yield log
@@ -59,7 +61,11 @@ async def test_what_is_not_ours_is_a_dead_letter(own_node: OwnNode, connect: Con
         (CONTEXT_EVENTS, key, b"\xff\xfe"),
         (CONTEXT_EVENTS, key, b'{"type":"something.else","id":"' + b"0" * 32 + b'"}'),
         (CONTEXT_EVENTS, key, b'{"type":"context.item_put.v1","id":"' + b"0" * 32 + b'","client":"c","app":"x"}'),
-        (CONTEXT_EVENTS, key, b'{"type":"context.item_removed.v1","id":"' + b"1" * 32 + b'","client":"c","content_id":"a"}'),
+        (
+            CONTEXT_EVENTS,
+            key,
+            b'{"type":"context.item_removed.v1","id":"' + b"1" * 32 + b'","client":"c","content_id":"a"}',
+        ),
         (SESSION_EVENTS, b"", b"[]"),
         (names.feed, b"short", b"\x00"),
         (names.feed, raw, b"\xc1"),

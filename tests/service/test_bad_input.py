@@ -10,8 +10,10 @@ import pytest
 from tests.service.conftest import Pair
 from tests.support.nodes import item
 
-GOOD = b'{"content_id":"x","media_type":"movie","action":"up_next_next","title":"t","description":"",' \
+GOOD = (
+    b'{"content_id":"x","media_type":"movie","action":"up_next_next","title":"t","description":"",'
     b'"poster_art_uri":"https://m.example/p.png","poster_art_aspect_ratio":"aspect_ratio_1_1","duration":1%s}'
+)
 
 BODIES: dict[str, bytes] = {
     "nothing": b"",
@@ -91,7 +93,9 @@ async def test_another_content_type(pair: Pair) -> None:
     assert answer.status == 415
 
 
-@pytest.mark.parametrize("path", ["/v1/contexts/upnext/{}/%2E%2E", "/v1/contexts/upnext/{}/..", "/v1/contexts/upnext/{}/a%00b"])
+@pytest.mark.parametrize(
+    "path", ["/v1/contexts/upnext/{}/%2E%2E", "/v1/contexts/upnext/{}/..", "/v1/contexts/upnext/{}/a%00b"]
+)
 async def test_ids_that_are_no_ids(pair: Pair, path: str) -> None:
     """Dots and control characters in a path delete nothing and break nothing."""
     answer = await pair.app.call("DELETE", path.format(pair.context))

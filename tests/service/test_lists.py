@@ -14,7 +14,14 @@ def ids(page: dict[str, object]) -> list[str]:
 
 async def test_a_put_is_in_the_contexts_list(pair: Pair) -> None:
     """What was written is served back whole, with who wrote it and when."""
-    body = item("c1", media_type="tv_episode", season=1, episode=3, title="The Colt – “é” 日本", preview_video_uri="https://m.example/p")
+    body = item(
+        "c1",
+        media_type="tv_episode",
+        season=1,
+        episode=3,
+        title="The Colt – “é” 日本",
+        preview_video_uri="https://m.example/p",
+    )
     written = await pair.app.ok("PUT", pair.context_path, body)
     assert written.status == 200
     assert written.json == {"message": "Success"}
@@ -131,7 +138,9 @@ async def test_hide_is_seen_everywhere_and_survives_a_put(pair: Pair) -> None:
     shown = await pair.app.ok("PUT", pair.context_path, item("a", hidden=False))
     entry = (await pair.platform.ok("GET", pair.session_path, after=shown.position)).json["items"][0]
     assert entry["hidden"] is False
-    absent = await pair.platform.call("PUT", f"{pair.session_path}/{pair.context}", {"content_id": "zz", "action": "hide"})
+    absent = await pair.platform.call(
+        "PUT", f"{pair.session_path}/{pair.context}", {"content_id": "zz", "action": "hide"}
+    )
     assert absent.status == 404
 
 

@@ -86,7 +86,9 @@ async def test_a_session_takes_200_contexts(pair: Pair) -> None:
 
     statuses = [await asyncio.gather(*map(attach, contexts[n : n + 50])) for n in range(0, 200, 50)]
     assert {status for batch in statuses for status in batch} == {200}
-    answer = await pair.platform.call("PUT", pair.session_path, {"app_id": pair.app.tenant, "context_id": contexts[200]})
+    answer = await pair.platform.call(
+        "PUT", pair.session_path, {"app_id": pair.app.tenant, "context_id": contexts[200]}
+    )
     assert (answer.status, answer.code) == (409, "too_many_contexts")
     page = (await pair.platform.ok("GET", f"{pair.session_path}/contexts")).json
     assert (page["total"], len(page["items"]), page["next_key"]) == (200, 50, 50)

@@ -258,7 +258,14 @@ class SessionViewsFake:
         return self._some(session, state, list(state.members), start, limit)
 
     async def context_page(
-        self, session: SessionId, context: ContextId, *, start: int, limit: int, after: After, client: str  # noqa: ARG002
+        self,
+        session: SessionId,
+        context: ContextId,
+        *,
+        start: int,
+        limit: int,
+        after: After,
+        client: str,  # noqa: ARG002
     ) -> Page:
         self.world._begin("session_page")
         state = self.world._live(session, after)
@@ -271,7 +278,13 @@ class SessionViewsFake:
         return self.world._page(contexts, start, limit, f"{position.offset} {position.members}", position)
 
     async def contexts(
-        self, session: SessionId, *, start: int, limit: int, after: After, client: str  # noqa: ARG002
+        self,
+        session: SessionId,
+        *,
+        start: int,
+        limit: int,
+        after: After,
+        client: str,  # noqa: ARG002
     ) -> SessionContextsPage:
         self.world._begin("contexts")
         state = self.world._live(session, after)
@@ -283,7 +296,13 @@ class SessionViewsFake:
         return SessionContextsPage(page, len(entries), next_key, str(state.offset), position, self.world.age_s)
 
     async def holds(
-        self, session: SessionId, context: ContextId, content_id: str, *, after: After, client: str  # noqa: ARG002
+        self,
+        session: SessionId,
+        context: ContextId,
+        content_id: str,
+        *,
+        after: After,
+        client: str,  # noqa: ARG002
     ) -> bool:
         self.world._begin("holds")
         state = self.world._live(session, after)

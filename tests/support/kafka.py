@@ -159,7 +159,9 @@ class Cluster:
         voters = ",".join(f"{n + 1}@127.0.0.1:{controller}" for n, (_, controller) in enumerate(pairs))
         first = "A" + urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]
         self.brokers = [
-            Broker(directory / f"broker-{n + 1}", node_id=n + 1, ports=pair, voters=voters, replication=3, cluster_id=first)
+            Broker(
+                directory / f"broker-{n + 1}", node_id=n + 1, ports=pair, voters=voters, replication=3, cluster_id=first
+            )
             for n, pair in enumerate(pairs)
         ]
 

@@ -39,7 +39,7 @@ def free_port() -> int:
 class NodeProcess:
     """`upnext serve` in a process of its own, on ports that stay the same over restarts."""
 
-    def __init__(self, directory: Path, *flags: str, kafka: str | None = None, env: Mapping[str, str] = {}) -> None:  # noqa: B006 - read only
+    def __init__(self, directory: Path, *flags: str, kafka: str | None = None, env: Mapping[str, str] = {}) -> None:
         self.directory = directory
         self.port, self.internal_port = free_port(), free_port()
         self.kafka, self.flags = kafka, flags
@@ -74,7 +74,7 @@ class NodeProcess:
             command = self.command()
             if self.file_limit is not None:
                 command = [sys.executable, "-c", _LIMITED, str(self.file_limit), *command]
-            self.process = subprocess.Popen(command, stdout=output, stderr=output, env=self.env)  # noqa: S603
+            self.process = subprocess.Popen(command, stdout=output, stderr=output, env=self.env)
         return self.process
 
     async def start(self) -> NodeProcess:
@@ -111,7 +111,9 @@ class NodeProcess:
     async def __aenter__(self) -> NodeProcess:
         return await self.start()
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
         if self.process is not None and self.process.poll() is None:
             self.kill()
 
@@ -156,7 +158,16 @@ class Caller:
     client_id: str = ""
     secret: str = ""
 
-    async def call(self, method: str, path: str, body: Any = None, *, after: str = "", headers: Mapping[str, str] = {}, data: bytes | None = None) -> Answer:  # noqa: B006, E501
+    async def call(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        after: str = "",
+        headers: Mapping[str, str] = {},
+        data: bytes | None = None,
+    ) -> Answer:
         sent = {**self.headers, **headers}
         if body is not None:
             data = orjson.dumps(body)

@@ -1,0 +1,21 @@
+"""The end of the process: at once, with one clear last line."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+Die = Callable[[str], NoReturn]
+"""Ends the process with a reason. Never returns: nothing after a bug may be committed."""
+
+EXIT_STATUS = 70
+
+
+def die(reason: str) -> NoReturn:
+    """Print *reason* as the last line of standard error and end the process with status 70."""
+    sys.stdout.flush()
+    sys.stderr.write(f"upnext: fatal: {reason}\n")
+    sys.stderr.flush()
+    os._exit(EXIT_STATUS)

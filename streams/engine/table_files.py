@@ -1,0 +1,228 @@
+"""A table on disk: one RocksDB a partition, whose rows, input positions and changelog offset are written as one."""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import rocksdict
+
+from streams.domain.errors import RefusedStartError
+
+POSITION = b"\x00p"
+"""Position rows: this and the topic's name → the offset of the last folded record, 8 bytes. In the changelog too."""
+_OFFSET_KEY = b"\x00offset"
+_IDENTITY_KEY = b"\x00identity"
+_U64 = struct.Struct(">Q")
+TOO_OLD_S = 6 * 24 * 3600
+"""A store that was off for longer may have missed tombstones that its changelog no longer has."""
+_SUSPECT = "suspect"
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """What a store was made for; one of another log, key or number of partitions is refused."""
+
+    log: str
+    partitions: int
+    fingerprint: str
+
+
+class StoreError(Exception):
+    """RocksDB could not read or write, or has read what it did not write."""
+
+
+@dataclass
+class Storage:
+    """What all stores of a node share: one block cache and one budget for what is not written out yet."""
+
+    directory: Path
+    identity: Identity
+    cache_bytes: int = 64 << 20
+    write_buffer_bytes: int = 8 << 20
+
+    def __post_init__(self) -> None:
+        self.cache = rocksdict.Cache(self.cache_bytes)
+        self.moved_aside = 0
+        """Stores that could not be opened, or had failed, and were set aside to be restored."""
+
+    def options(self) -> rocksdict.Options:
+        """Return how a store is opened: raw ordered keys, zstd in 16 KiB blocks, Bloom filters."""
+        options = rocksdict.Options(raw_mode=True)
+        options.create_if_missing(True)
+        options.set_max_open_files(128)
+        options.set_write_buffer_size(self.write_buffer_bytes)
+        options.set_max_write_buffer_number(2)
+        options.set_keep_log_file_num(2)
+        options.set_compression_type(rocksdict.DBCompressionType.zstd())
+        blocks = rocksdict.BlockBasedOptions()
+        blocks.set_bloom_filter(10, False)
+        blocks.set_block_size(16 << 10)
+        blocks.set_block_cache(self.cache)
+        options.set_block_based_table_factory(blocks)
+        return options
+
+
+class PartitionStore:
+    """One partition of a table on disk. Implements `streams.domain.rows.Rows` over what is committed."""
+
+    def __init__(self, storage: Storage, path: Path) -> None:
+        self.path = path
+        self._database = _open(storage, path)
+        self._check_identity(storage.identity)
+        stored = self._database.get(_OFFSET_KEY)
+        self.offset = -1 if stored is None else int(_U64.unpack(stored)[0])
+        """Of the last changelog record that the rows have."""
+        self._used = path / "used"
+        self.touch()
+
+    def _check_identity(self, identity: Identity) -> None:
+        stored = self._database.get(_IDENTITY_KEY)
+        if stored is None:
+            self._database.put(_IDENTITY_KEY, msgspec.json.encode(identity))
+            return
+        found = msgspec.json.decode(stored, type=Identity)
+        if found == identity:
+            return
+        self._database.close()
+        if found.partitions != identity.partitions:
+            what = f"{found.partitions} partitions, and this node is started with {identity.partitions}"
+        elif found.fingerprint != identity.fingerprint:
+            what = "another master key"
+        else:
+            what = "another log"
+        raise RefusedStartError(f"The tables in {self.path.parent} were made with {what}: use another data directory.")
+
+    def touch(self) -> None:
+        """Note that the store is in use now."""
+        self._used.touch()
+
+    def get(self, key: bytes) -> bytes | None:
+        """Return the row's value, None where there is no such row."""
+        try:
+            value: bytes | None = self._database.get(key)
+        except Exception as error:
+            raise self.failed(error) from error
+        return value
+
+    def range(
+        self, prefix: bytes, *, start: bytes | None = None, reverse: bool = False
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """Yield the rows whose keys begin with *prefix*; see `streams.domain.rows.Rows`."""
+        rows = self._database.iter()
+        if reverse:
+            # Every key of the prefix sorts before this one, for none has so many bytes.
+            rows.seek_for_prev(prefix + b"\xff" * 300 if start is None else start)
+        else:
+            rows.seek(prefix if start is None else start)
+        step = rows.prev if reverse else rows.next
+        while rows.valid():
+            key: bytes = rows.key()
+            if not key.startswith(prefix):
+                return
+            yield key, rows.value()
+            step()
+        try:
+            rows.status()  # an iterator that has met a broken block is merely not valid any more
+        except Exception as error:
+            raise self.failed(error) from error
+
+    def position(self, topic: str) -> int:
+        """Return the offset of the last folded record of an input topic, -1 before the first."""
+        stored = self.get(POSITION + topic.encode())
+        return -1 if stored is None else int(_U64.unpack(stored)[0])
+
+    def write(self, rows: Mapping[bytes, bytes | None], offset: int) -> None:
+        """Write *rows* (None deletes) and the changelog's offset, together or not at all."""
+        batch = rocksdict.WriteBatch(raw_mode=True)
+        put, delete = batch.put, batch.delete
+        for key, value in rows.items():
+            if value is None:
+                delete(key)
+            else:
+                put(key, value)
+        put(_OFFSET_KEY, _U64.pack(offset))
+        try:
+            self._database.write(batch)
+        except Exception as error:
+            raise self.failed(error) from error
+        self.offset = offset
+
+    def failed(self, error: BaseException) -> StoreError:
+        """Mark the store so that the next start sets it aside; return the error to raise."""
+        try:
+            (self.path / _SUSPECT).touch()
+        except OSError:
+            pass  # a full disk: what is there is sound, only not complete, and the changelog has the rest
+        return StoreError(f"the table in {self.path} failed: {error}")
+
+    def close(self) -> None:
+        """Flush and close."""
+        try:
+            self._database.flush()
+        finally:
+            self._database.close()
+
+
+def encode_position(offset: int) -> bytes:
+    """Return a position row's value."""
+    return _U64.pack(offset)
+
+
+def _open(storage: Storage, path: Path) -> Any:
+    path.mkdir(parents=True, exist_ok=True)
+    used = path / "used"
+    if (path / _SUSPECT).exists():
+        _set_aside(storage, path, "failed")
+    elif used.exists() and time.time() - used.stat().st_mtime > TOO_OLD_S:
+        _set_aside(storage, path, "old")
+    try:
+        return rocksdict.Rdict(str(path), options=storage.options())
+    except Exception as error:
+        if "lock" in str(error).lower():
+            raise RefusedStartError(
+                f"The tables in {path.parent} are in use by another process: stop it first."
+            ) from error
+        if "No space left" in str(error):
+            raise RefusedStartError(f"There is no room on the disk for the tables in {path.parent}.") from error
+        _set_aside(storage, path, "corrupt")
+        return rocksdict.Rdict(str(path), options=storage.options())
+
+
+def _set_aside(storage: Storage, path: Path, why: str) -> None:
+    """Move a store that is not to be trusted out of the way: its changelog has it whole."""
+    path.rename(path.with_name(f"{path.name}.{why}-{time.time_ns() // 1_000_000}"))
+    path.mkdir()
+    storage.moved_aside += 1
+
+
+class TableFiles:
+    """The partitions of one table that are open here."""
+
+    def __init__(self, storage: Storage, name: str) -> None:
+        self._storage = storage
+        self.directory = storage.directory / name
+        self.open_partitions: dict[int, PartitionStore] = {}
+
+    def partition(self, partition: int) -> PartitionStore:
+        """Return a partition, opened where it is not yet."""
+        store = self.open_partitions.get(partition)
+        if store is None:
+            store = PartitionStore(self._storage, self.directory / str(partition))
+            self.open_partitions[partition] = store
+        return store
+
+    def close_partition(self, partition: int) -> None:
+        """Close a partition, where it is open."""
+        store = self.open_partitions.pop(partition, None)
+        if store is not None:
+            store.close()
+
+    def close(self) -> None:
+        """Close every partition."""
+        for partition in list(self.open_partitions):
+            self.close_partition(partition)
