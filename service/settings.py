@@ -1,0 +1,154 @@
+"""The node's settings: one frozen object from defaults, a file, variables and flags, in that order."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from service.setting_kinds import (
+    ADDRESS,
+    DIRECTORY,
+    FILE,
+    MASTER_KEY,
+    ROLES,
+    SERVERS,
+    TEXT,
+    TOKEN,
+    URL,
+    Address,
+    Role,
+    SettingKind,
+    integer,
+    one_of,
+    seconds,
+)
+
+PREFIX = "UPNEXT_"
+EMBEDDED_PARTITIONS, KAFKA_PARTITIONS = 8, 16
+
+
+class Setting(NamedTuple):
+    """One setting as everything that names it sees it: flags, variables, file keys, `upnext config` and the docs."""
+
+    name: str
+    """Its key in a file."""
+    kind: SettingKind[Any]
+    default: str | None
+    """As text; None where it is not set unless it is given."""
+    description: str
+    """One sentence."""
+    secret: bool
+
+    @property
+    def flag(self) -> str | None:
+        """Its flag; None where it is a secret, for every user of the machine sees a process's flags."""
+        return None if self.secret else f"--{self.name.replace('_', '-')}"
+
+    @property
+    def variable(self) -> str:
+        """Its environment variable."""
+        return PREFIX + self.name.upper()
+
+
+def _setting(kind: SettingKind[Any], default: str | None, description: str, *, secret: bool = False) -> Any:
+    value = None if default is None else kind.read(default)
+    return dataclasses.field(default=value, metadata={"setting": (kind, default, description, secret)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What the node is told. The names of the fields are the settings' names."""
+
+    data: Path = _setting(DIRECTORY, "data", "Where the log, the tables and the secrets that are made here are kept.")
+    listen: Address = _setting(ADDRESS, "127.0.0.1:8080", "Where the API listens.")
+    internal: Address = _setting(
+        ADDRESS, "127.0.0.1:8081", "Where health, metrics and the other nodes' calls are answered; not for clients."
+    )
+    internal_url: str | None = _setting(
+        URL,
+        None,
+        "How other nodes reach `internal`, which no other node may share; its address where this is left out.",
+    )
+    kafka: str | None = _setting(
+        SERVERS, None, "The Kafka brokers that hold the log; where there are none, it is embedded, for one node."
+    )
+    partitions: int | None = _setting(
+        integer(1, 1_024),
+        None,
+        f"Partitions of each topic, for the life of the deployment; {EMBEDDED_PARTITIONS} embedded and "
+        f"{KAFKA_PARTITIONS} on Kafka where this is left out.",
+    )
+    roles: frozenset[Role] = _setting(
+        ROLES, "api,streams", "What the node does: answer clients (`api`), fold the log (`streams`), or both."
+    )
+    master_key: str | None = _setting(
+        MASTER_KEY,
+        None,
+        "The deployment's one key, the same on every node; made beside the data where it is left out.",
+        secret=True,
+    )
+    admin_token: str | None = _setting(
+        TOKEN,
+        None,
+        "The super user's token for `/api/v1`; made beside the data, in `admin.token`, where it is left out.",
+        secret=True,
+    )
+    stale_reads_max_s: float = _setting(
+        seconds(0, 3_600), "60", "For how long lists are served once the log can no longer be reached."
+    )
+    log_level: str = _setting(
+        one_of("debug", "info", "warning", "error"), "info", "The least important messages that are logged."
+    )
+    log_format: str | None = _setting(
+        one_of("text", "json"), None, "How messages are logged; `text` on a terminal and `json` elsewhere by default."
+    )
+    kafka_security_protocol: str = _setting(
+        one_of("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"), "PLAINTEXT", "How the brokers are spoken to."
+    )
+    kafka_sasl_mechanism: str = _setting(
+        one_of("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"), "PLAIN", "How the node logs in to the brokers."
+    )
+    kafka_sasl_username: str | None = _setting(TEXT, None, "Whom the node logs in as.")
+    kafka_sasl_password: str | None = _setting(TEXT, None, "The password it logs in with.", secret=True)
+    kafka_tls_ca: str | None = _setting(
+        FILE, None, "The authorities that signed the brokers' certificates, PEM; the system's where this is left out."
+    )
+    kafka_tls_certificate: str | None = _setting(FILE, None, "The node's own certificate, PEM.")
+    kafka_tls_key: str | None = _setting(FILE, None, "The key of the node's own certificate, PEM.")
+    kafka_append_limit_s: float = _setting(
+        seconds(0.1, 60), "4.5", "How long a write may wait for the brokers' acknowledgement."
+    )
+    kafka_start_limit_s: float = _setting(seconds(0, 3_600), "60", "How long a start may wait for the brokers.")
+    kafka_replication: int | None = _setting(
+        integer(1, 16),
+        None,
+        "Copies of each topic that is created; 3 where there are as many brokers, else 1, where this is left out.",
+    )
+
+    @property
+    def partition_count(self) -> int:
+        """How many partitions the topics have."""
+        return self.partitions or (KAFKA_PARTITIONS if self.kafka else EMBEDDED_PARTITIONS)
+
+    @property
+    def answers(self) -> bool:
+        """Whether the node answers clients."""
+        return Role.API in self.roles
+
+    @property
+    def folds(self) -> bool:
+        """Whether the node folds the log."""
+        return Role.STREAMS in self.roles
+
+
+SETTINGS: tuple[Setting, ...] = tuple(
+    Setting(field.name, *field.metadata["setting"]) for field in dataclasses.fields(Settings)
+)
+
+
+def text_of(setting: Setting, settings: Settings) -> str | None:
+    """Return the setting's value as it would be written, None where it is not set. Does not mask secrets."""
+    value = getattr(settings, setting.name)
+    return None if value is None else setting.kind.write(value)
