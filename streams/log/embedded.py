@@ -13,18 +13,15 @@ from streams.log.embedded_gathered import Gathered
 from streams.log.embedded_partition import RECENT_BYTES, AnyRow, Partition, Recent
 from streams.log.embedded_store import EmbeddedStore, now_ms
 from streams.log.embedded_threads import Die, StoreThreads
-from streams.log.port import Appended, Chunk, Claim, Row
+from streams.log.port import MAX_BATCH_BYTES, Appended, Chunk, Claim, Row, row_bytes
 from streams.topics import TopicSpec
 
 APPEND_TIMEOUT_S = 5.0
 _SLOW = f"the disk took longer than {APPEND_TIMEOUT_S:g} s"
 PING_TIMEOUT_S = 2.0
 COMPACT_AFTER = 10_000
-MAX_BATCH_BYTES = 1 << 20
-"""What a topic on Kafka takes as one record batch, so that what works here works there."""
 MAX_WAITING_BYTES = 64 << 20
 """What may wait for the disk before more is refused."""
-_ROW_BYTES = 70
 _READ_BYTES = 1 << 20
 
 
@@ -106,7 +103,7 @@ class EmbeddedLog:
     def submit(self, partition: Partition, rows: Sequence[AnyRow]) -> asyncio.Future[Appended]:
         """Take *rows* for the next commit; the result is where the first of them stands."""
         self._threads.check()
-        sizes = list(map(_size, rows))
+        sizes = list(map(row_bytes, rows))
         if not rows or max(sizes) > MAX_BATCH_BYTES:
             msg = f"no rows, or one that is too large, for {partition.topic}"
             raise ValueError(msg)
@@ -269,15 +266,10 @@ class EmbeddedClaim:
         if self._epoch != self._partition.epoch:
             msg = f"{self._partition.topic}-{self._partition.partition} was claimed by another owner"
             raise FencedError(msg)
-        if sum(map(_size, rows)) > MAX_BATCH_BYTES:
+        if sum(map(row_bytes, rows)) > MAX_BATCH_BYTES:
             msg = f"{len(rows)} rows are more than one batch of {self._partition.topic} holds"
             raise ValueError(msg)
         return (await self._submit(self._partition, rows)).offset
-
-
-def _size(row: AnyRow) -> int:
-    key, value = row
-    return len(key or b"") + len(value or b"") + _ROW_BYTES
 
 
 def _complaint(spec: TopicSpec, there: tuple[int, object] | None) -> str | None:

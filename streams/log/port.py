@@ -10,6 +10,21 @@ from streams.topics import TopicSpec
 Row = tuple[bytes, bytes | None]
 """Key and value; None is a tombstone."""
 
+MAX_BATCH_BYTES = 1 << 20
+"""What one record batch may hold by `row_bytes`, and so the largest row: topics on Kafka take it and little more."""
+_ROW_BYTES = 70
+"""What a row takes beside key and value, at most."""
+
+
+def row_bytes(row: tuple[bytes | None, bytes | None]) -> int:
+    """Return what a row counts for in a batch."""
+    key, value = row
+    return len(key or b"") + len(value or b"") + _ROW_BYTES
+
+
+CLAIM_KEY = b"\x00claim"
+"""The key of the record that a claim may leave in the partition: no row."""
+
 
 class Record(NamedTuple):
     """One record as it stands in the log."""
@@ -45,6 +60,7 @@ class Claim(Protocol):
         Raises:
             FencedError: Another node has claimed the partition since.
             LogUnavailableError: The outcome is unknown.
+            ValueError: There are no rows, or more than `MAX_BATCH_BYTES` of them.
         """
 
 
@@ -53,7 +69,8 @@ class Log(Protocol):
     Topics of partitions of records. Appends return when every in-sync replica has acknowledged.
 
     Appends to one partition are in the order of their calls. All raise `LogUnavailableError` where the outcome is
-    unknown, after at most the log's configured time limit.
+    unknown, after at most the log's configured time limit, and `ValueError` for a row of more than `MAX_BATCH_BYTES`.
+    What was given up as unknown either stands before whatever is appended later, or never will.
     """
 
     @property
