@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -69,6 +70,7 @@ def load_settings(config: Path | None, environ: Mapping[str, str], flags: Mappin
     values = {name: value for name, (text, origin) in given.items() for value in _read(name, text, origin, faults)}
     origins = {setting.name: given[setting.name].origin if setting.name in given else DEFAULT for setting in SETTINGS}
     settings = Settings(**values)
+    settings = replace(settings, partitions=settings.partition_count)
     if not faults:
         faults += _contradictions(settings, origins)
     if faults:
@@ -142,7 +144,9 @@ def _broken(setting: Setting, text: str, origin: str) -> str:
 
 def _contradictions(settings: Settings, origins: Mapping[str, str]) -> Iterator[str]:
     """Yield a sentence for each setting that does not go with another."""
-    given = {name: origin for name, origin in origins.items() if origin != DEFAULT}
+    usual = Settings()
+    # What says what is so anyway contradicts nothing: `upnext config` prints every setting.
+    given = {name: origins[name] for name in origins if getattr(settings, name) != getattr(usual, name)}
     if settings.kafka is None:
         if not (settings.answers and settings.folds):
             yield f"{origins['roles']} must be api,streams on the embedded log, which one process uses: give kafka."

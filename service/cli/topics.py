@@ -1,0 +1,89 @@
+"""`upnext topics`: the log's topics, made or checked without starting a node."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import click
+
+from service.adapters.kafka import kafka_config
+from service.cli.setting_options import with_settings
+from service.data_directory import held
+from service.setting_sources import Loaded
+from service.settings import Settings
+from streams.domain.errors import RefusedStartError
+from streams.engine.fatal import die
+from streams.log.embedded import EmbeddedLog
+from streams.log.embedded_directory import DATABASE
+from streams.log.kafka import KafkaLog
+from streams.log.port import Log
+from streams.topics import topic_specs
+
+LOG_DIRECTORY = "log"
+
+
+@click.group(short_help="Create or check the log's topics.")
+def topics() -> None:
+    """Create or check the log's topics. A node creates what is missing by itself where it may."""
+
+
+@topics.command(short_help="Create those that are missing.")
+@with_settings
+def create(loaded: Loaded) -> None:
+    """Create the topics that are missing, with their settings."""
+    made = asyncio.run(_create(loaded.settings))
+    for name in made:
+        click.echo(f"created {name}")
+    click.echo(f"{len(made)} topics created." if made else "All topics are there.")
+
+
+@topics.command(short_help="Say what is not as it should be.")
+@with_settings
+def check(loaded: Loaded) -> None:
+    """Say which topics are missing or not as they should be, and what to do; exit status 1 where there are any."""
+    complaints = asyncio.run(_check(loaded.settings))
+    for complaint in complaints[:-1]:
+        click.echo(complaint)
+    if complaints:
+        raise RefusedStartError(complaints[-1])
+    click.echo("All topics are there, and as they should be.")
+
+
+async def _create(settings: Settings) -> list[str]:
+    async with _log(settings) as log:
+        specs = topic_specs(settings.partition_count)
+        made = await log.create_topics(specs)
+        if complaints := await log.check_topics(specs):
+            raise RefusedStartError(" ".join(complaints))
+        return made
+
+
+async def _check(settings: Settings) -> list[str]:
+    if settings.kafka is None and not (settings.data / LOG_DIRECTORY / DATABASE).exists():
+        raise RefusedStartError(f"There is no log in {settings.data}: run `upnext topics create`, or start a node.")
+    async with _log(settings) as log:
+        return await log.check_topics(topic_specs(settings.partition_count))
+
+
+@asynccontextmanager
+async def _log(settings: Settings) -> AsyncIterator[Log]:
+    """Open the log that the settings name; the embedded one is then nobody else's."""
+    kafka = kafka_config(settings)
+    if kafka is not None:
+        async with _started(KafkaLog(kafka)) as log:
+            yield log
+    else:
+        with held(settings.data):
+            async with _started(EmbeddedLog(settings.data / LOG_DIRECTORY, die)) as log:
+                yield log
+
+
+@asynccontextmanager
+async def _started(log: Log) -> AsyncIterator[Log]:
+    await log.start()
+    try:
+        yield log
+    finally:
+        await log.stop()

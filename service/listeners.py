@@ -1,0 +1,66 @@
+"""Sockets: bound before anything else is done, so that a port in use is known at once."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from service.setting_kinds import Address
+from streams.domain.errors import RefusedStartError
+
+
+@contextmanager
+def bound(address: Address, name: str) -> Iterator[list[socket.socket]]:
+    """
+    Bind a socket for each address that the host has; none of them listens yet.
+
+    Args:
+        address: Where.
+        name: Of the setting that says so.
+
+    Raises:
+        RefusedStartError: Somebody else is there, or there is no such address.
+    """
+    with ExitStack() as closing:
+        try:
+            sockets = [closing.enter_context(_bound(family, to)) for family, to in _resolved(address)]
+        except OSError as error:
+            raise port_refused(address, name, error) from error
+        yield sockets
+
+
+def port_refused(address: Address, name: str, error: OSError) -> RefusedStartError:
+    """Return what to raise where nobody can listen at *address*."""
+    reason = error.strerror or str(error)
+    return RefusedStartError(
+        f"Nothing can listen on {address} ({reason}): stop what does, or give another address with --{name}."
+    )
+
+
+def where(sockets: list[socket.socket]) -> Address:
+    """Return where the first of *sockets* is bound: its port is never 0."""
+    host, port, *_ = sockets[0].getsockname()
+    return Address(host, port)
+
+
+def _resolved(address: Address) -> list[tuple[socket.AddressFamily, Any]]:
+    """Return the families and addresses of the host, each once."""
+    found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    # A free port for one of them need not be free for the next.
+    return list(dict.fromkeys((info[0], info[4]) for info in found))[: None if address.port else 1]
+
+
+def _bound(family: socket.AddressFamily, address: Any) -> socket.socket:
+    made = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family is socket.AddressFamily.AF_INET6:
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        made.bind(address)
+        made.setblocking(False)
+    except OSError:
+        made.close()
+        raise
+    return made
