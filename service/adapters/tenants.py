@@ -1,0 +1,139 @@
+"""Who may call `/v1`, as the registry says."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Iterable, Mapping
+from hashlib import sha256
+from typing import Any, NamedTuple, Protocol
+
+from service.ports import Client
+from streams.domain.ids import AppId, Kind, id_text, parse_id
+from streams.domain.registry_events import UniqueValue
+from streams.domain.registry_state import RegistryState, StoredObject
+
+TENANT_TYPES = {"apps": Kind.APP, "platforms": Kind.PLATFORM}
+"""The types of objects that are tenants."""
+
+_MAX_REMEMBERED = 10_000
+_NO_DIGEST = bytes(32)
+
+
+class Registry(Protocol):
+    """The node's registry, as authentication needs it."""
+
+    @property
+    def state(self) -> RegistryState:
+        """Every object as the node has it now."""
+
+    def ensure_fresh(self) -> None:
+        """Raise `RegistryBehindError` where the registry lags more than 5 s behind its log."""
+
+
+class _Key(NamedTuple):
+    """What a secret key is known by without being known, and whom it lets in."""
+
+    digest: bytes
+    client: Client
+
+
+class _App(NamedTuple):
+    version: int
+    is_active: bool
+
+
+_NOBODY = (_Key(_NO_DIGEST, Client("", Kind.APP, b"", live=False)),)
+_NO_APP = _App(0, is_active=False)
+
+
+class RegistryTenants:
+    """
+    `service.ports.Tenants` over the registry.
+
+    What a request needs is looked up once and remembered until the registry changes, which is seldom.
+    """
+
+    def __init__(self, registry: Registry) -> None:
+        """Take the node's registry."""
+        self._registry = registry
+        self._state = registry.state
+        self._revision = -1
+        self._keys: dict[str, tuple[_Key, ...]] = {}
+        self._apps: dict[bytes, _App] = {}
+
+    def authenticate(self, client_id: str, secret: str) -> Client | None:
+        """Return the ACTIVE client of an ACTIVE tenant whose key this is, else None. Constant time in the secret."""
+        self._forget_what_changed()
+        keys = self._keys.get(client_id)
+        if keys is None:
+            keys = self._find_keys(client_id)
+        shown = sha256(secret.encode("utf-8", "surrogatepass")).digest()
+        found = None
+        for key in keys:
+            # Every key is compared, also for a client that is not there: the time says nothing.
+            if hmac.compare_digest(key.digest, shown):
+                found = key.client
+        return found
+
+    def is_app(self, app: AppId) -> bool:
+        """Say whether an app is there and ACTIVE, and its company too."""
+        return self._app(app).is_active
+
+    def revision(self, app: AppId) -> int:
+        """Return a number that changes with whatever readers see of an app: its version, 0 where it is absent."""
+        return self._app(app).version
+
+    def ensure_fresh(self) -> None:
+        """Raise `RegistryBehindError` where the registry lags more than 5 s behind its log."""
+        self._registry.ensure_fresh()
+
+    def _forget_what_changed(self) -> None:
+        if self._state.revision != self._revision:
+            self._revision = self._state.revision
+            self._keys.clear()
+            self._apps.clear()
+
+    def _find_keys(self, client_id: str) -> tuple[_Key, ...]:
+        client = self._state.holder("clients", UniqueValue("clientId", client_id))
+        keys = () if client is None else tuple(_usable_keys(self._state, client, client_id))
+        if not keys:
+            # Strangers are not remembered: they could be anybody, and any number.
+            return _NOBODY
+        if len(self._keys) >= _MAX_REMEMBERED:
+            self._keys.clear()
+        self._keys[client_id] = keys
+        return keys
+
+    def _app(self, app: AppId) -> _App:
+        self._forget_what_changed()
+        known = self._apps.get(app)
+        if known is None:
+            found = self._state.find("apps", id_text(Kind.APP, app))
+            if found is None:
+                return _NO_APP
+            if len(self._apps) >= _MAX_REMEMBERED:
+                self._apps.clear()
+            known = self._apps[app] = _App(found.version, is_usable(self._state, found))
+        return known
+
+
+def is_usable(state: RegistryState, stored: StoredObject) -> bool:
+    """Say whether an object is ACTIVE, and the company that it belongs to."""
+    if stored.state != "ACTIVE":
+        return False
+    company = None if stored.company is None else state.find("companies", stored.company)
+    return stored.company is None or (company is not None and company.state == "ACTIVE")
+
+
+def _usable_keys(state: RegistryState, client: StoredObject, client_id: str) -> Iterable[_Key]:
+    tenant, kind = _tenant(state, client.fields)
+    raw = None if tenant is None else parse_id(kind, tenant.id)
+    if tenant is None or raw is None or not is_usable(state, tenant) or not is_usable(state, client):
+        return
+    for key in client.fields["keys"]:
+        yield _Key(bytes.fromhex(key["hash"]), Client(client_id, kind, raw, live=key["kind"] == "LIVE"))
+
+
+def _tenant(state: RegistryState, fields: Mapping[str, Any]) -> tuple[StoredObject | None, Kind]:
+    reference = fields["tenant"]
+    return state.find(reference["type"], reference["id"]), TENANT_TYPES[reference["type"]]
