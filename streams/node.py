@@ -2,13 +2,43 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
+from streams.commands import Judge, LogCommands
+from streams.domain.errors import RefusedStartError, ViewUnavailableError
+from streams.domain.feed import Verdict
+from streams.engine.app import ProcessorsOnFaust
+from streams.engine.contact import Contact
+from streams.engine.engine import Engine
 from streams.engine.fatal import Die
+from streams.engine.fold import Fold
+from streams.engine.processor import Processor
+from streams.engine.table import NoTable, OwnedTable
+from streams.engine.table_files import Identity, Storage, TableFiles
+from streams.engine.trimmer import Trimmer
 from streams.keys import MasterKey
+from streams.log.embedded import EmbeddedLog
+from streams.log.kafka import KafkaLog
 from streams.log.kafka_config import KafkaConfig
+from streams.processors.contexts import ContextsFold
+from streams.processors.sessions import SessionsFold
+from streams.registry import Registry
 from streams.status import NodeStatus
+from streams.topics import VIEW, TopicSpec, topic_specs
+from streams.views.context_views import ContextReader
+from streams.views.session_lists import SessionLists
+from streams.views.session_views import SessionReader
+from streams.views.tables import Table, WaitLimit
+from streams.writer import LogWriter
+
+LOG, TABLES = "log", "tables"
+_TOPICS_LIMIT_S = 5.0
+"""For so long another node may take to create the topics that this one has found in part."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,9 +67,20 @@ class Node:
     (`SessionCommands`), `context_views` (`ContextViews`), `session_views` (`SessionViews`).
     """
 
+    log: EmbeddedLog | KafkaLog
+    registry: Registry
+    writer: LogWriter
+    commands: LogCommands
+    context_views: ContextReader
+    session_views: SessionReader
+
     def __init__(self, config: NodeConfig, die: Die) -> None:
         """Take what to build; *die* ends the process where going on would do damage."""
         self.config, self._die = config, die
+        self._contact: Contact | None = None
+        self._engine: Engine | None = None
+        self._faust: ProcessorsOnFaust | None = None
+        self._trimmer: Trimmer | None = None
 
     async def start(self) -> None:
         """
@@ -48,12 +89,120 @@ class Node:
         Raises:
             RefusedStartError: It must not start; the message says what to do.
         """
-        raise NotImplementedError
+        config = self.config
+        self.log = EmbeddedLog(config.data / LOG, self._die) if config.kafka is None else KafkaLog(config.kafka)
+        await self.log.start()
+        await prepare_topics(self.log, topic_specs(config.partitions))
+        self.registry = Registry(
+            self.log, fingerprint=config.key.fingerprint, partitions=config.partitions, die=self._die
+        )
+        await self.registry.start()
+        self.writer = LogWriter(self.log, config.partitions)
+        self._contact = Contact(self.log, time.monotonic)
+        await self._contact.start()
+        if config.folds:
+            await self._start_folding(self._contact)
+        else:
+            self._read(NoTable(), NoTable(), _NoJudge())
+
+    async def _start_folding(self, contact: Contact) -> None:
+        config = self.config
+        identity = Identity(self.log.id, config.partitions, config.key.fingerprint)
+        storage = Storage(config.data / TABLES, identity)
+
+        def processor(fold: Fold) -> Processor:
+            files = TableFiles(storage, fold.name)
+            table = OwnedTable(fold, files, self.log, contact, stale_reads_max_s=config.stale_reads_max_s)
+            return Processor(fold, table, self.log, self._die, partitions=config.partitions)
+
+        contexts = processor(ContextsFold(hash_key=config.key.hash_key))
+        sessions = processor(SessionsFold(hash_key=config.key.hash_key))
+        self._read(contexts.table, sessions.table, sessions)
+        self._engine = Engine(
+            (contexts, sessions), partitions=config.partitions, files_directory=storage.directory, die=self._die
+        )
+        self._faust = ProcessorsOnFaust(self._engine, view=VIEW, url=config.url, die=self._die)
+        if isinstance(self.log, EmbeddedLog):
+            self._faust.on_embedded(self.log)
+        elif config.kafka is not None:
+            self._faust.on_kafka(config.kafka)
+        await self._faust.start()
+        self._trimmer = Trimmer(self.log, self._engine.processors)
+        self._trimmer.start()
+
+    def _read(self, contexts: Table, sessions: Table, judge: Judge) -> None:
+        partitions, waits = self.config.partitions, WaitLimit()
+        self.context_views = ContextReader(contexts, partitions, waits)
+        self.session_views = SessionReader(sessions, partitions, SessionLists(), waits)
+        self.commands = LogCommands(self.writer, judge, self.session_views, partitions)
 
     async def stop(self) -> None:
         """Finish what was begun, commit, leave the group, close."""
-        raise NotImplementedError
+        if self._trimmer is not None:
+            await self._trimmer.stop()
+        if self._faust is not None:
+            await self._faust.stop()
+        if self._engine is not None:
+            for processor in self._engine.processors:
+                processor.table.close()
+        if self._contact is not None:
+            await self._contact.stop()
+        await self.registry.stop()
+        await self.log.stop()
 
     def status(self) -> NodeStatus:
         """Say how the node is."""
-        raise NotImplementedError
+        folding = self._engine is not None and self._faust is not None
+        processors = self._engine.status(self._ends(), time.time_ns() // 1_000_000) if self._engine else []
+        owned_all = all(p.recovering == 0 and p.ready > 0 for p in processors)
+        ready = not folding or (self._faust is not None and self._faust.is_ready and owned_all)
+        return NodeStatus(
+            ready=ready,
+            writes=self.writer.writes,
+            write_failures=self.writer.failures,
+            silent_s=self._contact.silent_s if self._contact is not None else 0.0,
+            registry_objects=self.registry.objects,
+            registry_lag_s=self.registry.lag_s,
+            processors=tuple(processors),
+        )
+
+    def _ends(self) -> dict[tuple[str, int], int]:
+        """Return the ends of the inputs, as far as they are known here: what was fetched of, and what was written."""
+        ends = dict(self.writer.ends)
+        if self._faust is not None:
+            for tp, end in self._faust.ends().items():
+                ends[tp] = max(end, ends.get(tp, 0))
+        return ends
+
+
+class _NoJudge:
+    """Implements `streams.commands.Judge` for a node that folds nothing: it judges nothing."""
+
+    def owns(self, partition: int) -> None:
+        raise ViewUnavailableError(f"partition {partition} is not folded on this node")
+
+    def expecting(self, event_id: str) -> AbstractContextManager[asyncio.Future[Verdict]]:
+        raise ViewUnavailableError(f"{event_id} is not folded on this node")
+
+
+async def prepare_topics(log: EmbeddedLog | KafkaLog, specs: Sequence[TopicSpec]) -> None:
+    """
+    Create all topics where there is none of them; where there are some, have every one be as it should.
+
+    A topic that is missing beside others has been lost, and creating it again would hide that.
+
+    Raises:
+        RefusedStartError: One is missing or is not as it should be.
+    """
+    loop = asyncio.get_running_loop()
+    end = loop.time() + _TOPICS_LIMIT_S
+    while True:
+        complaints = await log.check_topics(specs)
+        if not complaints:
+            return
+        if len(complaints) == len(specs) and all("is missing" in complaint for complaint in complaints):
+            await log.create_topics(specs)
+        elif loop.time() > end or not all("is missing" in complaint for complaint in complaints):
+            raise RefusedStartError(complaints[0])
+        else:
+            await asyncio.sleep(_TOPICS_LIMIT_S / 20)

@@ -23,6 +23,8 @@ class LogWriter:
         """Events acknowledged since the start."""
         self.failures = 0
         """Events whose outcome was not known in time."""
+        self.ends: dict[tuple[str, int], int] = {}
+        """Topic and partition → the offset after the last event that was acknowledged here."""
 
     async def write_context(self, context: ContextId, event: ContextEvent) -> Written:
         """Append one event of a context; raise `LogUnavailableError` where the outcome is unknown."""
@@ -65,4 +67,5 @@ class LogWriter:
             self.failures += 1
             raise
         self.writes += 1
+        self.ends[topic, partition] = appended.offset + 1
         return appended

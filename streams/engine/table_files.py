@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -154,10 +155,9 @@ class PartitionStore:
 
     def failed(self, error: BaseException) -> StoreError:
         """Mark the store so that the next start sets it aside; return the error to raise."""
-        try:
+        # On a full disk what is there is sound, only not complete, and the changelog has the rest.
+        with suppress(OSError):
             (self.path / _SUSPECT).touch()
-        except OSError:
-            pass  # a full disk: what is there is sound, only not complete, and the changelog has the rest
         return StoreError(f"the table in {self.path} failed: {error}")
 
     def close(self) -> None:
@@ -207,12 +207,16 @@ class TableFiles:
         self._storage = storage
         self.directory = storage.directory / name
         self.open_partitions: dict[int, PartitionStore] = {}
+        self.set_aside = 0
+        """Stores of this table that could not be trusted when they were opened."""
 
     def partition(self, partition: int) -> PartitionStore:
         """Return a partition, opened where it is not yet."""
         store = self.open_partitions.get(partition)
         if store is None:
+            before = self._storage.moved_aside
             store = PartitionStore(self._storage, self.directory / str(partition))
+            self.set_aside += self._storage.moved_aside - before
             self.open_partitions[partition] = store
         return store
 

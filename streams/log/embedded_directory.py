@@ -18,8 +18,8 @@ DATABASE = "log.sqlite3"
 LOCK = "log.lock"
 FORMAT = 1
 CHECKED_AT_OPEN_BYTES = 64 << 20
-"""After an unclean end a database up to this size is checked whole: 50 ms from memory, 1.1 s from a cold disk, measured.
-In a larger one the checksum of each batch tells, when it is read."""
+"""After an unclean end a database up to this size is checked whole: 50 ms from memory, 1.1 s from a cold disk. In a
+larger one the checksum of each batch tells, when it is read."""
 _CHECKPOINT_PAGES = 4_000
 
 _SCHEMA = f"""

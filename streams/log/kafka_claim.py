@@ -19,9 +19,8 @@ from aiokafka.protocol.transaction import InitProducerIdRequest
 
 from streams.domain.errors import FencedError, LogUnavailableError, RefusedStartError
 from streams.log.kafka_appender import Appender
-from streams.log.port import Row
+from streams.log.port import CLAIM_KEY, Row
 
-CLAIM_KEY = b"\x00claim"
 CLAIM_LIMIT_S = 40.0
 _TRANSACTION_LIMIT_MS = 60_000
 _FENCED = (ProducerFenced,)

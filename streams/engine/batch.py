@@ -1,0 +1,99 @@
+"""What one turn of a processor makes of the records of one partition."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable
+
+import msgspec
+
+from streams.domain.errors import PoisonError
+from streams.domain.feed import Noticed
+from streams.engine.fold import Emit, Fold, Judged, Output
+from streams.engine.overlay import Overlay
+from streams.engine.partition import OwnedPartition, position_rows
+from streams.log.port import Record, Row
+
+FULL_BYTES = 512 << 10
+"""A batch is one record batch of the changelog, 1 MiB at most: it takes no further record once its rows weigh this, and
+what one record can add is less than the rest."""
+_ROW_BYTES = 70
+"""What a row weighs in a record batch beside its key and value, at most."""
+
+
+class FoldError(Exception):
+    """A fold raised what it never should: a bug. Says which record it was."""
+
+
+class Batch:
+    """Records folded over an overlay of their partition's rows, and all that comes of it: nothing is written yet."""
+
+    def __init__(self, fold: Fold, owned: OwnedPartition) -> None:
+        self._fold = fold
+        self.owned = owned
+        self._overlay = Overlay(owned.store)
+        self.positions = dict(owned.positions)
+        self.outputs: list[Output] = []
+        self.judged: list[Judged] = []
+        self.noticed: list[str] = []
+        self.dead: list[Row] = []
+        """Dead letters: key and value."""
+        self.folded: dict[str, int] = {}
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the rows are as many as one batch of the changelog should hold."""
+        return self._overlay.size + _ROW_BYTES * len(self._overlay.rows) >= FULL_BYTES
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no position was moved, so that there is nothing to commit."""
+        return self.positions == self.owned.positions
+
+    @property
+    def rows(self) -> dict[bytes, bytes | None]:
+        """What to commit: the rows, and the positions that they are as of."""
+        return {**self._overlay.rows, **position_rows(self.positions)}
+
+    def add(self, topic: str, record: Record) -> None:
+        """
+        Fold one record, which follows on from the partition's position.
+
+        Raises:
+            NewerEventError: A newer version wrote it.
+            FoldError: The fold has a bug.
+        """
+        try:
+            self._take(self._fold.fold(self._overlay, topic, record))
+        except PoisonError as error:
+            self.dead.append(_dead_letter(topic, self.owned.partition, record, error))
+        self.positions[topic] = record.offset
+        self.folded[topic] = self.folded.get(topic, 0) + 1
+
+    def _take(self, emits: Iterable[Emit]) -> None:
+        for emit in emits:
+            match emit:
+                case Output():
+                    self.outputs.append(emit)
+                case Judged():
+                    self.judged.append(emit)
+                case Noticed(what):
+                    self.noticed.append(what)
+
+
+def _dead_letter(topic: str, partition: int, record: Record, error: PoisonError) -> Row:
+    """Return the dead letter of a record: where it stood, why it could not be folded, and what it was."""
+    letter = {
+        "topic": topic,
+        "partition": partition,
+        "offset": record.offset,
+        "time_ms": record.time_ms,
+        "reason": str(error),
+        "key": _base64(record.key),
+        "value": _base64(record.value),
+    }
+    return f"{topic}-{partition}-{record.offset}".encode(), msgspec.json.encode(letter)
+
+
+def _base64(value: bytes | None) -> str | None:
+    return None if value is None else base64.b64encode(value).decode("ascii")

@@ -1,0 +1,114 @@
+"""The processors of one node together: what the consumer, the recovery and the node's status ask of them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import structlog
+
+from streams.domain.errors import RefusedStartError
+from streams.engine.fatal import Die
+from streams.engine.inbox import Fetched
+from streams.engine.partition import OwnedPartition
+from streams.engine.processor import AGAIN_S, Processor, Seek, recover
+from streams.engine.table_files import StoreError
+from streams.log.port import Record
+from streams.status import ProcessorStatus
+
+_RECOVERIES_AT_ONCE = 4
+
+
+class Engine:
+    """Implements `streams.engine.consumer.Intake` for all processors of a node."""
+
+    def __init__(self, processors: Sequence[Processor], *, partitions: int, files_directory: Path, die: Die) -> None:
+        self.processors = tuple(processors)
+        self.partitions = partitions
+        self.files_directory = files_directory
+        self._die = die
+        self._by_topic = {topic: processor for processor in processors for topic in processor.topics}
+        self._logger = structlog.get_logger(__name__)
+
+    def use(self, seek: Seek) -> None:
+        """Take what makes the consumer read from elsewhere."""
+        for processor in self.processors:
+            processor.use(seek)
+
+    def wants(self, topic: str) -> bool:
+        """Say whether more of *topic* should be fetched now."""
+        processor = self._by_topic.get(topic)
+        return processor is not None and not processor.inbox.full
+
+    def take(self, topic: str, partition: int, records: Sequence[Record]) -> None:
+        """Take what was fetched."""
+        self._by_topic[topic].inbox.put(Fetched(topic, partition, records))
+
+    def next_offsets(self) -> Mapping[tuple[str, int], int]:
+        """Return where to read on: for every owned partition, the table's own position + 1."""
+        return {tp: at for processor in self.processors for tp, at in processor.next_offsets().items()}
+
+    async def pause(self) -> None:
+        """Take nothing more, and return when the turns under way are over."""
+        await asyncio.gather(*(processor.pause() for processor in self.processors))
+
+    def resume(self) -> None:
+        """Take what is fetched from now on."""
+        for processor in self.processors:
+            processor.resume()
+
+    async def recover(self, changelogs: set[tuple[str, int]]) -> None:
+        """Own exactly the partitions of these changelogs, and recover each; ends the process where that cannot be."""
+        await self.pause()
+        began = time.monotonic()
+        few = asyncio.Semaphore(_RECOVERIES_AT_ONCE)
+
+        async def one(owned: OwnedPartition) -> None:
+            async with few:
+                while not await recover(owned):  # noqa: ASYNC110 - the log cannot tell when it is back
+                    await asyncio.sleep(AGAIN_S)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for processor in self.processors:
+                    numbers = {number for topic, number in changelogs if topic == processor.fold.changelog}
+                    for owned in processor.table.assign(numbers):
+                        group.create_task(one(owned), name=f"recover {processor.fold.name} {owned.partition}")
+        except* (StoreError, RefusedStartError) as errors:
+            self._die(str(errors.exceptions[0]))
+        rows = sum(owned.recovered_rows for p in self.processors for owned in p.table.partitions.values())
+        self._logger.info(
+            "recovered", partitions=len(changelogs), rows=rows, seconds=round(time.monotonic() - began, 3)
+        )
+
+    def status(self, ends: Mapping[tuple[str, int], int], now_ms: int) -> list[ProcessorStatus]:
+        """
+        Say how each processor is.
+
+        Args:
+            ends: Topic and partition → the offset that the next record will get, as far as it is known.
+            now_ms: The time.
+        """
+        return [_status(processor, ends, now_ms) for processor in self.processors]
+
+
+def _status(processor: Processor, ends: Mapping[tuple[str, int], int], now_ms: int) -> ProcessorStatus:
+    partitions = processor.table.partitions.values()
+    oldest_ms = processor.inbox.oldest_ms
+    lag = sum(max(0, ends.get(tp, at) - at) for tp, at in processor.next_offsets().items())
+    return ProcessorStatus(
+        name=processor.fold.name,
+        folded={topic: processor.folded[topic] for topic in processor.topics},
+        lag_events=lag,
+        lag_ms=0 if oldest_ms is None else max(0, now_ms - oldest_ms),
+        dead_letters=processor.dead_letters,
+        noticed=dict(processor.noticed),
+        holes=processor.holes,
+        ready=sum(owned.claim is not None for owned in partitions),
+        recovering=sum(owned.claim is None for owned in partitions),
+        recovered_rows=sum(owned.recovered_rows for owned in partitions),
+        recovery_s=max((owned.recovery_s for owned in partitions), default=0.0),
+        stores_set_aside=processor.table.files.set_aside,
+    )

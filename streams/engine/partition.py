@@ -1,0 +1,119 @@
+"""One partition of a table on the node that folds it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+
+from streams.domain.errors import RefusedStartError
+from streams.engine.fold import Fold
+from streams.engine.table_files import POSITION, PartitionStore, encode_position
+from streams.engine.waiters import Waiters
+from streams.log.port import CLAIM_KEY, Claim, Log, Record
+
+ATOMIC_ROWS = 2_000
+"""Rows of a changelog's tail that are applied at one go, so that readers never see half a batch. A longer tail, more
+than an owner's own last batch can be, is not read from until all of it is there."""
+
+
+class OwnedPartition:
+    """
+    The rows of one partition, the right to append to its changelog, and who waits for it.
+
+    Attributes:
+        served: Whether its rows are a state of the table that readers may see.
+        positions: Input topic → offset of the last record that the rows have, -1 before the first.
+        claim: None while it is not known that nobody else writes, or what became of the last batch.
+    """
+
+    def __init__(self, fold: Fold, partition: int, store: PartitionStore, log: Log) -> None:
+        self._changelog = fold.changelog
+        self._inputs = (fold.source, fold.until_folded)
+        self._log = log
+        self.partition = partition
+        self.store = store
+        self.claim: Claim | None = None
+        self.served = False
+        self.positions: dict[str, int] = {}
+        self.waiters = Waiters()
+        self.recovered_rows = 0
+        self.recovery_s = 0.0
+        self._read_positions()
+
+    def _read_positions(self) -> None:
+        self.positions = {topic: self.store.position(topic) for topic in self._inputs}
+
+    async def recover(self) -> None:
+        """
+        Fence earlier owners off, then apply what the store lacks of the changelog.
+
+        Claim first, then read where the changelog ends: what a former owner wrote before is applied, what it writes
+        later is refused.
+
+        Raises:
+            LogUnavailableError: Try again.
+            StoreError: The store cannot be written.
+            RefusedStartError: The store has more than its changelog.
+        """
+        began = time.monotonic()
+        self.claim = None
+        claim = await self._log.claim(self._changelog, self.partition)
+        end = await self._log.end_offset(self._changelog, self.partition)
+        if self.store.offset >= end:
+            raise RefusedStartError(
+                f"The table in {self.store.path} has more than its changelog {self._changelog}, which was lost or "
+                "replaced: remove the tables and the topics of this view, and start again."
+            )
+        if end - self.store.offset > ATOMIC_ROWS:
+            self.served = False
+        await self._restore(end)
+        self._read_positions()
+        self.recovery_s += time.monotonic() - began
+        self.claim, self.served = claim, True
+        self.waiters.committed((), source_moved=True)
+
+    async def _restore(self, end: int) -> None:
+        rows: dict[bytes, bytes | None] = {}
+        offset = self.store.offset
+        async for chunk in self._log.read(self._changelog, self.partition, self.store.offset + 1, end):
+            _gather(rows, chunk.records)
+            offset = chunk.next_offset - 1
+            self.recovered_rows += len(chunk.records)
+            if len(rows) >= ATOMIC_ROWS:
+                self.store.write(rows, offset)
+                rows.clear()
+        if offset > self.store.offset:
+            self.store.write(rows, offset)
+
+    async def append(self, rows: Mapping[bytes, bytes | None]) -> int:
+        """Append one batch to the changelog; return the offset of its last row. See `streams.log.port.Claim`."""
+        if self.claim is None:
+            msg = f"{self._changelog}-{self.partition} is not claimed"
+            raise RuntimeError(msg)
+        first = await self.claim.append(list(rows.items()))
+        if first != self.store.offset + 1:
+            msg = (
+                f"another writer in {self._changelog}-{self.partition}: appended at {first}, and the table is at "
+                f"{self.store.offset}"
+            )
+            raise RuntimeError(msg)
+        return first + len(rows) - 1
+
+    def commit(self, rows: Mapping[bytes, bytes | None], positions: Mapping[str, int], offset: int) -> None:
+        """Write what is in the changelog up to *offset* into the store, and wake who waits for it."""
+        self.store.write(rows, offset)
+        source = self._inputs[0]
+        moved = positions[source] != self.positions[source]
+        self.positions = dict(positions)
+        self.waiters.committed(rows.keys(), source_moved=moved)
+
+
+def position_rows(positions: Mapping[str, int]) -> dict[bytes, bytes]:
+    """Return the rows that hold input positions."""
+    return {POSITION + topic.encode(): encode_position(offset) for topic, offset in positions.items() if offset >= 0}
+
+
+def _gather(rows: dict[bytes, bytes | None], records: Sequence[Record]) -> None:
+    for record in records:
+        if record.key is not None and record.key != CLAIM_KEY:
+            rows[record.key] = record.value

@@ -1,0 +1,320 @@
+"""A processor: takes what is fetched, folds it, and writes outputs, changelog and table, in this order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+
+import structlog
+
+from streams.domain.errors import FencedError, LogUnavailableError, NewerEventError, PoisonError, ViewUnavailableError
+from streams.domain.feed import Verdict
+from streams.engine.batch import Batch, FoldError
+from streams.engine.fatal import Die
+from streams.engine.fold import Fold
+from streams.engine.inbox import Fetched, Inbox
+from streams.engine.partition import OwnedPartition
+from streams.engine.table import OwnedTable
+from streams.log.port import Log, Record, Row
+from streams.topics import partition_of
+
+MOST_RECORDS = 1_000
+"""Records that one turn takes, however many there are."""
+AGAIN_S = 0.2
+"""Pause between two attempts to win a partition back from a log that does not answer."""
+MOST_GAPS = 10
+"""Fetches in a row that may miss the same record, which the log has."""
+
+Positions = Mapping[tuple[str, int], int]
+"""Topic and partition → the offset to read from next."""
+Seek = Callable[[Positions], Awaitable[None]]
+
+
+class Processor:
+    """
+    Folds its two inputs into its table, log first.
+
+    A turn takes all that has arrived, at most `MOST_RECORDS`: folds it over an overlay; appends the outputs, and awaits
+    every acknowledgement; appends one changelog batch a partition; writes it, with positions and its offset, into the
+    store; and only then lets readers know. So a crash anywhere repeats at most the last turn's outputs, which the
+    feed protocol makes harmless, and the table never holds what the changelog lacks.
+
+    Where the outcome of an append is unknown, the turn is forgotten, and its partitions are claimed, restored and read
+    again. Whatever else goes wrong ends the process: nothing after a bug may be committed.
+    """
+
+    def __init__(self, fold: Fold, table: OwnedTable, log: Log, die: Die, *, partitions: int) -> None:
+        self.fold, self.table = fold, table
+        self.topics = (fold.source, fold.until_folded)
+        self.inbox = Inbox()
+        self._log, self._die, self._partitions = log, die, partitions
+        self._seek: Seek | None = None
+        self._expected: dict[str, asyncio.Future[Verdict]] = {}
+        self._missing: dict[tuple[str, int], tuple[int, int]] = {}
+        """Topic and partition → the offset that a fetch did not have, and how often."""
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._regaining: asyncio.Task[None] | None = None
+        self.folded: Counter[str] = Counter()
+        self.noticed: Counter[str] = Counter()
+        self.dead_letters = 0
+        self.holes = 0
+        self.turns = 0
+        self._logger = structlog.get_logger(__name__).bind(processor=fold.name)
+
+    # What the consumer and the recovery do
+
+    def use(self, seek: Seek) -> None:
+        """Take what makes the consumer read from elsewhere."""
+        self._seek = seek
+
+    async def pause(self) -> None:
+        """Take nothing more, and return when the turn under way is over."""
+        self.inbox.close()
+        self._missing.clear()
+        if self._regaining is not None:
+            self._regaining.cancel()
+        await self._idle.wait()
+
+    def resume(self) -> None:
+        """Take what is fetched from now on."""
+        self.inbox.open()
+
+    def next_offsets(self) -> dict[tuple[str, int], int]:
+        """Return where to read on, for every partition that is owned here."""
+        return {
+            (topic, number): offset + 1
+            for number, owned in self.table.partitions.items()
+            for topic, offset in owned.positions.items()
+        }
+
+    # What commands need
+
+    def owns(self, partition: int) -> None:
+        """Raise `ViewUnavailableError` where the partition is not folded here, or not yet."""
+        owned = self.table.owned(partition)
+        if owned is None or owned.claim is None:
+            raise ViewUnavailableError("the partition is not folded here now")
+
+    @contextmanager
+    def expecting(self, event_id: str) -> Iterator[asyncio.Future[Verdict]]:
+        """Give a future that gets the verdict on an event once its batch is committed."""
+        verdict: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
+        self._expected[event_id] = verdict
+        try:
+            yield verdict
+        finally:
+            del self._expected[event_id]
+
+    # The fold
+
+    async def run(self) -> None:
+        """Fold what arrives, for ever."""
+        while True:
+            await self.inbox.arrived()
+            self._idle.clear()
+            try:
+                await self._turn()
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:
+                # Whatever it is: Faust would take the event as done, and go on.
+                self._logger.critical("processor_failed", exc_info=error)
+                self._die(_last_words(self.fold.name, error))
+            finally:
+                self._idle.set()
+
+    async def _turn(self) -> None:
+        batches = await self._fold(self.inbox.take(MOST_RECORDS))
+        if not batches:
+            return
+        self.turns += 1
+        lost = await self._write(batches)
+        if lost:
+            await self._regain(lost)
+
+    async def _fold(self, fetches: Iterable[Fetched]) -> list[Batch]:
+        batches: dict[int, Batch] = {}
+        rest: list[Fetched] = []
+        missed: set[tuple[str, int]] = set()
+        for fetched in fetches:
+            owned = self.table.owned(fetched.partition)
+            if owned is None or owned.claim is None or (fetched.topic, fetched.partition) in missed:
+                continue  # fetched for a former owner, or before the partition was lost, or to be fetched again
+            batch = batches.get(fetched.partition)
+            if batch is None:
+                batch = batches[fetched.partition] = Batch(self.fold, owned)
+            left = self._add(batch, fetched)
+            if left and not batch.is_full and not await self._passes_hole(batch, left):
+                missed.add((fetched.topic, fetched.partition))
+            elif left:
+                rest.append(left)
+        for left in reversed(rest):
+            self.inbox.put_back(left)
+        return [batch for batch in batches.values() if not batch.is_empty]
+
+    def _add(self, batch: Batch, fetched: Fetched) -> Fetched | None:
+        """Fold a fetch's records as far as they follow on and the batch has room; return the rest."""
+        topic, partition, records = fetched
+        position = batch.positions[topic]
+        for n, record in enumerate(records):
+            if record.offset <= position:
+                continue
+            if batch.is_full or record.offset != position + 1:
+                return fetched._replace(records=records[n:])
+            self._fold_one(batch, topic, record)
+            position = record.offset
+        self._missing.pop((topic, partition), None)
+        return None
+
+    def _fold_one(self, batch: Batch, topic: str, record: Record) -> None:
+        try:
+            batch.add(topic, record)
+        except NewerEventError as error:
+            where = f"{topic}-{batch.owned.partition}@{record.offset}"
+            raise NewerEventError(f"the record {where} is {error}: start the newer version") from error
+        except Exception as error:
+            where = f"{topic}-{batch.owned.partition}@{record.offset}"
+            raise FoldError(f"the fold of {where} failed: {error!r}") from error
+
+    async def _passes_hole(self, batch: Batch, fetched: Fetched) -> bool:
+        """
+        Say whether a fetch that does not follow on does so beyond a hole of the log; if not, have it read again.
+
+        Only what is missed twice is asked of the log itself: a fetch may be older than a seek.
+        """
+        topic, partition, records = fetched
+        expected = batch.positions[topic] + 1
+        missed, times = self._missing.get((topic, partition), (-1, 0))
+        times = times + 1 if missed == expected else 1
+        self._missing[topic, partition] = expected, times
+        if times > 1 and await self._is_hole(topic, partition, expected, records[0].offset):
+            self._logger.warning("hole", topic=topic, partition=partition, offset=expected, until=records[0].offset)
+            self.holes += records[0].offset - expected
+            batch.positions[topic] = records[0].offset - 1
+            return True
+        if times > MOST_GAPS:
+            msg = f"fetches of {topic}-{partition} keep missing {expected}, which the log has"
+            raise RuntimeError(msg)
+        await self._read_again({(topic, partition): expected})
+        return False
+
+    async def _is_hole(self, topic: str, partition: int, start: int, end: int) -> bool:
+        async for chunk in self._log.read(topic, partition, start, end):
+            if chunk.records:
+                return False
+        return True
+
+    # The writes
+
+    async def _write(self, batches: list[Batch]) -> list[OwnedPartition]:
+        """Write outputs, changelog and tables; return the partitions of which the outcome is unknown."""
+        try:
+            await self._append_outputs(batches)
+        except LogUnavailableError as error:
+            self._logger.warning("outputs_unknown", error=str(error))
+            return [batch.owned for batch in batches]
+        current = [batch for batch in batches if self._is_current(batch)]
+        committed = await asyncio.gather(*(self._commit(batch) for batch in current))
+        return [batch.owned for batch, done in zip(current, committed, strict=True) if not done]
+
+    async def _append_outputs(self, batches: list[Batch]) -> None:
+        addressed: dict[tuple[str, int], list[Row]] = defaultdict(list)
+        for batch in batches:
+            for topic, key, value in batch.outputs:
+                addressed[topic, partition_of(key, self._partitions)].append((key, value))
+            if batch.dead:
+                addressed[self.fold.dead_letters, batch.owned.partition] += batch.dead
+        if len(addressed) == 1:
+            (((topic, partition), rows),) = addressed.items()
+            await self._log.append_many(topic, partition, rows)
+        elif addressed:
+            # Each to its end: one that is given up half way could come after what its partition hears next.
+            appends = (self._log.append_many(topic, partition, rows) for (topic, partition), rows in addressed.items())
+            outcomes = await asyncio.gather(*appends, return_exceptions=True)
+            for outcome in outcomes:
+                if isinstance(outcome, BaseException):
+                    raise outcome
+
+    def _is_current(self, batch: Batch) -> bool:
+        return batch.owned.claim is not None and self.table.owned(batch.owned.partition) is batch.owned
+
+    async def _commit(self, batch: Batch) -> bool:
+        """Append a batch to the changelog and write it into the store; say whether that is known to have worked."""
+        rows = batch.rows
+        try:
+            offset = await batch.owned.append(rows)
+        except LogUnavailableError as error:
+            self._logger.warning("changelog_unknown", partition=batch.owned.partition, error=str(error))
+            batch.owned.claim = None
+            return False
+        except FencedError:
+            if self._is_current(batch):
+                raise
+            return True  # it has gone to another node in the meantime, and is none of our business any more
+        if self._is_current(batch):
+            batch.owned.commit(rows, batch.positions, offset)
+            self._count(batch)
+        return True
+
+    def _count(self, batch: Batch) -> None:
+        self.folded.update(batch.folded)
+        self.noticed.update(batch.noticed)
+        self.dead_letters += len(batch.dead)
+        for key, _ in batch.dead:
+            self._logger.warning("dead_letter", record=key.decode())
+        for judged in batch.judged:
+            waiting = self._expected.get(judged.event_id)
+            if waiting is not None and not waiting.done():
+                waiting.set_result(judged.verdict)
+
+    # Partitions that were lost for a while
+
+    async def _regain(self, lost: list[OwnedPartition]) -> None:
+        """Claim, restore and read again, until the log answers or the partitions are taken away."""
+        for owned in lost:
+            owned.claim = None
+        self._regaining = asyncio.create_task(self._try_again(lost), name=f"regain {self.fold.name}")
+        with suppress(asyncio.CancelledError):
+            await self._regaining
+        self._regaining = None
+
+    async def _try_again(self, lost: list[OwnedPartition]) -> None:
+        waiting = list(lost)
+        while waiting:
+            await asyncio.sleep(AGAIN_S)
+            recovered = await asyncio.gather(*(recover(owned) for owned in waiting))
+            waiting = [owned for owned, done in zip(waiting, recovered, strict=True) if not done]
+        self._logger.info("regained", partitions=[owned.partition for owned in lost])
+        await self._read_again(
+            {(topic, owned.partition): at + 1 for owned in lost for topic, at in owned.positions.items()}
+        )
+
+    async def _read_again(self, positions: Positions) -> None:
+        for topic, partition in positions:
+            self.inbox.forget(topic, partition)
+        if self._seek is not None:
+            await self._seek(positions)
+
+
+async def recover(owned: OwnedPartition) -> bool:
+    """Recover a partition; say whether the log answered."""
+    try:
+        await owned.recover()
+    except LogUnavailableError:
+        return False
+    return True
+
+
+def _last_words(name: str, error: Exception) -> str:
+    match error:
+        case FoldError() | NewerEventError():
+            return str(error)
+        case FencedError():
+            return f"{error}; this node was away for too long. Start it again."
+        case PoisonError():
+            return f"the {name} processor failed: {error!r}"
+        case _:
+            return f"the {name} processor failed: {error}" if str(error) else f"the {name} processor failed: {error!r}"

@@ -1,0 +1,94 @@
+"""A table of this node: its partitions, as its processor writes them and as its readers see them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from streams.domain.errors import ViewUnavailableError
+from streams.domain.rows import Rows
+from streams.engine.contact import Contact
+from streams.engine.fold import Fold
+from streams.engine.partition import OwnedPartition
+from streams.engine.table_files import TableFiles
+from streams.log.port import Log
+
+
+class OwnedTable:
+    """Implements `streams.views.tables.Table` over the partitions that are owned here."""
+
+    def __init__(self, fold: Fold, files: TableFiles, log: Log, contact: Contact, *, stale_reads_max_s: float) -> None:
+        self._fold, self._log, self._contact = fold, log, contact
+        self._stale_reads_max_s = stale_reads_max_s
+        self.files = files
+        self.partitions: dict[int, OwnedPartition] = {}
+
+    def assign(self, partitions: Iterable[int]) -> list[OwnedPartition]:
+        """Own exactly *partitions*: let the others go, open those that are new; return all of them, in order."""
+        wanted = set(partitions)
+        for number in self.partitions.keys() - wanted:
+            self.release(number)
+        for number in sorted(wanted - self.partitions.keys()):
+            store = self.files.partition(number)
+            self.partitions[number] = OwnedPartition(self._fold, number, store, self._log)
+        return [self.partitions[number] for number in sorted(wanted)]
+
+    def release(self, number: int) -> None:
+        """Let a partition go, and tell who waits for it."""
+        owned = self.partitions.pop(number)
+        owned.claim = None
+        owned.waiters.gone()
+        self.files.close_partition(number)
+
+    def close(self) -> None:
+        """Let every partition go."""
+        for number in list(self.partitions):
+            self.release(number)
+        self.files.close()
+
+    def owned(self, number: int) -> OwnedPartition | None:
+        """Return a partition, None where it is not owned here."""
+        return self.partitions.get(number)
+
+    def _served(self, number: int) -> OwnedPartition:
+        owned = self.partitions.get(number)
+        if owned is None or not owned.served:
+            raise ViewUnavailableError("the partition is being recovered, or is not here")
+        if self._contact.silent_s > self._stale_reads_max_s:
+            raise ViewUnavailableError("the log has not been heard of for too long")
+        return owned
+
+    def rows(self, partition: int) -> Rows:
+        """Return a partition's rows as they are committed; see `streams.views.tables.Table`."""
+        return self._served(partition).store
+
+    def position(self, topic: str, partition: int) -> int:
+        """Return the offset of the last folded record of an input; raise `ViewUnavailableError` as `rows` does."""
+        return self._served(partition).positions[topic]
+
+    @property
+    def age_s(self) -> int | None:
+        """Seconds since the log was last heard of, where that is too long ago for lists to count as fresh."""
+        return self._contact.age_s
+
+    async def until(self, partition: int, key: bytes, reached: Callable[[], bool], *, limit_s: float) -> None:
+        """Return once *reached* says so; see `streams.views.tables.Table`."""
+        await self._served(partition).waiters.until(key, reached, limit_s=limit_s)
+
+
+class NoTable:
+    """Implements `streams.views.tables.Table` for a node that folds nothing."""
+
+    age_s = None
+
+    def rows(self, partition: int) -> Rows:
+        """Raise `ViewUnavailableError`."""
+        raise ViewUnavailableError(f"partition {partition} is not on this node, which folds nothing")
+
+    def position(self, topic: str, partition: int) -> int:
+        """Raise `ViewUnavailableError`."""
+        raise ViewUnavailableError(f"{topic}-{partition} is not folded on this node")
+
+    async def until(self, partition: int, key: bytes, reached: Callable[[], bool], *, limit_s: float) -> None:
+        """Raise `ViewUnavailableError`."""
+        del key, reached, limit_s
+        self.rows(partition)

@@ -1,0 +1,52 @@
+"""Deletes what was folded from the topics whose records are kept only until then."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+
+from streams.domain.errors import LogUnavailableError
+from streams.engine.processor import Processor
+from streams.log.port import Log
+
+EVERY_S = 30.0
+AT_LEAST = 1_000
+"""Records worth a call to the log."""
+
+
+class Trimmer:
+    """Every so often deletes, in the partitions owned here, the records below the table's own durable position."""
+
+    def __init__(self, log: Log, processors: Sequence[Processor], *, every_s: float = EVERY_S) -> None:
+        self._log, self._processors, self._every_s = log, processors, every_s
+        self._trimmed: dict[tuple[str, int], int] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin."""
+        self._task = asyncio.create_task(self._run(), name="trimmer")
+
+    async def stop(self) -> None:
+        """Stop, at once."""
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(self._every_s)
+            # A log that does not answer now keeps the records until the next time.
+            with suppress(LogUnavailableError):
+                await self.trim()
+
+    async def trim(self, *, at_least: int = AT_LEAST) -> None:
+        """Delete what is worth a call; raise `LogUnavailableError` where the log does not answer."""
+        for processor in self._processors:
+            topic = processor.fold.until_folded
+            for partition, owned in list(processor.table.partitions.items()):
+                end = owned.positions[topic] + 1
+                if owned.claim is not None and end - self._trimmed.get((topic, partition), 0) >= at_least:
+                    await self._log.delete_before(topic, partition, end)
+                    self._trimmed[topic, partition] = end
