@@ -4,275 +4,300 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
-from collections.abc import Callable
-from contextlib import suppress
+from collections import defaultdict
+from collections.abc import Coroutine, Iterable, Sequence
 from typing import Any, NamedTuple
 
-import aiokafka.codec
-from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka import TopicPartition
+from aiokafka.errors import DuplicateSequenceNumber, KafkaError
+from aiokafka.protocol.produce import ProduceRequest
 
-from streams.domain.errors import LogUnavailableError, OverloadedError
-from streams.log.port import Appended, Row
+from streams.domain.errors import FencedError, LogUnavailableError, OverloadedError
+from streams.log.kafka_connection import KafkaConnection, ProducerId, error_of, is_fenced
+from streams.log.kafka_lane import Batch, Lane, Stamp, Waiting
+from streams.log.port import MAX_BATCH_BYTES, Appended, Row, row_bytes
 
-MAX_BATCH_BYTES = 1 << 20
 MAX_REQUEST_BYTES = 8 << 20
 MAX_WAITING_BYTES = 64 << 20
 """What may wait for the brokers before more is refused."""
-_RECORD_BYTES = 70
+_AGAIN_S = 0.1
+_EXPIRE_EVERY_S = 0.02
+_ALL_IN_SYNC = -1
+_LEADERS_SHARE = 0.8
+"""How much of the limit a leader may wait for its followers: its answer comes before the connection is given up."""
 
 
-class _Waiting(NamedTuple):
-    key: bytes
-    value: bytes | None
-    since: float
-    done: asyncio.Future[Appended]
-
-    @property
-    def size(self) -> int:
-        return len(self.key) + len(self.value or b"") + _RECORD_BYTES
-
-
-def compress_fast() -> None:
-    """
-    Have aiokafka compress at lz4's level 1.
-
-    It calls `lz4_encode` with its default, 9 (`aiokafka/codec.py:166`, `record/default_records.py:552` of 0.14.0), and
-    has no setting: 13 µs a KiB, a quarter of a busy node, instead of 1.5 for batches that are smaller by a fifth.
-    """
-    aiokafka.codec.lz4_encode.__defaults__ = (1,)
-
-
-class Lane:
-    """One partition: at most one batch under way, so that order is that of the calls."""
-
-    __slots__ = ("partition", "topic", "under_way", "waiting")
-
-    def __init__(self, topic: str, partition: int) -> None:
-        self.topic, self.partition = topic, partition
-        self.waiting: deque[_Waiting] = deque()
-        self.under_way: list[_Waiting] | None = None
+class _Answer(NamedTuple):
+    code: int
+    offset: int
+    time_ms: int
 
 
 class Appender:
     """
-    Gathers appends into record batches, one a partition and turn.
+    Gathers appends into record batches, one a partition and turn, and sends those of one leader as one request.
 
-    An append that is not acknowledged in time fails: if its batch had gone out, it is still retried, by an idempotent
-    producer, before anything later in its partition; if not, it is forgotten. Either way its outcome is unknown to
-    the caller, and whole.
+    The producer is idempotent: a batch is sent again until the leader has it, once. One that nobody waits for any
+    more, as its time is over, is not sent again, and the partition's next batch begins a new epoch: from then on the
+    leader refuses the old one, should it still be on its way.
     """
 
-    def __init__(self, make: Callable[[], AIOKafkaProducer], limit_s: float) -> None:
-        self._make, self._limit_s = make, limit_s
+    def __init__(self, connection: KafkaConnection, limit_s: float) -> None:
+        self._connection, self._limit_s = connection, limit_s
         self._lanes: dict[tuple[str, int], Lane] = {}
-        self._ready: deque[Lane] = deque()
-        self._wake = asyncio.Event()
+        self._ready: dict[Lane, None] = {}
+        self._busy: set[int] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._refreshing = self._turning = self._stopped = self._closed = False
         self._waiting_bytes = 0
         self._expiry: asyncio.TimerHandle | None = None
-        self._sending: asyncio.Task[None] | None = None
-        self.producer: AIOKafkaProducer = make()
-        self._broken = False
+        self._loop: asyncio.AbstractEventLoop
+        self._producer: ProducerId
 
     async def start(self) -> None:
-        """Connect; raises what aiokafka raises where no broker is there."""
-        await self.producer.start()
-        self._sending = asyncio.create_task(self._send(), name="kafka appender")
+        """Get ready; raises `LogUnavailableError` where no broker is there."""
+        self._loop = asyncio.get_running_loop()
+        self._producer = await self._connection.new_producer_id()
 
     async def stop(self) -> None:
-        """Send what is waiting, within the limit, and close."""
-        if self._sending is None:
+        """Send what is waiting, within the limit, and give the rest up."""
+        if self._stopped:
             return
-        waiting = [record.done for lane in self._lanes.values() for record in (*(lane.under_way or ()), *lane.waiting)]
+        self._stopped = True
+        waiting = {part.done for part in self._all_waiting()}
         if waiting:
             await asyncio.wait(waiting, timeout=self._limit_s)
-        self._sending.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._sending
+        self._closed = True
+        for part in self._all_waiting():
+            part.give_up("the log is stopped")
         if self._expiry is not None:
             self._expiry.cancel()
-        await close_producer(self.producer)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _all_waiting(self) -> list[Waiting]:
+        return [
+            part
+            for lane in self._lanes.values()
+            for part in (*(lane.under_way.parts if lane.under_way else ()), *lane.waiting)
+        ]
 
     def append(self, topic: str, partition: int, key: bytes, value: bytes | None) -> asyncio.Future[Appended]:
         """Take one record; the result is where it stands, or `LogUnavailableError`."""
-        loop = asyncio.get_running_loop()
-        record = _Waiting(key, value, loop.time(), loop.create_future())
-        if self._waiting_bytes + record.size > MAX_WAITING_BYTES:
+        row = (key, value)
+        size = row_bytes(row)
+        self._check(topic, size, size)
+        future: asyncio.Future[Appended] = self._loop.create_future()
+        self._take(topic, partition, (Waiting((row,), size, self._loop.time(), future),))
+        return future
+
+    def append_many(self, topic: str, partition: int, rows: Sequence[Row]) -> asyncio.Future[Appended]:
+        """Take *rows* in order, in as few batches as hold them; the result is there when all are acknowledged."""
+        sizes = list(map(row_bytes, rows))
+        self._check(topic, max(sizes), sum(sizes))
+        future: asyncio.Future[Appended] = self._loop.create_future()
+        since = self._loop.time()
+        parts: list[Waiting] = []
+        first = size = 0
+        for at, row_size in enumerate(sizes):
+            if size + row_size > MAX_BATCH_BYTES:
+                parts.append(Waiting(rows[first:at], size, since, future, ends=False))
+                first, size = at, 0
+            size += row_size
+        parts.append(Waiting(rows[first:], size, since, future))
+        self._take(topic, partition, parts)
+        return future
+
+    def append_stamped(self, topic: str, partition: int, rows: Sequence[Row], stamp: Stamp) -> asyncio.Future[Appended]:
+        """Take *rows* as one batch of another producer; the result may also be a `FencedError`."""
+        size = sum(map(row_bytes, rows))
+        self._check(topic, size, size)
+        future: asyncio.Future[Appended] = self._loop.create_future()
+        self._take(topic, partition, (Waiting(rows, size, self._loop.time(), future, stamp=stamp),))
+        return future
+
+    def _check(self, topic: str, largest: int, size: int) -> None:
+        if self._stopped:
+            raise LogUnavailableError("the log is stopped")
+        if largest > MAX_BATCH_BYTES:
+            raise ValueError(f"{largest} bytes are more than one batch of {topic} holds")
+        if self._waiting_bytes + size > MAX_WAITING_BYTES:
             raise OverloadedError("more waits for the log than may")
-        self._waiting_bytes += record.size
+
+    def _take(self, topic: str, partition: int, parts: Iterable[Waiting]) -> None:
         lane = self._lanes.get((topic, partition))
         if lane is None:
-            lane = self._lanes[topic, partition] = Lane(topic, partition)
-        lane.waiting.append(record)
-        if lane.under_way is None and len(lane.waiting) == 1:
-            self._ready.append(lane)
-            self._wake.set()
+            lane = self._lanes[topic, partition] = Lane(TopicPartition(topic, partition), self._producer)
+        for part in parts:
+            lane.waiting.append(part)
+            self._waiting_bytes += part.size
+        if lane.under_way is None:
+            self._ready[lane] = None
+            self._turn_soon()
         if self._expiry is None:
-            self._expiry = loop.call_later(self._limit_s, self._expire)
-        return record.done
+            self._expiry = self._loop.call_later(self._limit_s, self._expire)
 
-    async def append_many(self, topic: str, partition: int, rows: list[Row] | tuple[Row, ...]) -> None:
-        """Append *rows* in order, in as few batches as hold them; return when all are acknowledged."""
-        batches = []
-        builder = self.producer.create_batch()
-        now_ms = time.time_ns() // 1_000_000
-        for key, value in rows:
-            if builder.append(key=key, value=value, timestamp=now_ms) is None:
-                batches.append(builder)
-                builder = self.producer.create_batch()
-                if builder.append(key=key, value=value, timestamp=now_ms) is None:
-                    raise ValueError(f"a record of {len(value or b'')} bytes is too large for {topic}")
-        batches.append(builder)
-        await self.send_batches(topic, partition, batches)
+    # Sending
 
-    async def send_batches(self, topic: str, partition: int, batches: list[Any], *, fenced: bool = False) -> list[Any]:
-        """
-        Send built batches in order and return their metadata; `LogUnavailableError` where that takes too long.
+    def _turn_soon(self) -> None:
+        # Behind the callers that have just been woken, so that what they append next goes along.
+        if not self._turning:
+            self._turning = True
+            self._loop.call_soon(self._turn)
 
-        *fenced* ones bear an id, epoch and sequence of their own: what the broker has against those is no fault of
-        the producer's.
-        """
+    def _turn(self) -> None:
+        """Send what is ready to every leader that has nothing to answer yet."""
+        self._turning = False
+        if self._closed:
+            return
+        lanes: dict[int, list[Lane]] = defaultdict(list)
+        sizes: dict[int, int] = defaultdict(int)
+        time_ms = time.time_ns() // 1_000_000
+        for lane in list(self._ready):
+            leader = self._connection.leader(lane.at)
+            if leader is None:
+                self._refresh_soon()
+            elif leader not in self._busy and sizes[leader] < MAX_REQUEST_BYTES:
+                del self._ready[lane]
+                batch = self._load(lane, time_ms)
+                if batch is not None:
+                    lanes[leader].append(lane)
+                    sizes[leader] += batch.size
+        for leader, of_leader in lanes.items():
+            self._busy.add(leader)
+            self._own(self._send(leader, of_leader))
+
+    def _load(self, lane: Lane, time_ms: int) -> Batch | None:
+        """Return the batch that a lane is to send, None where it has none, or may not send yet."""
+        if lane.under_way is not None and lane.under_way.is_forgotten:
+            self._give_up(lane, lane.under_way, self._late)
+            self._ready.pop(lane, None)
+        if lane.is_exhausted:
+            self._own(self._renew(lane))
+            return None
+        batch, dropped = lane.load(time_ms)
+        self._waiting_bytes -= dropped
+        return batch
+
+    async def _renew(self, lane: Lane) -> None:
+        """Have a lane begin again with a new producer id, its epochs being used up."""
         try:
-            async with asyncio.timeout(self._limit_s):
-                sent = []
-                for batch in batches:
-                    batch.close()
-                    sent.append(await self.producer.send_batch(batch, topic, partition=partition))
-                _consume(sent)
-                return [await asyncio.shield(future) for future in sent]
-        except TimeoutError as error:
-            raise LogUnavailableError(f"{topic}-{partition} was not acknowledged in {self._limit_s:g} s") from error
-        except KafkaError as error:
-            if not fenced:
-                self._note(error)
-            raise LogUnavailableError(f"{topic}-{partition}: {error!r}") from error
+            lane.stamp = Stamp(await self._connection.new_producer_id())
+        except LogUnavailableError:
+            await asyncio.sleep(_AGAIN_S)
+        self._ready[lane] = None
+        self._turn_soon()
 
-    async def _send(self) -> None:
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            if self._broken:
-                await self._renew()
-            while self._ready:
-                lane = self._ready.popleft()
-                if lane.waiting and lane.under_way is None:
-                    await self._send_lane(lane)
+    def _own(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
-    async def _send_lane(self, lane: Lane) -> None:
-        taken: list[_Waiting] = []
-        lane.under_way = taken
-        builder = self.producer.create_batch()
-        now_ms = time.time_ns() // 1_000_000
-        waiting = lane.waiting
-        while waiting and builder.append(key=waiting[0].key, value=waiting[0].value, timestamp=now_ms) is not None:
-            taken.append(waiting.popleft())
-        builder.close()
-        if not taken:
-            self._settle(lane, [waiting.popleft()], LogUnavailableError("a record is too large"))
-            return
+    def _refresh_soon(self) -> None:
+        if not self._refreshing:
+            self._refreshing = True
+            self._own(self._refresh())
+
+    async def _refresh(self) -> None:
         try:
-            sent = await self.producer.send_batch(builder, lane.topic, partition=lane.partition)
-        except KafkaError as error:
-            self._note(error)
-            self._settle(lane, taken, LogUnavailableError(repr(error)))
-            return
-        sent.add_done_callback(lambda done: self._sent(lane, taken, done))
+            await self._connection.refresh()
+            if any(self._connection.leader(lane.at) is None for lane in self._ready):
+                await asyncio.sleep(_AGAIN_S)
+        finally:
+            self._refreshing = False
+            self._turn_soon()
 
-    def _sent(self, lane: Lane, taken: list[_Waiting], done: asyncio.Future[Any]) -> None:
-        if done.cancelled():
-            self._settle(lane, taken, LogUnavailableError("the producer was stopped"))
-            return
-        error = done.exception()
-        if error is not None:
-            self._note(error)
-            self._settle(lane, taken, LogUnavailableError(repr(error)))
-            return
-        metadata = done.result()
-        if metadata.offset < 0:
-            # A retry whose first try the broker had taken, and has forgotten where.
-            self._settle(lane, taken, LogUnavailableError("it is in the log, at an offset that is not known"))
-            return
-        offset, time_ms, partition = metadata.offset, metadata.timestamp, lane.partition
-        for n, record in enumerate(taken):
-            self._waiting_bytes -= record.size
-            if not record.done.done():
-                record.done.set_result(Appended(partition, offset + n, time_ms))
-        self._next(lane)
+    async def _send(self, leader: int, lanes: list[Lane]) -> None:
+        """Send what is under way in *lanes* as one request, and see to each of them by the answer."""
+        answers: dict[tuple[str, int], _Answer] = {}
+        error: KafkaError | None = None
+        try:
+            answers = await self._produce(leader, lanes)
+        except KafkaError as failed:
+            error = failed
+        finally:
+            # Whatever has happened, no lane stands still.
+            self._busy.discard(leader)
+            again = [lane for lane in lanes if not self._settle(lane, answers.get(lane.at), error)]
+            self._turn_soon()
+        if again:
+            self._connection.client.force_metadata_update()
+            await asyncio.sleep(_AGAIN_S)
+            self._ready.update(dict.fromkeys(again))
+            self._turn_soon()
 
-    def _settle(self, lane: Lane, taken: list[_Waiting], error: LogUnavailableError) -> None:
-        for record in taken:
-            self._waiting_bytes -= record.size
-            if not record.done.done():
-                record.done.set_exception(error)
-        self._next(lane)
+    async def _produce(self, leader: int, lanes: list[Lane]) -> dict[tuple[str, int], _Answer]:
+        topics: dict[str, list[tuple[int, bytes]]] = defaultdict(list)
+        for lane in lanes:
+            if lane.under_way is not None:
+                topics[lane.at.topic].append((lane.at.partition, lane.under_way.content))
+        request = ProduceRequest(None, _ALL_IN_SYNC, round(self._limit_s * _LEADERS_SHARE * 1000), list(topics.items()))
+        response = await self._connection.client.send(leader, request)
+        return {
+            (topic, partition): _Answer(code, offset, time_ms)
+            for topic, partitions in response.topics
+            for partition, code, offset, time_ms, *_ in partitions
+        }
 
-    def _next(self, lane: Lane) -> None:
+    def _settle(self, lane: Lane, answer: _Answer | None, error: KafkaError | None) -> bool:
+        """Pass an answer on to who waits; say whether the lane is done with its batch, or must send it again."""
+        batch = lane.under_way
+        if batch is None:
+            return True
+        if answer is not None:
+            error = error_of(answer.code)
+            if error is None and answer.offset >= 0:
+                batch.acknowledge(lane.at.partition, answer.offset, answer.time_ms)
+                self._leave(lane, batch)
+                return True
+            if is_fenced(answer.code):
+                batch.fence(FencedError(f"another node has claimed {lane}"))
+        if not batch.is_forgotten and error is not None and error.retriable:
+            return False
+        known = isinstance(error, DuplicateSequenceNumber)
+        self._give_up(lane, batch, f"it is in {lane}, at an unknown offset" if known else f"{lane}: {error!r}")
+        return True
+
+    def _give_up(self, lane: Lane, batch: Batch, reason: str) -> None:
+        batch.give_up(reason)
+        if batch.stamp is lane.stamp:
+            lane.next_epoch()
+        self._leave(lane, batch)
+
+    def _leave(self, lane: Lane, batch: Batch) -> None:
+        self._waiting_bytes -= batch.size
         lane.under_way = None
         if lane.waiting:
-            self._ready.append(lane)
-            self._wake.set()
+            self._ready[lane] = None
+
+    # Time limits
 
     def _expire(self) -> None:
         """
         Tell who has waited too long, and look again when the next may have.
 
-        What had not gone out is forgotten; a batch under way is not taken back.
+        What had not gone out is forgotten; what is under way may still be acknowledged by the leader, to nobody.
         """
-        loop = asyncio.get_running_loop()
         self._expiry = None
-        oldest = loop.time() - self._limit_s
+        now = self._loop.time()
+        oldest = now - self._limit_s
         first: list[float] = []
         for lane in self._lanes.values():
-            for record in lane.under_way or ():
-                if record.since > oldest:
-                    first.append(record.since)
+            for part in lane.under_way.parts if lane.under_way else ():
+                if part.since > oldest:
+                    first.append(part.since)
                     break
-                _give_up(record, self._limit_s)
+                part.give_up(self._late)
             while lane.waiting and lane.waiting[0].since <= oldest:
-                record = lane.waiting.popleft()
-                self._waiting_bytes -= record.size
-                _give_up(record, self._limit_s)
+                part = lane.waiting.popleft()
+                part.give_up(self._late)
+                self._waiting_bytes -= part.size
             if lane.waiting:
                 first.append(lane.waiting[0].since)
         if first:
-            self._expiry = loop.call_at(min(first) + self._limit_s, self._expire)
+            self._expiry = self._loop.call_at(max(now + _EXPIRE_EVERY_S, min(first) + self._limit_s), self._expire)
 
-    def _note(self, error: BaseException) -> None:
-        """An error that is not retried ends the producer's sequence in a partition: a new producer has a new one."""
-        if isinstance(error, KafkaError) and not error.retriable:
-            self._broken = True
-            self._wake.set()
-
-    async def _renew(self) -> None:
-        old, self.producer = self.producer, self._make()
-        await close_producer(old)
-        while True:
-            try:
-                await self.producer.start()
-            except KafkaError:
-                await close_producer(self.producer)
-                self.producer = self._make()
-                await asyncio.sleep(0.2)
-            else:
-                self._broken = False
-                return
-
-
-def _give_up(record: _Waiting, limit_s: float) -> None:
-    if not record.done.done():
-        record.done.set_exception(LogUnavailableError(f"not acknowledged in {limit_s:g} s"))
-
-
-def _consume(futures: list[asyncio.Future[Any]]) -> None:
-    """Look at each future's exception when it comes, for nobody may be left who does."""
-    for future in futures:
-        future.add_done_callback(lambda done: done.cancelled() or done.exception())
-
-
-async def close_producer(producer: AIOKafkaProducer) -> None:
-    """Stop a producer without waiting for what it has not sent."""
-    producer._message_accumulator.fail_all(LogUnavailableError("the producer was stopped"))  # noqa: SLF001
-    with suppress(TimeoutError, KafkaError, LogUnavailableError):
-        async with asyncio.timeout(2):
-            await producer.stop()
+    @property
+    def _late(self) -> str:
+        return f"not acknowledged in {self._limit_s:g} s"

@@ -26,7 +26,9 @@ class KafkaConfig:
     tls_certificate: str | None = None
     tls_key: str | None = None
     append_limit_s: float = 4.5
-    """How long an append may wait for its acknowledgement."""
+    """How long an append may wait for its acknowledgement, and a question for its answer."""
+    claim_limit_s: float = 15.0
+    """How long a claim may wait for its epoch: a cluster's first one makes the coordinator's topic."""
     start_limit_s: float = 60.0
     """How long a start may wait for the brokers."""
     replication: int | None = None

@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.admin.records_to_delete import RecordsToDelete
-from aiokafka.structs import TopicPartition
+from aiokafka.errors import KafkaError
 
-from streams.domain.errors import RefusedStartError
+from streams.domain.errors import LogUnavailableError, RefusedStartError
+from streams.log.kafka_connection import error_of
 from streams.topics import Kept, TopicSpec
 
 _DAY_MS = 24 * 3600 * 1000
 _SOURCE_BYTES = (1 << 20) + (64 << 10)
 _INTERNAL_BYTES = 4 << 20
 _EXISTS = 36
+_KNOWN_LIMIT_S = 30.0
+_AGAIN_S = 0.05
+_ENOUGH_BROKERS = 3
 _KEPT: dict[Kept, dict[str, str]] = {
     Kept.FOR_EVER: {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"},
     Kept.UNTIL_FOLDED: {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"},
     Kept.COMPACTED: {"cleanup.policy": "compact", "delete.retention.ms": str(7 * _DAY_MS)},
     Kept.DAYS_30: {"cleanup.policy": "delete", "retention.ms": str(30 * _DAY_MS)},
 }
+_AT_LEAST = ("delete.retention.ms", "max.message.bytes", "min.insync.replicas")
+"""Settings of which more is as good."""
 
 
 def settings_of(spec: TopicSpec, replication: int) -> dict[str, str]:
@@ -32,19 +38,20 @@ def settings_of(spec: TopicSpec, replication: int) -> dict[str, str]:
         **_KEPT[spec.kept],
         "message.timestamp.type": "LogAppendTime" if spec.log_append_time else "CreateTime",
         "max.message.bytes": str(_SOURCE_BYTES if spec.kept is Kept.FOR_EVER else _INTERNAL_BYTES),
-        "min.insync.replicas": "2" if replication >= 3 else "1",
+        "min.insync.replicas": "2" if replication >= _ENOUGH_BROKERS else "1",
     }
 
 
 class KafkaTopics:
     """What the admin client is used for."""
 
-    def __init__(self, options: dict[str, Any], replication: int | None) -> None:
-        self._options, self._replication = options, replication
+    def __init__(self, options: dict[str, Any], replication: int | None, limit_s: float) -> None:
+        self._options = {**options, "request_timeout_ms": round(limit_s * 1000)}
+        self._replication = replication
 
     async def create(self, specs: Iterable[TopicSpec]) -> list[str]:
         """Create those that are missing, with their settings; return their names once every broker knows them."""
-        async with _Admin(self._options) as admin:
+        async with self._admin() as admin:
             there = set(await admin.list_topics())
             missing = [spec for spec in specs if spec.name not in there]
             if not missing:
@@ -53,17 +60,16 @@ class KafkaTopics:
             topics = [
                 NewTopic(s.name, s.partitions, replication, topic_configs=settings_of(s, replication)) for s in missing
             ]
-            answer = await admin.create_topics(topics)
-            for name, code, message in answer.topic_errors:
-                if code not in (0, _EXISTS):
-                    raise RefusedStartError(f"The topic {name} could not be created: {message or code}.")
+            created = _created((await admin.create_topics(topics)).topic_errors)
             await self._known(admin, missing)
-            return [spec.name for spec in missing]
+            return [spec.name for spec in missing if spec.name in created]
 
     async def check(self, specs: Iterable[TopicSpec]) -> list[str]:
         """Return a sentence for each topic that is missing or not as it should be, saying what to do."""
-        async with _Admin(self._options) as admin:
-            specs = list(specs)
+        specs = list(specs)
+        if not specs:
+            return []
+        async with self._admin() as admin:
             found = {
                 d["topic"]: d for d in await admin.describe_topics([s.name for s in specs]) if d["error_code"] == 0
             }
@@ -72,26 +78,23 @@ class KafkaTopics:
 
     async def cluster_id(self) -> str:
         """Return the id of the cluster."""
-        async with _Admin(self._options) as admin:
+        async with self._admin() as admin:
             return str((await admin.describe_cluster())["cluster_id"])
 
-    async def delete_before(self, topic: str, partition: int, offset: int) -> None:
-        """Delete the records of a partition below *offset*."""
-        async with _Admin(self._options) as admin:
-            await admin.delete_records({TopicPartition(topic, partition): RecordsToDelete(before_offset=offset)})
-
     async def _copies(self, admin: AIOKafkaAdminClient) -> int:
-        return 3 if len((await admin.describe_cluster())["brokers"]) >= 3 else 1
+        brokers = (await admin.describe_cluster())["brokers"]
+        return _ENOUGH_BROKERS if len(brokers) >= _ENOUGH_BROKERS else 1
 
     async def _known(self, admin: AIOKafkaAdminClient, specs: list[TopicSpec]) -> None:
         names = [spec.name for spec in specs]
-        async with asyncio.timeout(30):
-            while True:
-                described = await admin.describe_topics(names)
-                leaders = [p["leader"] for d in described for p in d["partitions"]]
-                if all(d["error_code"] == 0 for d in described) and leaders and min(leaders) >= 0:
-                    return
-                await asyncio.sleep(0.05)
+        try:
+            async with asyncio.timeout(_KNOWN_LIMIT_S):
+                while True:
+                    if _all_led(await admin.describe_topics(names)):
+                        return
+                    await asyncio.sleep(_AGAIN_S)
+        except TimeoutError as error:
+            raise LogUnavailableError(f"{', '.join(names)} did not get leaders in {_KNOWN_LIMIT_S:g} s") from error
 
     async def _configured(self, admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, dict[str, str]]:
         if not names:
@@ -103,6 +106,38 @@ class KafkaTopics:
             for _, _, _, name, entries in answer.resources
         }
 
+    @asynccontextmanager
+    async def _admin(self) -> AsyncIterator[AIOKafkaAdminClient]:
+        """Give an admin client for as long as it is needed."""
+        admin = AIOKafkaAdminClient(**self._options)
+        try:
+            await admin.start()
+            yield admin
+        except (KafkaError, OSError) as error:
+            raise LogUnavailableError(f"the topics cannot be seen: {error!r}") from error
+        finally:
+            await admin.close()
+
+
+def _created(answers: Iterable[tuple[Any, ...]]) -> set[str]:
+    """Return the topics that were created; raise where one could not be, and is not there by another node either."""
+    created = set()
+    for name, code, message, *_ in answers:
+        error = error_of(code)
+        if error is None:
+            created.add(name)
+        elif error.retriable:
+            raise LogUnavailableError(f"the topic {name} was not created: {message or error!r}")
+        elif code != _EXISTS:
+            raise RefusedStartError(f"The topic {name} could not be created: {message or repr(error)}.")
+    return created
+
+
+def _all_led(described: list[dict[str, Any]]) -> bool:
+    return all(d["error_code"] == 0 and d["partitions"] for d in described) and all(
+        partition["leader"] >= 0 for d in described for partition in d["partitions"]
+    )
+
 
 def _complaint(spec: TopicSpec, found: Any, configured: dict[str, str]) -> str | None:
     if found is None:
@@ -113,26 +148,18 @@ def _complaint(spec: TopicSpec, found: Any, configured: dict[str, str]) -> str |
             f"The topic {spec.name} has {partitions} partitions and should have {spec.partitions}: "
             f"start with --partitions {partitions}, or use other topics."
         )
-    replication = len(found["partitions"][0]["replicas"])
-    wanted = settings_of(spec, replication)
-    for name in ("cleanup.policy", "message.timestamp.type", "retention.ms"):
-        if name in wanted and configured.get(name) != wanted[name]:
+    for name, wanted in settings_of(spec, len(found["partitions"][0]["replicas"])).items():
+        there = configured.get(name)
+        if not _is_right(name, there, wanted):
+            at_least = "at least " if name in _AT_LEAST else ""
             return (
-                f"The topic {spec.name} has {name}={configured.get(name)} and should have {wanted[name]}: "
+                f"The topic {spec.name} has {name}={there} and should have {at_least}{wanted}: "
                 f"alter it with Kafka's own tools, then start again."
             )
     return None
 
 
-class _Admin:
-    """An admin client for as long as it is needed."""
-
-    def __init__(self, options: dict[str, Any]) -> None:
-        self._admin = AIOKafkaAdminClient(**options)
-
-    async def __aenter__(self) -> AIOKafkaAdminClient:
-        await self._admin.start()
-        return self._admin
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._admin.close()
+def _is_right(name: str, there: str | None, wanted: str) -> bool:
+    if name in _AT_LEAST and there is not None:
+        return int(there) >= int(wanted)
+    return there == wanted

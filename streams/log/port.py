@@ -44,7 +44,7 @@ class Appended(NamedTuple):
 
 
 class Chunk(NamedTuple):
-    """Some records that follow on, and the offset to read from next (beyond holes at the end of the chunk)."""
+    """Records that follow on, none where there are holes only, and the offset to read from next (beyond the holes)."""
 
     records: Sequence[Record]
     next_offset: int

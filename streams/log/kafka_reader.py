@@ -1,0 +1,99 @@
+"""Reads of Kafka's partitions, one consumer each, in no group."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+
+from streams.domain.errors import LogUnavailableError
+from streams.log.kafka_connection import KafkaConnection
+from streams.log.port import Chunk, Record
+
+_FETCH_BYTES = 4 << 20
+_MOST_RECORDS = 5_000
+_LOOK_UP_MS = 500
+"""How long a read waits for records before it looks whether the log is stopped."""
+_AGAIN_S = 0.2
+
+
+class KafkaReader:
+    """
+    Reads partitions.
+
+    A bounded read raises `LogUnavailableError` where the brokers answer nothing for *limit_s*. One without an end
+    outlives their absence, however long, and goes on when they are back.
+    """
+
+    def __init__(self, options: dict[str, Any], connection: KafkaConnection, limit_s: float) -> None:
+        self._options, self._connection, self._limit_s = options, connection, limit_s
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Have all who read get `LogUnavailableError` soon."""
+        self._stopped = True
+
+    async def read(self, topic: str, partition: int, start: int, end: int | None) -> AsyncIterator[Chunk]:
+        """Yield the records from *start* up to, not including, *end*; without one, wait for more for ever."""
+        if end is not None and start >= end:
+            return
+        async with self._consumer() as consumer:
+            at = TopicPartition(topic, partition)
+            consumer.assign([at])
+            consumer.seek(at, start)
+            position, idle_since = start, self._now()
+            while end is None or position < end:
+                before, (position, records) = position, await self._fetch(consumer, at, position)
+                if position > before:
+                    idle_since = self._now()
+                    yield _chunk(records, position, end)
+                elif end is not None and self._now() - idle_since > self._limit_s:
+                    # Either nothing is there yet, or nobody answers.
+                    await self._connection.end_offset(topic, partition)
+                    idle_since = self._now()
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    async def _fetch(
+        self, consumer: AIOKafkaConsumer, at: TopicPartition, position: int
+    ) -> tuple[int, Sequence[ConsumerRecord[bytes, bytes]]]:
+        """Return where to read next, and what was there."""
+        if self._stopped:
+            raise LogUnavailableError("the log is stopped")
+        try:
+            fetched = await consumer.getmany(at, timeout_ms=_LOOK_UP_MS, max_records=_MOST_RECORDS)
+            return await consumer.position(at), fetched.get(at, ())
+        except OffsetOutOfRangeError:
+            # What is below the start is deleted. What is beyond the end may still come.
+            position = max(position, await self._connection.start_offset(*at))
+            consumer.seek(at, position)
+            await asyncio.sleep(_AGAIN_S)
+            return position, ()
+
+    @asynccontextmanager
+    async def _consumer(self) -> AsyncIterator[AIOKafkaConsumer]:
+        consumer = AIOKafkaConsumer(
+            **self._options,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            max_partition_fetch_bytes=_FETCH_BYTES,
+            fetch_max_wait_ms=250,
+            request_timeout_ms=round(self._limit_s * 1000),
+        )
+        try:
+            await consumer.start()
+            yield consumer
+        except (KafkaError, OSError) as error:
+            raise LogUnavailableError(f"the log cannot be read: {error!r}") from error
+        finally:
+            await consumer.stop()
+
+
+def _chunk(records: Sequence[ConsumerRecord[bytes, bytes]], position: int, end: int | None) -> Chunk:
+    kept = [Record(r.offset, r.timestamp, r.key, r.value) for r in records if end is None or r.offset < end]
+    return Chunk(kept, position if end is None else min(position, end))
