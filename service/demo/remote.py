@@ -134,7 +134,7 @@ async def wait_for_node(remote: Remote, *, patience_s: float, tell: Notice) -> N
     said = 0.0
     while True:
         with suppress(DemoError):
-            reply = await remote.call("GET", "/openapi.json", "", patience_s=0, accept=(401,))
+            reply = await remote.call("GET", "/openapi.json", "", patience_s=0, accept=range(300, 500))
             return _check_is_node(remote.url, reply)
         now = time.monotonic()
         if now >= end:

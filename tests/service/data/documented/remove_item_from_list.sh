@@ -1,0 +1,3 @@
+curl --location --request DELETE 'https://api.paket.tv/v1/contexts/upnext/:context_id/:content_id' \
+  --header 'Accept: application/json' \
+  --header 'Authorization: Basic <credentials>'

@@ -1,0 +1,3 @@
+curl --location 'https://api.paket.tv/v1' \
+    --header 'Accept: application/json' \
+    --header 'Authorization: Basic <credentials>'
