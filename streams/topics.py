@@ -1,4 +1,4 @@
-"""Every topic: its name, key, partitions, what is kept, and who writes it. The one place where a partition is chosen."""
+"""Every topic: its name, key, partitions, what is kept, who writes it. The one place where a partition is chosen."""
 
 from __future__ import annotations
 
@@ -46,7 +46,9 @@ class ViewTopics(NamedTuple):
     """Session id, raw → change, snapshot, sweep or refusal, msgpack. Written by the contexts processor, sweeps by the
     sessions processor too."""
     contexts_changelog: str
+    """Row key → row, or the inputs' positions. Written by the contexts processor."""
     sessions_changelog: str
+    """Row key → row, or the inputs' positions. Written by the sessions processor."""
     dead_letters: str
     """`<topic>-<partition>-<offset>` → the record and the reason, JSON. Written by the processors."""
 

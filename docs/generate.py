@@ -1,0 +1,22 @@
+"""Writes the pages that are generated from the code: `python -m docs.generate`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from docs.configuration_page import configuration_page
+from docs.events_page import events_page
+
+DIRECTORY = Path(__file__).parent
+PAGES: Mapping[str, Callable[[], str]] = {"configuration.md": configuration_page, "events.md": events_page}
+
+
+def main() -> None:
+    """Write every page."""
+    for name, page in PAGES.items():
+        (DIRECTORY / name).write_text(page(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
