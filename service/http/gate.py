@@ -43,7 +43,7 @@ class Gate:
         self._paths = Paths({route.path: route for route in routes})
         self._elsewhere = elsewhere
         self._entropy = entropy
-        self._metrics = metrics
+        self.metrics = metrics
         self._log = structlog.get_logger(__name__)
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -69,7 +69,7 @@ class Gate:
         headers["Paket-Request-Id"] = request_id
         if body is not None:
             headers["Content-Type"] = "application/json"
-        self._metrics.count(request.method, route.path, status, perf_counter() - began)
+        self.metrics.count(request.method, route.path, status, perf_counter() - began)
         return web.Response(status=status, body=body, headers=headers)
 
     def _problem(self, error: Exception, request: web.BaseRequest, request_id: str) -> Answer:

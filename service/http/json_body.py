@@ -16,7 +16,7 @@ _HUGE = 10_000_000_000_000_000_000_000
 
 class JsonReader:
     """
-    Reads one JSON object.
+    Reads one JSON object, or any JSON value.
 
     Beyond RFC 8259: no duplicate keys, no NaN or infinity, no lone surrogates, no NUL, nesting at most 8.
     """
@@ -33,9 +33,22 @@ class JsonReader:
         Raises:
             MalformedJsonError: It is none; the message says why.
         """
+        value = self.read_any(body)
+        if not isinstance(value, dict):
+            msg = "The body must be a JSON object."
+            raise MalformedJsonError(msg)
+        return value
+
+    def read_any(self, body: bytes) -> object:
+        """
+        Return the JSON value that *body* is.
+
+        Raises:
+            MalformedJsonError: It is none; the message says why.
+        """
         try:
             text = body.decode()
-            value = self._decoder.decode(text)
+            value: object = self._decoder.decode(text)
         except UnicodeDecodeError as error:
             msg = "The body is not UTF-8."
             raise MalformedJsonError(msg) from error
@@ -44,10 +57,7 @@ class JsonReader:
         except json.JSONDecodeError as error:
             msg = f"The body is not JSON: {error.msg} at character {error.pos}."
             raise MalformedJsonError(msg) from error
-        if not isinstance(value, dict):
-            msg = "The body must be a JSON object."
-            raise MalformedJsonError(msg)
-        if any(isinstance(field, dict | list) for field in value.values()):
+        if any(isinstance(inner, dict | list) for inner in _members(value)):
             _check_nesting(value)
         if "\\u" in text:  # without an escape, neither can have come through UTF-8 and the decoder
             _check_strings(value)
@@ -78,7 +88,7 @@ def _too_deep() -> MalformedJsonError:
     return MalformedJsonError(f"The body is nested more than {MAX_NESTING} deep.")
 
 
-def _check_nesting(value: dict[str, object]) -> None:
+def _check_nesting(value: object) -> None:
     level: list[object] = [value]
     for _ in range(MAX_NESTING):
         level = [inner for outer in level for inner in _members(outer) if isinstance(inner, dict | list)]

@@ -1,0 +1,86 @@
+"""Query parameters of the resource API."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from multidict import MultiMapping
+
+from service.api.kinds import OBJECT_ID
+from service.api.messages import Message, MessagesError, invalid
+
+DEFAULT_PAGE_SIZE = 100
+MAX_PAGE_SIZE = 1_000
+MAX_PAGE = 2**31 - 1
+_MAX_DIGITS = 10
+_MAX_TOLD = 100
+"""Of a broken parameter, as many characters are told back."""
+
+
+class Listing(NamedTuple):
+    """Which objects of a type are asked for."""
+
+    page: int
+    """From 0."""
+    page_size: int
+    ids: frozenset[str] | None
+    """None: all."""
+    include_hidden: bool
+
+
+def read_listing(query: MultiMapping[str]) -> Listing:
+    """Return what `page`, `pageSize`, `id` and `includeHidden` ask for; raise `MessagesError` with all broken ones."""
+    broken: list[Message] = []
+    listing = Listing(
+        page=_integer(query, "page", 0, 0, MAX_PAGE, broken),
+        page_size=_integer(query, "pageSize", DEFAULT_PAGE_SIZE, 1, MAX_PAGE_SIZE, broken),
+        ids=_ids(query, broken),
+        include_hidden=_flag(query, "includeHidden", broken),
+    )
+    if broken:
+        raise MessagesError(400, broken)
+    return listing
+
+
+def read_context(query: MultiMapping[str]) -> str:
+    """Return the id of the company that `context` names; raise `MessagesError` (400) where it is missing or no id."""
+    values = query.getall("context", [])
+    if not values:
+        text = "The parameter context is required: the id of the company that the request is about"
+        raise MessagesError(400, [invalid("context.required", text)])
+    if len(set(values)) > 1 or not OBJECT_ID.fullmatch(values[0]):
+        raise MessagesError(400, [_broken("context", "one id of a company", values[-1])])
+    return values[0]
+
+
+def _integer(query: MultiMapping[str], name: str, default: int, least: int, most: int, broken: list[Message]) -> int:
+    values = query.getall(name, [])
+    if not values:
+        return default
+    text = values[0]
+    good = len(values) == 1 and text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS
+    if not good or not least <= int(text) <= most:
+        broken.append(_broken(name, f"an integer from {least} to {most}, given once", values[-1]))
+        return default
+    return int(text)
+
+
+def _flag(query: MultiMapping[str], name: str, broken: list[Message]) -> bool:
+    values = query.getall(name, ["false"])
+    if len(values) > 1 or values[0] not in ("true", "false"):
+        broken.append(_broken(name, "true or false, given once", values[-1]))
+    return values[0] == "true"
+
+
+def _ids(query: MultiMapping[str], broken: list[Message]) -> frozenset[str] | None:
+    values = query.getall("id", [])
+    if not values:
+        return None
+    ids = [part for value in values for part in value.split(";") if part]
+    broken += [_broken("id", "ids, separated by semicolons", part) for part in ids if not OBJECT_ID.fullmatch(part)]
+    return frozenset(ids)
+
+
+def _broken(name: str, what: str, value: str) -> Message:
+    text = "The parameter {{parameter}} must be {{what}}, not {{value}}"
+    return invalid("parameter.invalid", text, parameter=name, what=what, value=value[:_MAX_TOLD])

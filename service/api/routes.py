@@ -1,0 +1,173 @@
+"""The routes of `/api/`: the rules that hold for every request, in the order in which they count."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from time import perf_counter
+from typing import NamedTuple, TypeVar
+from urllib.parse import unquote
+
+from aiohttp import web
+
+from service.api.answers import failed
+from service.api.auth import Caller, authenticate
+from service.api.calls import Call
+from service.api.kinds import API
+from service.api.messages import MessagesError, error
+from service.api.params import read_context
+from service.api.planning import checked_id
+from service.api.ports import Registry
+from service.api.resource import Entropy, ResourceType
+from service.api.resources import Resources
+from service.api.types import TYPES
+from service.api.writing import Writes
+from service.http.app import GATE
+from service.http.bodies import READ_LIMIT_S
+from service.http.calls import Answer
+from service.http.deps import now_s
+from service.http.gate import new_request_id
+from service.http.metrics import HttpMetrics
+from service.http.paths import Paths
+from service.http.problems import MethodNotAllowedError
+from streams.domain.ids import IdKeys
+
+ALLOW = "GET, HEAD, OPTIONS, POST, PUT"
+
+_PREFIX = "/api"
+
+T = TypeVar("T")
+
+
+class _Target(NamedTuple):
+    """What a path leads to."""
+
+    template: str
+    resource: ResourceType
+    is_one: bool
+    """One object, or all of a type."""
+
+
+def build_api_routes(
+    registry: Registry,
+    ids: IdKeys,
+    admin_token: str,
+    *,
+    now_s: Callable[[], int] = now_s,
+    entropy: Entropy = os.urandom,
+    body_limit_s: float = READ_LIMIT_S,
+) -> Callable[[web.Application], None]:
+    """
+    Return what adds the routes of `/api/` to the public listener's application (`service.http.deps.Deps.add_routes`).
+
+    Args:
+        registry: The node's.
+        ids: What apps' and platforms' ids are minted with.
+        admin_token: The super user's.
+        now_s: Unix time; dates the ids that are minted, nothing else.
+        entropy: Makes ids and secrets.
+        body_limit_s: From the end of a request's headers to the end of its body.
+    """
+    writes = Writes(registry, ids, entropy, now_s)
+
+    def add_routes(app: web.Application) -> None:
+        api = Api(registry, Resources(registry, writes, body_limit_s), admin_token, entropy, app[GATE].metrics)
+        for path in (_PREFIX, _PREFIX + "/{path:.*}"):
+            app.router.add_route("*", path, api.answer, expect_handler=_bodies_see_to_it)
+
+    return add_routes
+
+
+async def _bodies_see_to_it(_request: web.Request) -> None:
+    """Leave `Expect: 100-continue` to `service.http.bodies`, which knows whether the body is wanted."""
+
+
+class Api:
+    """Answers every request to `/api/` once, in shape, and counts it."""
+
+    def __init__(
+        self, registry: Registry, resources: Resources, admin_token: str, entropy: Entropy, metrics: HttpMetrics
+    ) -> None:
+        """Take what requests are checked with, and what handles them."""
+        self._registry, self._resources = registry, resources
+        self._admin_token, self._entropy, self._metrics = admin_token, entropy, metrics
+        self._paths = Paths(_targets())
+
+    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer *request*, whatever it is."""
+        began = perf_counter()
+        request_id = new_request_id(self._entropy)
+        found = self._paths.find(request.rel_url.raw_path)
+        try:
+            status, headers, body = await self._judge(request, found, request_id)
+        except Exception as failure:  # noqa: BLE001 - whatever it is, the client gets an answer in the one shape
+            status, headers, body = failed(failure, request, request_id)
+        headers["Paket-Request-Id"] = request_id
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        route = "unknown" if found is None else found[0].template
+        self._metrics.count(request.method, route, status, perf_counter() - began)
+        return web.Response(status=status, body=body, headers=headers)
+
+    async def _judge(
+        self, request: web.BaseRequest, found: tuple[_Target, Mapping[str, str]] | None, request_id: str
+    ) -> Answer:
+        """Check the rules in the order in which they count (the first broken one is raised), then handle."""
+        if found is not None and request.method == "OPTIONS":
+            return Answer(204, {"Allow": ALLOW})
+        self._registry.ensure_fresh()
+        caller = authenticate(self._admin_token, request.headers.get("Authorization"))
+        if found is None:
+            raise MessagesError(404, [error("path.not.found", "There is no such path")])
+        if request.method not in ALLOW.split(", "):
+            raise MethodNotAllowedError(ALLOW)
+        target, parameters = found
+        call = await self._surely(partial(self._call, request, target, parameters, caller, request_id))
+        if request.method in ("GET", "HEAD"):
+            handle = self._resources.list if call.object_id is None else self._resources.read
+            return await self._surely(partial(handle, call))
+        body = await self._resources.read_body(call)
+        return await self._surely(partial(self._resources.write, call, body))
+
+    async def _call(
+        self,
+        request: web.BaseRequest,
+        target: _Target,
+        parameters: Mapping[str, str],
+        caller: Caller,
+        request_id: str,
+    ) -> Call:
+        company = self._company(request, caller) if target.resource.in_company else None
+        object_id = checked_id(unquote(parameters["id"])) if target.is_one else None
+        return Call(request, target.resource, object_id, caller, company, request_id)
+
+    def _company(self, request: web.BaseRequest, caller: Caller) -> str:
+        """Return the request's context; raise `MessagesError` where it is none (400) or not the caller's (403)."""
+        company = read_context(request.query)
+        is_there = self._registry.state.find("companies", company) is not None
+        if is_there and caller.may_use(company):
+            return company
+        message = error("context.forbidden", "The company {{id}} is not one that you may use", id=company)
+        raise MessagesError(403, [message], may_be_news=not is_there)
+
+    async def _surely(self, step: Callable[[], Awaitable[T]]) -> T:
+        """Return what *step* does; where it misses what another node may just have written, catch up and try again."""
+        revision = self._registry.state.revision
+        try:
+            return await step()
+        except MessagesError as failure:
+            if not failure.may_be_news:
+                raise
+            await self._registry.catch_up()
+            if self._registry.state.revision == revision:
+                raise
+        return await step()
+
+
+def _targets() -> dict[str, _Target]:
+    targets: dict[str, _Target] = {}
+    for resource in TYPES:
+        for template, is_one in ((f"{API}/{resource.name}", False), (f"{API}/{resource.name}/{{id}}", True)):
+            targets[template] = _Target(template, resource, is_one)
+    return targets

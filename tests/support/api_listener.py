@@ -1,0 +1,99 @@
+"""A real public listener over a real registry on an embedded log; what is behind `/v1` is fake."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import NoReturn
+
+import aiohttp
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from service.adapters.tenants import RegistryTenants
+from service.api import api_openapi, build_api_routes
+from service.http.app import build_public_app
+from service.http.connections import Runner
+from service.http.deps import Deps
+from streams.keys import MasterKey
+from streams.log.embedded import EmbeddedLog
+from streams.registry import Registry
+from streams.topics import REGISTRY_EVENTS, Kept, TopicSpec
+from tests.support.fakes import ContextViewsFake, SessionViewsFake, World
+from tests.support.nodes import ADMIN_TOKEN, Caller, yarl_raw
+
+SPEC = TopicSpec(REGISTRY_EVENTS, 1, Kept.FOR_EVER, log_append_time=True)
+KEY = MasterKey(bytes(range(32)))
+PARTITIONS = 8
+
+
+class Died(Exception):  # noqa: N818 - no error of the program: what a test's die does instead of ending the process
+    pass
+
+
+def die(reason: str) -> NoReturn:
+    raise Died(reason)
+
+
+class ApiNode:
+    """One node, as far as the resource API is concerned."""
+
+    def __init__(self, log: EmbeddedLog, registry: Registry, http: aiohttp.ClientSession, port: int) -> None:
+        self.log, self.registry, self.http = log, registry, http
+        self.url = f"http://127.0.0.1:{port}"
+        self.tenants = RegistryTenants(registry)
+
+    @property
+    def admin(self) -> Caller:
+        return Caller(self.http, self.url, {"Authorization": f"Bearer {ADMIN_TOKEN}"})
+
+    async def events(self) -> int:
+        """Return how many events the registry's log holds."""
+        return await self.log.end_offset(REGISTRY_EVENTS, 0)
+
+    def address(self, path: str) -> object:
+        return yarl_raw(self.url + path)
+
+
+@asynccontextmanager
+async def embedded_log(directory: Path) -> AsyncIterator[EmbeddedLog]:
+    log = EmbeddedLog(directory, die)
+    await log.start()
+    try:
+        await log.create_topics([SPEC])
+        yield log
+    finally:
+        await log.stop()
+
+
+@asynccontextmanager
+async def api_node(log: EmbeddedLog) -> AsyncIterator[ApiNode]:
+    """Run a node on *log*; several may share one."""
+    registry = Registry(log, fingerprint=KEY.fingerprint, partitions=PARTITIONS, die=die)
+    await registry.start()
+    world = World()
+    deps = Deps(
+        log_id=log.id,
+        positions_key=KEY.positions_key,
+        ids=KEY.id_keys,
+        tenants=RegistryTenants(registry),
+        events=world,
+        session_commands=world,
+        context_views=ContextViewsFake(world),
+        session_views=SessionViewsFake(world),
+        metrics=CollectorRegistry(),
+        add_routes=build_api_routes(registry, KEY.id_keys, ADMIN_TOKEN, body_limit_s=0.5),
+        more_openapi=api_openapi(),
+    )
+    runner = Runner(build_public_app(deps), deps.entropy, shutdown_limit_s=1.0)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    port = runner.addresses[0][1]
+    try:
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(20)) as http:
+            yield ApiNode(log, registry, http, port)
+    finally:
+        await runner.cleanup()
+        await registry.stop()
