@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -45,7 +45,7 @@ def where(sockets: list[socket.socket]) -> Address:
     return Address(host, port)
 
 
-def _resolved(address: Address) -> list[tuple[socket.AddressFamily, Any]]:
+def _resolved(address: Address) -> Sequence[tuple[socket.AddressFamily, Any]]:
     """Return the families and addresses of the host, each once."""
     found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     # A free port for one of them need not be free for the next.

@@ -1,0 +1,222 @@
+"""The composition root of the node: where every real thing is built, started in order, and stopped in the other."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import socket
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+
+from service.adapters.health import NodeHealth
+from service.adapters.kafka import kafka_config
+from service.adapters.node_metrics import NodeCollector
+from service.adapters.tenants import RegistryTenants
+from service.api import api_openapi, build_api_routes
+from service.data_directory import held
+from service.http.app import build_public_app
+from service.http.connections import Runner
+from service.http.deps import Deps
+from service.http.internal import build_internal_app
+from service.listeners import bound, port_refused, where
+from service.settings import Settings
+from service.stages import Listening, Ready, Recovering, Starting, Stopped, Stopping, Tell
+from streams.domain.errors import RefusedStartError
+from streams.engine.fatal import Die
+from streams.keys import MasterKey, keep_secret, load_master_key
+from streams.node import Node, NodeConfig
+
+ADMIN_TOKEN_FILE = "admin.token"  # noqa: S105 - the file's name is no secret
+_REQUESTS_LIMIT_S = 10.0
+"""For so long requests under way may go on once the node was asked to stop."""
+_STOP_LIMIT_S = 15.0
+"""For so long the log and the processors may take to finish."""
+_POLL_S = 0.1
+_TELL_EVERY_S = 1.0
+"""So often at most people hear what a node waits for: a start of less is not worth a word."""
+
+
+def admin_token(data: Path, given: str | None) -> str:
+    """Return the super user's token: the one *given*, or the one kept beside the data, made at the first start."""
+    if given is not None:
+        return given
+    token = keep_secret(data / ADMIN_TOKEN_FILE, secrets.token_urlsafe(32))
+    if not token:
+        raise RefusedStartError(f"{data / ADMIN_TOKEN_FILE} is empty: remove it, and the next start makes another.")
+    return token
+
+
+async def serve(settings: Settings, stop: asyncio.Event, tell: Tell, die: Die) -> None:
+    """
+    Run a node until *stop* is set.
+
+    Args:
+        settings: What it is told.
+        stop: Set where it is to end: requests under way finish, what was begun is committed.
+        tell: Hears how far it is.
+        die: Ends the process where going on would do damage.
+
+    Raises:
+        RefusedStartError: It must not start; the message says what to do.
+    """
+    # What is entered is left in the other order: clients first, then the node, then health, the ports, the directory.
+    async with AsyncExitStack() as open_things:
+        claim = _claim(settings, open_things)
+        node = Node(_node_config(settings, claim), die)
+        health = NodeHealth(node.status)
+        metrics = _metrics(health)
+        internal = web.AppRunner(build_internal_app(health.awaited, metrics), access_log=None, shutdown_timeout=1.0)
+        await open_things.enter_async_context(_answering(internal, claim.internal, "internal"))
+        tell(_starting(settings, claim))
+        if await _is_started(node, stop):
+            open_things.push_async_callback(_stop, node, die)
+            health.started()
+            if settings.answers:
+                app = build_public_app(_deps(node, claim, metrics))
+                public = Runner(app, os.urandom, shutdown_limit_s=_REQUESTS_LIMIT_S)
+                await open_things.enter_async_context(_answering(public, claim.public, "listen"))
+                tell(Listening(f"http://{where(claim.public)}"))
+            await _tell_until_ready(health, stop, tell)
+            await stop.wait()
+        health.stopping()
+        tell(Stopping())
+    tell(Stopped())
+
+
+class _Claim(NamedTuple):
+    """What nobody else has, and what is known before anything is started."""
+
+    key: MasterKey
+    admin_token: str
+    internal: list[socket.socket]
+    public: list[socket.socket]
+    """Empty where the node answers no clients."""
+
+
+def _claim(settings: Settings, open_things: AsyncExitStack) -> _Claim:
+    """Take the data directory, the ports and the secrets; raise `RefusedStartError` where one cannot be had."""
+    open_things.enter_context(held(settings.data))
+    return _Claim(
+        internal=open_things.enter_context(bound(settings.internal, "internal")),
+        public=open_things.enter_context(bound(settings.listen, "listen")) if settings.answers else [],
+        key=load_master_key(settings.data, settings.master_key),
+        admin_token=admin_token(settings.data, settings.admin_token),
+    )
+
+
+def _node_config(settings: Settings, claim: _Claim) -> NodeConfig:
+    return NodeConfig(
+        data=settings.data,
+        kafka=kafka_config(settings),
+        partitions=settings.partition_count,
+        key=claim.key,
+        url=_internal_url(settings, claim),
+        folds=settings.folds,
+        stale_reads_max_s=settings.stale_reads_max_s,
+    )
+
+
+def _internal_url(settings: Settings, claim: _Claim) -> str:
+    return settings.internal_url or f"http://{where(claim.internal)}"
+
+
+def _starting(settings: Settings, claim: _Claim) -> Starting:
+    return Starting(
+        log=settings.kafka or "embedded",
+        data=settings.data,
+        partitions=settings.partition_count,
+        internal_url=_internal_url(settings, claim),
+        token_file=settings.data / ADMIN_TOKEN_FILE if settings.admin_token is None else None,
+    )
+
+
+def _metrics(health: NodeHealth) -> CollectorRegistry:
+    metrics = CollectorRegistry()
+    metrics.register(NodeCollector(health.status))
+    for collector in (ProcessCollector, PlatformCollector, GCCollector):
+        collector(registry=metrics)
+    return metrics
+
+
+def _deps(node: Node, claim: _Claim, metrics: CollectorRegistry) -> Deps:
+    return Deps(
+        log_id=node.log.id,
+        positions_key=claim.key.positions_key,
+        ids=claim.key.id_keys,
+        tenants=RegistryTenants(node.registry),
+        events=node.writer,
+        session_commands=node.commands,
+        context_views=node.context_views,
+        session_views=node.session_views,
+        metrics=metrics,
+        add_routes=build_api_routes(node.registry, claim.key.id_keys, claim.admin_token),
+        more_openapi=api_openapi(),
+    )
+
+
+@asynccontextmanager
+async def _answering(runner: web.BaseRunner, sockets: list[socket.socket], name: str) -> AsyncIterator[None]:
+    """Answer on *sockets*, and in the end let the requests under way finish."""
+    await runner.setup()
+    try:
+        for listener in sockets:
+            try:
+                await web.SockSite(runner, listener).start()
+            except OSError as error:
+                raise port_refused(where(sockets), name, error) from error
+        yield
+    finally:
+        await runner.cleanup()
+
+
+async def _is_started(node: Node, stop: asyncio.Event) -> bool:
+    """Start the node; say whether it is, or was asked to stop before."""
+    starting = asyncio.create_task(node.start(), name="start of the node")
+    asked = asyncio.create_task(stop.wait(), name="asked to stop")
+    try:
+        await asyncio.wait({starting, asked}, return_when=asyncio.FIRST_COMPLETED)
+        if not starting.done():
+            starting.cancel()
+            with suppress(asyncio.CancelledError):
+                await starting
+            return False
+        await starting
+        return True
+    finally:
+        asked.cancel()
+
+
+async def _stop(node: Node, die: Die) -> None:
+    try:
+        async with asyncio.timeout(_STOP_LIMIT_S):
+            await node.stop()
+    except TimeoutError:
+        die(f"the node did not stop within {_STOP_LIMIT_S:g} s; nothing acknowledged is lost")
+
+
+async def _tell_until_ready(health: NodeHealth, stop: asyncio.Event, tell: Tell) -> None:
+    """Tell what is waited for, now and then, until nothing is."""
+    began = told = time.monotonic()
+    while waits := health.awaited():
+        if time.monotonic() - told >= _TELL_EVERY_S:
+            told = time.monotonic()
+            tell(Recovering(waits, health.recovered_rows))
+        if await _is_set_within(stop, _POLL_S):
+            return
+    tell(Ready(time.monotonic() - began))
+
+
+async def _is_set_within(event: asyncio.Event, limit_s: float) -> bool:
+    try:
+        async with asyncio.timeout(limit_s):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True
