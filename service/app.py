@@ -66,6 +66,7 @@ async def serve(settings: Settings, stop: asyncio.Event, tell: Tell, die: Die) -
     Raises:
         RefusedStartError: It must not start; the message says what to do.
     """
+    began = time.monotonic()
     # What is entered is left in the other order: clients first, then the node, then health, the ports, the directory.
     async with AsyncExitStack() as open_things:
         claim = _claim(settings, open_things)
@@ -83,7 +84,7 @@ async def serve(settings: Settings, stop: asyncio.Event, tell: Tell, die: Die) -
                 public = Runner(app, os.urandom, shutdown_limit_s=_REQUESTS_LIMIT_S)
                 await open_things.enter_async_context(_answering(public, claim.public, "listen"))
                 tell(Listening(f"http://{where(claim.public)}"))
-            await _tell_until_ready(health, stop, tell)
+            await _tell_until_ready(health, began, stop, tell)
             await stop.wait()
         health.stopping()
         tell(Stopping())
@@ -201,9 +202,9 @@ async def _stop(node: Node, die: Die) -> None:
         die(f"the node did not stop within {_STOP_LIMIT_S:g} s; nothing acknowledged is lost")
 
 
-async def _tell_until_ready(health: NodeHealth, stop: asyncio.Event, tell: Tell) -> None:
+async def _tell_until_ready(health: NodeHealth, began: float, stop: asyncio.Event, tell: Tell) -> None:
     """Tell what is waited for, now and then, until nothing is."""
-    began = told = time.monotonic()
+    told = time.monotonic()
     while waits := health.awaited():
         if time.monotonic() - told >= _TELL_EVERY_S:
             told = time.monotonic()

@@ -26,6 +26,8 @@ def set_up_logs(level: str, *, as_json: bool, stream: TextIO) -> None:
             foreign_pre_chain=_shared_chain(),
         )
     )
+    if level != "debug":
+        handler.addFilter(_is_of_use)
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
@@ -40,6 +42,11 @@ def set_up_logs(level: str, *, as_json: bool, stream: TextIO) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         logger_factory=structlog.stdlib.LoggerFactory(),
     )
+
+
+def _is_of_use(record: logging.LogRecord) -> bool:
+    """Leave out what Mode's services say of themselves: they do so in the name of whatever module they are in."""
+    return record.levelno >= logging.WARNING or not str(record.msg).startswith("[^")
 
 
 def _shared_chain() -> list[Processor]:
