@@ -23,6 +23,7 @@ class Example(NamedTuple):
     """A line, and what it does."""
 
     says: str
+    """Without quotes: shells that take no comments at their prompt would wait for the end of one."""
     line: str
 
 
@@ -38,10 +39,9 @@ def examples(url: str, household: Household) -> list[Example]:
     writes, reads = url + context_path(context), url + session_path(session)
     attached = {"app_id": app.id, "context_id": context}
     hide, show = ({"content_id": content_id(_FILM, None), "action": action} for action in ("hide", "unhide"))
-    who = f"{PEOPLE[_VIEWER]}'s"
     return [
         Example(f"{app.name} writes how far into {_FILM.title} it is", _curl(app, "PUT", writes, _item(1_200))),
-        Example(f"{first.name} reads {who} list", _curl(first, "GET", f"{reads}?limit={_PAGE}")),
+        Example(f"{first.name} reads the list of {PEOPLE[_VIEWER]}", _curl(first, "GET", f"{reads}?limit={_PAGE}")),
         Example("the next page", _curl(first, "GET", f"{reads}?limit={_PAGE}&next_key={_PAGE}")),
         Example(f"{second.name} reads the same", _curl(second, "GET", f"{url}{session_path(other)}?limit={_PAGE}")),
         Example(f"what {app.name} alone has", _curl(first, "GET", f"{reads}/{context}?limit={_PAGE}")),

@@ -12,6 +12,8 @@ from service.demo.remote import Credentials, Remote, Reply
 from service.demo.viewing import Act, Hide, Put, Remove
 
 _GONE = frozenset({404})
+_AT_ONCE = 25
+"""Few enough that the services' items come out mixed, as they would be."""
 
 
 class Tenant(NamedTuple):
@@ -114,31 +116,38 @@ class Writer:
         platform = viewer % len(sessions)
         return self._household.platforms[platform], sessions[platform]
 
-    async def write_all(self, acts: Iterable[Act], done: Callable[[], None]) -> dict[int, str]:
+    async def write_all(self, acts: Sequence[Act], done: Callable[[int], None]) -> dict[int, str]:
         """
-        Write what fills the lists, each list in order and all at once; *done* hears of every write.
+        Write what fills the lists, about in this order; *done* hears how many were written.
 
         Returns:
             By viewer, the position that is behind everything written for them.
         """
+        positions: dict[tuple[int, int], str] = {}
+        for start in range(0, len(acts), _AT_ONCE):
+            positions |= await self._write_some(acts[start : start + _AT_ONCE])
+            done(min(start + _AT_ONCE, len(acts)))
+        by_viewer: dict[int, list[str]] = {}
+        for (viewer, _), position in positions.items():
+            by_viewer.setdefault(viewer, []).append(position)
+        return {viewer: ",".join(written) for viewer, written in by_viewer.items()}
+
+    async def _write_some(self, acts: Iterable[Act]) -> dict[tuple[int, int], str]:
+        """Write to all lists at once and to each in order; return the last position in each."""
         lists: dict[tuple[int, int], list[Act]] = {}
         for act in acts:
             lists.setdefault((act.viewer, act.service), []).append(act)
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = {owner: group.create_task(self._write_list(todo, done)) for owner, todo in lists.items()}
+                tasks = {owner: group.create_task(self._write_list(todo)) for owner, todo in lists.items()}
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from failures
-        positions: dict[int, list[str]] = {}
-        for (viewer, _), task in tasks.items():
-            positions.setdefault(viewer, []).append(task.result())
-        return {viewer: ",".join(written) for viewer, written in positions.items()}
+        return {owner: task.result() for owner, task in tasks.items()}
 
-    async def _write_list(self, acts: Iterable[Act], done: Callable[[], None]) -> str:
+    async def _write_list(self, acts: Iterable[Act]) -> str:
         position = ""
         for act in acts:
             position = await self.write(act)
-            done()
         return position
 
     async def _call(

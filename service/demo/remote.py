@@ -133,8 +133,11 @@ async def wait_for_node(remote: Remote, *, patience_s: float, tell: Notice) -> N
     end = time.monotonic() + patience_s
     said = 0.0
     while True:
-        with suppress(DemoError):
+        try:
             reply = await remote.call("GET", "/openapi.json", "", patience_s=0, accept=range(300, 500))
+        except DemoError:
+            pass
+        else:
             return _check_is_node(remote.url, reply)
         now = time.monotonic()
         if now >= end:
@@ -173,4 +176,5 @@ def _refusal(url: str, method: str, path: str, reply: Reply) -> str:
         case 401:
             return "The node does not know the demo's clients any more: start the demo again."
         case _:
-            return f"{method} {path} was answered with {reply.status} {_code(reply) or reply.body[:200]!r}."
+            said = _code(reply) or reply.body[:200].decode(errors="replace")
+            return f"{method} {path} was answered with {reply.status} {said}."

@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from itertools import chain
 from random import Random
 from typing import NamedTuple
@@ -94,17 +95,15 @@ async def run(plan: Plan, screen: Screen, services: dict[str, str]) -> None:
 async def _fill(writer: Writer, viewers: list[Viewer], screen: Screen) -> dict[int, str]:
     acts = [*chain.from_iterable(viewer.first_entries() for viewer in viewers), example_put()]
     screen.tell(f"Filling the lists of {' and '.join(PEOPLE)}: {len(acts)} items of {len(SERVICES)} services")
-    began, written = time.monotonic(), 0
-
-    def done() -> None:
-        nonlocal written
-        written += 1
-        if written % 100 == 0:
-            screen.notice(f"  {written} of {len(acts)}")
-
-    positions = await writer.write_all(acts, done)
+    began = time.monotonic()
+    positions = await writer.write_all(acts, partial(_tell_count, screen, len(acts)))
     screen.tell(f"Filled in {time.monotonic() - began:.1f} s.")
     return positions
+
+
+def _tell_count(screen: Screen, whole: int, count: int) -> None:
+    if count % 100 == 0:
+        screen.notice(f"  {count} of {whole}")
 
 
 def _tell(screen: Screen, plan: Plan, household: Household, lists: dict[int, Shown]) -> None:

@@ -141,8 +141,8 @@ class LiveScreen:
 def list_table(shown: Shown, services: Mapping[str, str], rows: int) -> Table:
     """Return a table of a list's first items."""
     table = Table(title=f"{shown.heading}: {shown.page.total} items", title_justify="left", expand=True)
-    table.add_column("Title", no_wrap=True, ratio=3)
-    table.add_column("On", no_wrap=True, ratio=1)
+    table.add_column("Title", no_wrap=True, ratio=1)
+    table.add_column("On", no_wrap=True, min_width=12)
     table.add_column("", no_wrap=True, min_width=_BAR + 16)
     for item in shown.page.items[:rows]:
         on = services.get(item.app_id, item.app_id)
