@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator
 
 
@@ -12,6 +12,12 @@ class MemoryRows:
     def __init__(self) -> None:
         self.values: dict[bytes, bytes] = {}
         self._keys: list[bytes] = []
+
+    def copy(self) -> MemoryRows:
+        """Return the same rows, to be written to apart from these."""
+        rows = MemoryRows()
+        rows.values, rows._keys = dict(self.values), list(self._keys)
+        return rows
 
     def get(self, key: bytes) -> bytes | None:
         return self.values.get(key)
@@ -28,8 +34,12 @@ class MemoryRows:
     def range(
         self, prefix: bytes, *, start: bytes | None = None, reverse: bool = False
     ) -> Iterator[tuple[bytes, bytes]]:
-        found = [key for key in self._keys[bisect_left(self._keys, prefix) :] if key.startswith(prefix)]
-        if start is not None:
-            found = [key for key in found if (key <= start if reverse else key >= start)]
+        # No key of the prefix has so many bytes.
+        first, end = bisect_left(self._keys, prefix), bisect_right(self._keys, prefix + b"\xff" * 300)
+        if start is not None and reverse:
+            end = min(end, bisect_right(self._keys, start))
+        elif start is not None:
+            first = max(first, bisect_left(self._keys, start))
+        found = self._keys[first:end]
         for key in reversed(found) if reverse else found:
             yield key, self.values[key]
