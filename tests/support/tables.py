@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
 
 from streams.codec import encode_event, event_key
 from streams.domain.errors import ViewBehindError, ViewUnavailableError
@@ -26,6 +29,7 @@ from streams.engine.fold import Fold, Judged, Output
 from streams.log.port import Record
 from streams.processors.contexts import ContextsFold
 from streams.processors.sessions import SessionsFold
+from streams.views.tables import WAIT_S
 from tests.support.rows import MemoryRows
 
 HASH_KEY = b"k" * 32
@@ -42,6 +46,8 @@ class MemoryTable:
         self.age: int | None = None
         self.here = True
         self.waits = 0
+        self.patience_s = 30.0
+        """How long readers wait: as good as for ever, for a test says when there is nothing to wait for."""
         self._committed = asyncio.Event()
         self._joined = asyncio.Event()
 
@@ -70,11 +76,11 @@ class MemoryTable:
         committed.set()
 
     async def until(self, partition: int, key: bytes, reached: Callable[[], bool], *, limit_s: float) -> None:
-        assert (partition, len(key)) == (0, 18)
+        assert (partition, len(key), limit_s) == (0, 18, WAIT_S)
         self.waits += 1
         self._joined.set()
         try:
-            async with asyncio.timeout(min(limit_s, 0.05)):
+            async with asyncio.timeout(self.patience_s):
                 while not reached():
                     await self._committed.wait()
         except TimeoutError as error:
@@ -102,6 +108,17 @@ class Views:
         self.now_ms = START_MS
         self.verdicts: dict[str, Verdict] = {}
         self.noticed: list[str] = []
+
+    @contextmanager
+    def behind(self) -> Iterator[None]:
+        """Have readers give up at once, and expect that they do."""
+        tables = self.contexts, self.sessions
+        for table in tables:
+            table.patience_s = 0.01
+        with pytest.raises(ViewBehindError):
+            yield
+        for table in tables:
+            table.patience_s = 30.0
 
     def append(self, topic: str, key: bytes, value: bytes) -> int:
         offset = self._ends[topic]
