@@ -34,7 +34,7 @@ def serve(loaded: Loaded) -> None:
     settings = loaded.settings
     as_json = (settings.log_format or ("text" if sys.stderr.isatty() else "json")) == "json"
     # A series for the moment at which each other one was made is of no use to anybody.
-    disable_created_metrics()
+    disable_created_metrics()  # type: ignore[no-untyped-call] # the library's own lack
     set_up_logs(settings.log_level, as_json=as_json, stream=sys.stderr)
     uvloop.run(_serve(settings, record if as_json else say))
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from functools import partial
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 from aiohttp.web_protocol import RequestHandler
 
 from service.http.app import GATE
@@ -62,6 +64,20 @@ class Connection(RequestHandler):
         response = web.Response(status=problem.status, body=error_body(error, problem, request_id), headers=headers)
         response.force_close()
         return response
+
+    def data_received(self, data: bytes) -> None:
+        """Take what the client sent; while the listener closes, only what is still missing of a body."""
+        # aiohttp drops all of it then: a request under way would wait in vain, and be told that it is malformed.
+        if (self._close or self._force_close) and self._awaits_body and self._parser is not None:
+            with suppress(HttpProcessingError):
+                self._parser.feed_data(data)
+        else:
+            super().data_received(data)
+
+    @property
+    def _awaits_body(self) -> bool:
+        request = self._current_request
+        return request is not None and not request.content.is_eof()
 
     def pause_writing(self) -> None:
         """Begin to wait for the client to take what it was sent."""
