@@ -57,8 +57,8 @@ class ApiNode:
 
 
 @asynccontextmanager
-async def embedded_log(directory: Path) -> AsyncIterator[EmbeddedLog]:
-    log = EmbeddedLog(directory, die)
+async def embedded_log(directory: Path, kind: type[EmbeddedLog] = EmbeddedLog) -> AsyncIterator[EmbeddedLog]:
+    log = kind(directory, die)
     await log.start()
     try:
         await log.create_topics([SPEC])
