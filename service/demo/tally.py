@@ -27,12 +27,12 @@ class Tally:
         self._took_ms.append(took_ms)
 
     def summary(self, seconds: float, repeats: int) -> str:
-        """Return it all in one line or two."""
+        """Return it all in one line; *repeats* is how many calls were made again."""
         if not self._took_ms:
             return "Nothing was written."
         kinds = ", ".join(f"{count} {kind}" for kind, count in self._kinds.most_common())
         again = f" {repeats} calls were made again while the node was away." if repeats else ""
         return (
-            f"{len(self._took_ms)} writes in {seconds:.0f} s: {kinds}. Each was in the list that was read after it, "
-            f"{median(self._took_ms):.0f} ms later (median; at most {max(self._took_ms):.0f} ms).{again}"
+            f"{len(self._took_ms)} writes in {seconds:.0f} s: {kinds}. From a write to a list that has seen it: "
+            f"{median(self._took_ms):.0f} ms (median), at most {max(self._took_ms):.0f} ms.{again}"
         )

@@ -9,7 +9,7 @@ import re
 import signal
 import sys
 from asyncio.subprocess import PIPE, STDOUT, Process
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -25,10 +25,17 @@ WATCHES = re.compile(
 )
 
 
-@pytest.fixture
-async def node(tmp_path: Path) -> AsyncIterator[NodeProcess]:
-    async with NodeProcess(tmp_path / "node") as started:
-        yield started
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
+    """A node that the tests here share; the demo makes a household of its own each time."""
+    shared = NodeProcess(tmp_path_factory.mktemp("demo") / "node")
+    try:
+        asyncio.run(shared.start())
+        yield shared
+        assert shared.terminate() == 0, shared.tail()
+    finally:
+        if shared.process is not None and shared.process.poll() is None:
+            shared.kill()
 
 
 async def start(url: str, *flags: str, token: str | None = ADMIN_TOKEN) -> Process:
@@ -144,9 +151,9 @@ async def test_ctrl_c_ends_it_with_a_summary(node: NodeProcess) -> None:
     assert re.match(r"\d+ writes in \d+ s: ", lines[-1])
 
 
-async def test_it_goes_on_when_the_node_was_away(node: NodeProcess) -> None:
+async def test_it_goes_on_when_the_node_was_away(tmp_path: Path) -> None:
     """A node that is killed and started again: a word about it, then people watch on, and nothing is behind."""
-    async with started(node.url, "--rate", "20") as process:
+    async with NodeProcess(tmp_path / "node") as node, started(node.url, "--rate", "20") as process:
         await read_until(process, " first; ")
         node.kill()
         assert "trying again" in (await read_until(process, "The node is away"))[-1]

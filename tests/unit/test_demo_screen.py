@@ -137,5 +137,5 @@ def test_a_summary_counts_what_was_done() -> None:
     assert isinstance(put, Put)
     said = tally.summary(12, 3)
     assert said.startswith("4 writes in 12 s: 2 put, 1 removed, 1 hidden. ")
-    assert "6 ms later (median; at most 9 ms)" in said
+    assert "6 ms (median), at most 9 ms." in said
     assert "3 calls were made again" in said
