@@ -1,4 +1,4 @@
-"""The bound for HTTP: a bare aiohttp handler on uvloop with the same authentication and body sizes. Run as a process."""
+"""The bound for HTTP: a bare aiohttp handler on uvloop with the same authentication and body sizes, as a process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Folding and recovery, each beside Faust as it comes and beside a bare `getmany` loop; and what the rows take on disk."""
+"""Folding and recovery, each beside stock Faust and a bare `getmany` loop; and what the rows take on disk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""HTTP: a PUT that the log has acknowledged, a GET of 50 items, and how soon a write is seen. Each beside a bare handler."""
+"""HTTP: an acknowledged PUT, a GET of 50 items, and how soon a write is seen, each beside a bare handler."""
 
 from __future__ import annotations
 
@@ -81,11 +81,12 @@ async def put_beside_a_folding_node(directory: Path) -> list[Figure]:
     async with (
         broker(directory / "broker") as kafka,
         node(directory / "streams", "--roles", "streams", kafka=kafka.bootstrap),
+        node(directory / "api", "--roles", "api", kafka=kafka.bootstrap) as api,
+        deployment(api) as made,
     ):
-        async with node(directory / "api", "--roles", "api", kafka=kafka.bootstrap) as api, deployment(api) as made:
-            filled = await fill(made, contexts=500, sessions=0)
-            async with bare(100) as port:
-                ours, theirs, ratio = await paired((api.port, puts(filled.app, filled.contexts)), (port, bare_puts()))
+        filled = await fill(made, contexts=500, sessions=0)
+        async with bare(100) as port:
+            ours, theirs, ratio = await paired((api.port, puts(filled.app, filled.contexts)), (port, bare_puts()))
     return [
         Figure(
             "PUT item, acknowledged, 32 connections, API-only node, folding in another process, Kafka",

@@ -8,9 +8,10 @@ from typing import Any
 import orjson
 
 _WHO = (
-    "a retired detective", "two estranged sisters", "the youngest lighthouse keeper", "an ambitious chef", "a night nurse",
-    "the last projectionist in town", "three old friends", "a runaway violinist", "an honest politician", "the new teacher",
-    "a stubborn farmer", "a forgetful spy", "the mayor's daughter", "an unlucky diver", "a young cartographer",
+    "a retired detective", "two estranged sisters", "the youngest lighthouse keeper", "an ambitious chef",
+    "a night nurse", "the last projectionist in town", "three old friends", "a runaway violinist",
+    "an honest politician", "the new teacher", "a stubborn farmer", "a forgetful spy", "the mayor's daughter",
+    "an unlucky diver", "a young cartographer",
 )  # fmt: skip
 _DOES = (
     "uncovers a secret that the whole village has kept", "must choose between the family and the sea",
@@ -20,8 +21,9 @@ _DOES = (
     "loses everything in a single night and starts again", "crosses the mountains with a stranger's child",
 )  # fmt: skip
 _WHERE = (
-    "on a windswept island", "in the back streets of Lisbon", "during the longest summer on record", "behind a small-town cinema",
-    "at the edge of the desert", "in a city that never quite wakes up", "along the old railway line", "between two elections",
+    "on a windswept island", "in the back streets of Lisbon", "during the longest summer on record",
+    "behind a small-town cinema", "at the edge of the desert", "in a city that never quite wakes up",
+    "along the old railway line", "between two elections",
 )  # fmt: skip
 _TITLES = (
     "The Colt",

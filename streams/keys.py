@@ -67,7 +67,7 @@ def read_master_key(text: str) -> MasterKey:
 
 
 def keep_secret(path: Path, secret: str) -> str:
-    """Return the secret that the file holds; where there is none, *secret*, kept in a file that only its owner reads."""
+    """Return the secret that the file holds; where there is none, *secret*, from now on kept there."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

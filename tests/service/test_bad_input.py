@@ -103,14 +103,14 @@ async def test_ids_that_are_no_ids(pair: Pair, path: str) -> None:
     await nothing_recorded(pair)
 
 
+PUT = b"PUT %(path)s HTTP/1.1\r\nHost: x\r\nAuthorization: %(auth)s\r\n"
+TYPE = b"Content-Type: application/json\r\n"
 RAW: dict[str, bytes] = {
     "no http at all": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\r\n\r\n",
     "a bad version": b"GET / HTTP/9.9\r\n\r\n",
-    "a body cut off": b"PUT %(path)s HTTP/1.1\r\nHost: x\r\nAuthorization: %(auth)s\r\nContent-Type: application/json\r\n"
-    b"Content-Length: 500\r\n\r\n{",
-    "two lengths": b"PUT %(path)s HTTP/1.1\r\nHost: x\r\nAuthorization: %(auth)s\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n{}",
-    "a broken chunk": b"PUT %(path)s HTTP/1.1\r\nHost: x\r\nAuthorization: %(auth)s\r\nContent-Type: application/json\r\n"
-    b"Transfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n",
+    "a body cut off": PUT + TYPE + b"Content-Length: 500\r\n\r\n{",
+    "two lengths": PUT + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n{}",
+    "a broken chunk": PUT + TYPE + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n",
     "a huge header": b"GET /v1 HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 100_000 + b"\r\n\r\n",
     "a NUL in a header": b"GET /v1 HTTP/1.1\r\nHost: x\r\nX: a\x00b\r\n\r\n",
 }

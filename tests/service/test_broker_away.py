@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +15,7 @@ from tests.support.nodes import NodeProcess, item
 
 @pytest.mark.kafka
 @pytest.mark.timeout(240)
-async def test_writes_are_refused_lists_go_on_and_everything_resumes(tmp_path, connect: Connect) -> None:  # type: ignore[no-untyped-def]
+async def test_writes_are_refused_lists_go_on_and_everything_resumes(tmp_path: Path, connect: Connect) -> None:
     """Writes: 503 within 5 s. Lists: go on, their age told. Back again: nothing acknowledged is lost, nobody helps."""
     broker = Broker(tmp_path / "broker")
     broker.start()

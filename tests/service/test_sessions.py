@@ -37,7 +37,7 @@ async def test_detach_and_attach_again(pair: Pair) -> None:
     assert [entry["content_id"] for entry in back.json["items"]] == ["a"]
 
 
-async def test_a_context_leaves_all_its_sessions(deployment: Deployment, pair: Pair) -> None:
+async def test_a_context_leaves_all_its_sessions(pair: Pair) -> None:
     """Detach-all covers every session, and its position proves it in each."""
     await pair.app.ok("PUT", pair.context_path, item("a"))
     sessions = [pair.session]

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import aiohttp
 import orjson
@@ -77,7 +77,7 @@ class NodeProcess:
             self.process = subprocess.Popen(command, stdout=output, stderr=output, env=self.env)
         return self.process
 
-    async def start(self) -> NodeProcess:
+    async def start(self) -> Self:
         """Start the process and return once it is ready."""
         process = self.spawn()
         end = time.monotonic() + START_S
@@ -108,7 +108,7 @@ class NodeProcess:
             self.process.send_signal(how)
         return self.process.wait(limit_s)
 
-    async def __aenter__(self) -> NodeProcess:
+    async def __aenter__(self) -> Self:
         return await self.start()
 
     async def __aexit__(

@@ -130,7 +130,7 @@ def company(number: int, version: int = 0, name: str = "C", size: int = 0) -> Tr
 async def until(condition: Callable[[], bool]) -> None:
     """Return once *condition* holds; a bounded poll."""
     async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 - what is waited for has no event to set
+        while not condition():
             await asyncio.sleep(0.01)
 
 
