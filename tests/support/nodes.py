@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import socket
@@ -175,7 +176,9 @@ class Caller:
             sent.setdefault("Content-Type", "application/json")
         if after:
             sent["Paket-Position"] = after
-        async with self.http.request(method, yarl_raw(self.url + path), data=data, headers=sent) as answer:
+        # aiohttp's client warns of large bodies that are sent at one go.
+        sending = None if data is None else io.BytesIO(data)
+        async with self.http.request(method, yarl_raw(self.url + path), data=sending, headers=sent) as answer:
             return Answer(answer.status, dict(answer.headers), await answer.read())
 
     async def ok(self, method: str, path: str, body: Any = None, **more: Any) -> Answer:
