@@ -45,11 +45,14 @@ class Processor:
     again. Whatever else goes wrong ends the process: nothing after a bug may be committed.
     """
 
-    def __init__(self, fold: Fold, table: OwnedTable, log: Log, die: Die, *, partitions: int) -> None:
+    def __init__(
+        self, fold: Fold, table: OwnedTable, log: Log, die: Die, *, partitions: int, again_s: float = AGAIN_S
+    ) -> None:
+        """Take the fold and its table; *again_s* passes between two attempts to win a partition back."""
         self.fold, self.table = fold, table
         self.topics = (fold.source, fold.until_folded)
         self.inbox = Inbox()
-        self._log, self._die, self._partitions = log, die, partitions
+        self._log, self._die, self._partitions, self._again_s = log, die, partitions, again_s
         self._seek: Seek | None = None
         self._expected: dict[str, asyncio.Future[Verdict]] = {}
         self._missing: dict[tuple[str, int], tuple[int, int]] = {}
@@ -145,7 +148,7 @@ class Processor:
                 continue  # fetched for a former owner, or before the partition was lost, or to be fetched again
             batch = batches.get(fetched.partition)
             if batch is None:
-                batch = batches[fetched.partition] = Batch(self.fold, owned)
+                batch = batches[fetched.partition] = self._batch(owned)
             left = self._add(batch, fetched)
             if left and not batch.is_full and not await self._passes_hole(batch, left):
                 missed.add((fetched.topic, fetched.partition))
@@ -154,6 +157,9 @@ class Processor:
         for left in reversed(rest):
             self.inbox.put_back(left)
         return [batch for batch in batches.values() if not batch.is_empty]
+
+    def _batch(self, owned: OwnedPartition) -> Batch:
+        return Batch(self.fold, owned)
 
     def _add(self, batch: Batch, fetched: Fetched) -> Fetched | None:
         """Fold a fetch's records as far as they follow on and the batch has room; return the rest."""
@@ -284,7 +290,7 @@ class Processor:
     async def _try_again(self, lost: list[OwnedPartition]) -> None:
         waiting = list(lost)
         while waiting:
-            await asyncio.sleep(AGAIN_S)
+            await asyncio.sleep(self._again_s)
             recovered = await asyncio.gather(*(recover(owned) for owned in waiting))
             waiting = [owned for owned, done in zip(waiting, recovered, strict=True) if not done]
         self._logger.info("regained", partitions=[owned.partition for owned in lost])

@@ -28,9 +28,11 @@ class OwnedTable:
         for number in self.partitions.keys() - wanted:
             self.release(number)
         for number in sorted(wanted - self.partitions.keys()):
-            store = self.files.partition(number)
-            self.partitions[number] = OwnedPartition(self._fold, number, store, self._log)
+            self.partitions[number] = self._own(number)
         return [self.partitions[number] for number in sorted(wanted)]
+
+    def _own(self, number: int) -> OwnedPartition:
+        return OwnedPartition(self._fold, number, self.files.partition(number), self._log)
 
     def release(self, number: int) -> None:
         """Let a partition go, and tell who waits for it."""
