@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import hmac
+from functools import lru_cache
 from hashlib import blake2b
 from typing import NewType
 
@@ -38,6 +39,7 @@ class Mode(enum.Enum):
     TEST = b"test"
 
 
+@lru_cache(maxsize=1 << 15)
 def id_text(kind: Kind, raw: bytes) -> str:
     """Write *raw* as clients see it: the prefix and 41 zero-padded digits."""
     return f"{kind.value}{int.from_bytes(raw, 'big'):0{_DIGITS}d}"
@@ -45,10 +47,13 @@ def id_text(kind: Kind, raw: bytes) -> str:
 
 def parse_id(kind: Kind, text: str) -> bytes | None:
     """Return the 17 bytes of *text* where it is a canonical id of *kind*, else None. Says nothing of its MAC."""
-    if len(text) != _DIGITS + 2 or not text.startswith(kind.value) or not text.isascii():
-        return None
+    return _parse(kind, text) if len(text) == _DIGITS + 2 else None
+
+
+@lru_cache(maxsize=1 << 15)
+def _parse(kind: Kind, text: str) -> bytes | None:
     digits = text[2:]
-    if not digits.isdigit():
+    if not text.startswith(kind.value) or not text.isascii() or not digits.isdigit():
         return None
     number = int(digits)
     return number.to_bytes(ID_BYTES, "big") if number >> (8 * ID_BYTES) == 0 else None
