@@ -179,7 +179,7 @@ class Caller:
         # aiohttp's client warns of large bodies that are sent at one go.
         sending = None if data is None else io.BytesIO(data)
         async with self.http.request(method, yarl_raw(self.url + path), data=sending, headers=sent) as answer:
-            return Answer(answer.status, dict(answer.headers), await answer.read())
+            return Answer(answer.status, answer.headers, await answer.read())
 
     async def ok(self, method: str, path: str, body: Any = None, **more: Any) -> Answer:
         """Call, and insist on a 2xx."""
