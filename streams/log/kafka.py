@@ -53,8 +53,10 @@ class KafkaLog:
             except (KafkaError, OSError, LogUnavailableError) as error:
                 await self._connection.stop()
                 if loop.time() > end:
+                    config = self._config
                     raise RefusedStartError(
-                        f"Kafka cannot be reached at {self._config.bootstrap}: {error}. Start it, or say where it is."
+                        f"Kafka cannot be reached at {config.bootstrap} by {config.security_protocol}: "
+                        f"{str(error) or repr(error)}. Start it, or say where it is and how to log in."
                     ) from error
                 await asyncio.sleep(_AGAIN_S)
             else:

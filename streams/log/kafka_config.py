@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from streams.domain.errors import RefusedStartError
@@ -53,6 +54,9 @@ class KafkaConfig:
     def tls_context(self) -> ssl.SSLContext:
         """Return the TLS context of this; raise `RefusedStartError` where a file cannot be read."""
         try:
+            for name in (self.tls_ca, self.tls_certificate, self.tls_key):
+                if name:
+                    Path(name).read_bytes()  # whose error names the file
             context = ssl.create_default_context(cafile=self.tls_ca)
             if self.tls_certificate:
                 context.load_cert_chain(self.tls_certificate, self.tls_key)

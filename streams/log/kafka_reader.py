@@ -91,7 +91,22 @@ class KafkaReader:
         except (KafkaError, OSError) as error:
             raise LogUnavailableError(f"the log cannot be read: {error!r}") from error
         finally:
-            await consumer.stop()
+            await _stop(consumer)
+
+
+async def _stop(consumer: AIOKafkaConsumer) -> None:
+    """
+    Stop a consumer also where a fetch of it has just failed.
+
+    `Fetcher.close` then raises the `CancelledError` of its own task (`aiokafka/consumer/fetcher.py:457` of 0.14.0), as
+    if it were ours, and leaves the client open.
+    """
+    stopping = asyncio.create_task(consumer.stop())
+    await asyncio.wait([stopping])
+    if stopping.cancelled():
+        await consumer._client.close()  # noqa: SLF001 - as `stop` would have done next
+    else:
+        stopping.result()
 
 
 def _chunk(records: Sequence[ConsumerRecord[bytes, bytes]], position: int, end: int | None) -> Chunk:

@@ -12,8 +12,9 @@ import pytest
 
 from streams.domain.errors import FencedError, LogUnavailableError
 from streams.log.embedded import EmbeddedLog
-from streams.log.port import CLAIM_KEY, MAX_BATCH_BYTES, Appended, Chunk, Claim, Log, Record, row_bytes
+from streams.log.port import MAX_BATCH_BYTES, Appended, Chunk, Claim, Log, Record, row_bytes
 from streams.topics import Kept, TopicSpec
+from tests.contract.appending import records
 from tests.contract.conftest import Ground, die, unique
 
 
@@ -21,17 +22,6 @@ async def made(log: Log, kept: Kept = Kept.FOR_EVER, *, partitions: int = 2) -> 
     spec = unique(kept, partitions=partitions)
     assert await log.create_topics([spec]) == [spec.name]
     return spec
-
-
-async def records(log: Log, topic: str, partition: int = 0, start: int = 0) -> list[Record]:
-    """Read what is there; the record that a claim leaves on Kafka is nobody's."""
-    end = await log.end_offset(topic, partition)
-    return [
-        record
-        async for chunk in log.read(topic, partition, start, end)
-        for record in chunk.records
-        if record.key != CLAIM_KEY
-    ]
 
 
 async def first_record(follower: AsyncIterator[Chunk]) -> Record:

@@ -9,6 +9,7 @@ import subprocess
 import time
 import uuid
 from base64 import urlsafe_b64encode
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 JARS = Path(__file__).parents[2] / ".kafka" / "jars"
@@ -39,12 +40,19 @@ class Broker:
         voters: str | None = None,
         replication: int = 1,
         cluster_id: str | None = None,
+        listeners: Mapping[str, str] | None = None,
+        settings: Mapping[str, object] | None = None,
+        format_flags: Sequence[str] = (),
     ) -> None:
+        """Describe a broker: *listeners* are more of them, name → security protocol; *settings* win over the usual."""
         self.directory = directory
         self.port, self.controller_port = ports or tuple(free_ports(2))  # type: ignore[assignment]
-        self._node_id = node_id
+        self.node_id = node_id
         self._voters = voters or f"{node_id}@127.0.0.1:{self.controller_port}"
         self._replication = replication
+        self._protocols = dict(listeners or {})
+        self.ports = dict(zip(self._protocols, free_ports(len(self._protocols)), strict=True))
+        self._more_settings, self._format_flags = settings or {}, format_flags
         # The formatter takes a leading dash for a flag.
         self._cluster_id = cluster_id or "A" + urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]
         self.process: subprocess.Popen[bytes] | None = None
@@ -78,9 +86,13 @@ class Broker:
                 raise AssertionError(msg)
             time.sleep(0.05)
 
+    @property
+    def is_running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
     def stop(self) -> None:
         """Stop the broker in order, or kill it where that takes too long."""
-        if self.process is None or self.process.poll() is not None:
+        if self.process is None or not self.is_running:
             return
         self.process.terminate()
         try:
@@ -112,7 +124,16 @@ class Broker:
         self.directory.mkdir(parents=True, exist_ok=True)
         self._properties.write_text("".join(f"{name}={value}\n" for name, value in self._settings().items()))
         subprocess.run(
-            [*_java(), "kafka.tools.StorageTool", "format", "-t", self._cluster_id, "-c", str(self._properties)],
+            [
+                *_java(),
+                "kafka.tools.StorageTool",
+                "format",
+                "-t",
+                self._cluster_id,
+                "-c",
+                str(self._properties),
+                *self._format_flags,
+            ],
             check=True,
             capture_output=True,
             cwd=self.directory,
@@ -124,15 +145,18 @@ class Broker:
             for topic in ("offsets.topic", "transaction.state.log", "share.coordinator.state.topic")
             for name, value in (("replication.factor", self._replication), ("num.partitions", 1))
         }
+        ports = {"PLAINTEXT": self.port, **self.ports}
+        listeners = [f"{name}://127.0.0.1:{port}" for name, port in ports.items()]
+        protocols = {"PLAINTEXT": "PLAINTEXT", "CONTROLLER": "PLAINTEXT", **self._protocols}
         return {
             "process.roles": "broker,controller",
-            "node.id": self._node_id,
+            "node.id": self.node_id,
             "controller.quorum.voters": self._voters,
-            "listeners": f"PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{self.controller_port}",
-            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{self.port}",
+            "listeners": ",".join([f"CONTROLLER://127.0.0.1:{self.controller_port}", *listeners]),
+            "advertised.listeners": ",".join(listeners),
             "controller.listener.names": "CONTROLLER",
             "inter.broker.listener.name": "PLAINTEXT",
-            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "listener.security.protocol.map": ",".join(f"{name}:{protocol}" for name, protocol in protocols.items()),
             "log.dirs": self.directory / "data",
             **internal,
             "transaction.state.log.min.isr": min(2, self._replication),
@@ -147,6 +171,7 @@ class Broker:
             "controller.quorum.election.timeout.ms": 200,
             "controller.quorum.fetch.timeout.ms": 1_000,
             "controller.quorum.election.backoff.max.ms": 200,
+            **self._more_settings,
         }
 
 
@@ -176,8 +201,10 @@ class Cluster:
             broker.wait_ready()
 
     def stop(self) -> None:
+        """Kill them: in order, each would wait for the others."""
         for broker in self.brokers:
-            broker.stop()
+            if broker.is_running:
+                broker.kill()
 
 
 def _java() -> list[str]:

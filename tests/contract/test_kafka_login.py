@@ -1,0 +1,132 @@
+"""Kafka that wants a password or a certificate, and encrypts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streams.domain.errors import RefusedStartError
+from streams.log.kafka import KafkaConfig, KafkaLog
+from streams.topics import Kept
+from tests.contract.appending import records
+from tests.contract.conftest import unique
+from tests.support.certificates import Authority
+from tests.support.kafka import Broker
+
+pytestmark = pytest.mark.kafka
+
+USER, PASSWORD = "upnext", "pass word"
+PLAIN_MODULE = "org.apache.kafka.common.security.plain.PlainLoginModule"
+SCRAM_MODULE = "org.apache.kafka.common.security.scram.ScramLoginModule"
+
+
+class Guarded:
+    """A broker with a listener for each way of logging in."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.authority = Authority(directory, "authority")
+        self.stranger = Authority(directory, "stranger")
+        server = self.authority.sign("server")
+        self.authority.sign("client")
+        self.stranger.sign("intruder")
+        protocols = {"PASSWORD": "SASL_PLAINTEXT", "TLS": "SSL", "BOTH": "SASL_SSL"}
+        self._protocols = protocols
+        self.broker = Broker(
+            directory / "broker",
+            listeners=protocols,
+            settings={
+                "listener.name.password.sasl.enabled.mechanisms": "PLAIN",
+                "listener.name.both.sasl.enabled.mechanisms": "SCRAM-SHA-256,SCRAM-SHA-512",
+                "listener.name.password.plain.sasl.jaas.config": f'{PLAIN_MODULE} required user_{USER}="{PASSWORD}";',
+                "listener.name.both.scram-sha-256.sasl.jaas.config": f"{SCRAM_MODULE} required;",
+                "listener.name.both.scram-sha-512.sasl.jaas.config": f"{SCRAM_MODULE} required;",
+                "listener.name.tls.ssl.client.auth": "required",
+                "ssl.keystore.type": "PEM",
+                "ssl.keystore.location": server,
+                "ssl.truststore.type": "PEM",
+                "ssl.truststore.location": self.authority.certificate,
+            },
+            format_flags=[
+                flag
+                for mechanism in ("SCRAM-SHA-256", "SCRAM-SHA-512")
+                for flag in ("--add-scram", f"{mechanism}=[name={USER},password={PASSWORD}]")
+            ],
+        )
+
+    def config(self, listener: str, **changed: Any) -> KafkaConfig:
+        options: dict[str, Any] = {
+            "security_protocol": self._protocols[listener],
+            "start_limit_s": 1,
+            "append_limit_s": 2,
+        }
+        if listener != "PASSWORD":
+            options["tls_ca"] = str(self.authority.certificate)
+        if listener == "TLS":
+            options |= {"tls_certificate": self.file("client.crt"), "tls_key": self.file("client.key")}
+        else:
+            options |= {"sasl_username": USER, "sasl_password": PASSWORD}
+        return KafkaConfig(f"127.0.0.1:{self.broker.ports[listener]}", **(options | changed))
+
+    def file(self, name: str) -> str:
+        return str(self.directory / name)
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    guarded = Guarded(tmp_path_factory.mktemp("guarded"))
+    try:
+        guarded.broker.start()
+        yield guarded
+    finally:
+        guarded.broker.stop()
+
+
+@pytest.mark.parametrize(
+    ("listener", "mechanism"),
+    [("PASSWORD", "PLAIN"), ("TLS", "PLAIN"), ("BOTH", "SCRAM-SHA-256"), ("BOTH", "SCRAM-SHA-512")],
+)
+async def test_everything_works_once_logged_in(guarded: Guarded, listener: str, mechanism: str) -> None:
+    """Topics, appends, claims, reads and questions all log in: with a password, a certificate, or encrypted."""
+    log = KafkaLog(guarded.config(listener, sasl_mechanism=mechanism))
+    await log.start()
+    try:
+        source, changelog = unique(), unique(Kept.COMPACTED)
+        await log.create_topics([source, changelog])
+        assert await log.check_topics([source, changelog]) == []
+        await log.append(source.name, 0, b"k", b"v")
+        await (await log.claim(changelog.name, 0)).append([(b"k", b"w")])
+        assert [r.value for r in await records(log, source.name)] == [b"v"]
+        assert [r.value for r in await records(log, changelog.name)] == [b"w"]
+        await log.delete_before(source.name, 0, 1)
+        assert await log.start_offset(source.name, 0) == 1
+        await log.ping()
+    finally:
+        await log.stop()
+
+
+@pytest.mark.parametrize(
+    ("listener", "changed", "told"),
+    [
+        ("PASSWORD", {"sasl_password": "wrong"}, "cannot be logged in to.*[Aa]uthentication"),
+        ("PASSWORD", {"sasl_mechanism": "SCRAM-SHA-256"}, "cannot be (reached|logged in to)"),
+        ("BOTH", {"sasl_mechanism": "SCRAM-SHA-512", "sasl_password": "wrong"}, "cannot be logged in to"),
+        ("BOTH", {"tls_ca": "stranger.crt"}, "cannot be logged in to.*certificate"),
+        ("BOTH", {"tls_ca": "absent.crt"}, "TLS files of Kafka cannot be read: .*absent.crt"),
+        ("TLS", {"tls_certificate": "intruder.crt", "tls_key": "intruder.key"}, "cannot be (reached|logged in to)"),
+        ("TLS", {"tls_certificate": None, "tls_key": None}, "cannot be (reached|logged in to)"),
+        ("TLS", {"security_protocol": "PLAINTEXT"}, "cannot be reached at .* by PLAINTEXT"),
+        ("PASSWORD", {"security_protocol": "SSL"}, "cannot be reached at .* by SSL: TimeoutError"),
+    ],
+)
+async def test_who_may_not_log_in_is_told_why(guarded: Guarded, listener: str, changed: Any, told: str) -> None:
+    """A start that can never work is refused, and the sentence names the cause."""
+    changed = {
+        name: guarded.file(value) if name.startswith("tls_") and value else value for name, value in changed.items()
+    }
+    with pytest.raises(RefusedStartError, match=told) as refused:
+        await KafkaLog(guarded.config(listener, **changed)).start()
+    print(refused.value)
