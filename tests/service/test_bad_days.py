@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 
 from streams.domain.ids import Kind, parse_id
+from streams.engine.fatal import die
 from streams.log.embedded import EmbeddedLog
 from streams.log.kafka import KafkaConfig, KafkaLog
 from streams.log.port import Log
@@ -27,9 +28,10 @@ PARTITIONS = {"embedded": 8, "kafka": 16}
 async def log_of(own: OwnNode) -> AsyncIterator[Log]:
     """The log of a node that is not running."""
     log: Log
-    log = (
-        KafkaLog(KafkaConfig(bootstrap=own.broker.bootstrap)) if own.broker else EmbeddedLog(own.node.directory / "log")
-    )
+    if own.broker:
+        log = KafkaLog(KafkaConfig(bootstrap=own.broker.bootstrap))
+    else:
+        log = EmbeddedLog(own.node.directory / "log", die)
     await log.start()
     try:
         yield log
