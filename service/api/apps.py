@@ -27,7 +27,7 @@ APPS = ResourceType(
         Field(name="category", kind=Text(255), says="What kind of app it is, for people."),
         Field(
             name="homepage",
-            kind=Text(2048, pattern=r"https?://[^\s/]+\S*", what="an http or https URL"),
+            kind=Text(2048, pattern=r"https?://[^\s/]\S*", what="an http or https URL"),
             says="Where people find it.",
         ),
         Field(

@@ -137,6 +137,7 @@ def _single(resource: ResourceType) -> Json:
     read = _operation(resource, f"read{resource.label}", f"Retrieve {what}", one, _READ_ERRORS)
     read["parameters"] = [*of_path, *_context(resource)]
     read["responses"]["304"] = _response(304)
+    read["responses"]["200"]["headers"] = _headers("Paket-Request-Id", "ETag")
     body = {"$ref": f"{_SCHEMAS}{resource.label}Write"}
     made = "Update" if resource.minted is not None else "Create or update"
     return _path(resource, read, f"{made} {what}", body, one, of_path)
@@ -167,7 +168,7 @@ def _path(resource: ResourceType, read: Json, summary: str, body: Json, answer: 
 def _operation(resource: ResourceType, operation_id: str, summary: str, answer: Json, errors: Iterable[int]) -> Json:
     success = {
         "description": "Success",
-        "headers": _headers("Paket-Request-Id", "ETag"),
+        "headers": _headers("Paket-Request-Id"),
         "content": {"application/json": {"schema": answer}},
     }
     return {

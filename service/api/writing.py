@@ -18,8 +18,8 @@ from streams.domain.registry_state import StoredObject
 Precondition = Callable[[StoredObject | None], None]
 """Raises `MessagesError` where the object as it is, or None, is not what the request expects."""
 
-_ATTEMPTS = 5
-"""Against others who write the same object at the same time."""
+_ATTEMPTS = 20
+"""Against others who write the same object at the same time: each attempt that fails is another's that was applied."""
 
 
 class Cause(NamedTuple):
