@@ -12,12 +12,12 @@ from typing import NoReturn
 
 import pytest
 
-from streams.domain.errors import FencedError, LogUnavailableError, RefusedStartError
+from streams.domain.errors import RefusedStartError
 from streams.log.embedded import EmbeddedLog
 from streams.log.embedded_cleaner import DAY_MS, KEPT_MS, TOMBSTONES_KEPT_MS
 from streams.log.embedded_directory import DATABASE
-from streams.log.port import Log, Record
 from streams.topics import Kept, TopicSpec
+from tests.contract.appending import records
 
 EVENTS = TopicSpec("events", 2, Kept.FOR_EVER, log_append_time=True)
 CHANGELOG = TopicSpec("changelog", 2, Kept.COMPACTED, log_append_time=False)
@@ -52,33 +52,14 @@ async def opened(directory: Path, **options: int | Callable[[], int]) -> AsyncIt
         await log.stop()
 
 
-async def records(log: Log, topic: str, partition: int = 0, start: int = 0) -> list[Record]:
-    end = await log.end_offset(topic, partition)
-    return [r async for chunk in log.read(topic, partition, start, end) for r in chunk.records]
-
-
-async def test_what_was_acknowledged_is_there_after_a_restart(tmp_path: Path) -> None:
-    """A restart changes neither id nor records, offsets, times, topics or committed positions."""
+async def test_committed_positions_outlive_a_restart(tmp_path: Path) -> None:
+    """A group's positions are what they were; another group has none."""
     async with opened(tmp_path) as log:
-        first = log.id
-        for n in range(5):
-            await log.append("events", 1, b"k%d" % n, b"v%d" % n if n != 3 else None)
-        await log.set_positions("group", {("events", 1): 4})
-        before = await records(log, "events", 1)
+        await log.set_positions("group", {("events", 1): 4, ("events", 0): 2})
+        await log.set_positions("group", {("events", 1): 5})
     async with opened(tmp_path) as log:
-        assert log.id == first
-        assert await records(log, "events", 1) == before
-        assert [(r.offset, r.key, r.value) for r in before][2:4] == [(2, b"k2", b"v2"), (3, b"k3", None)]
-        assert (await log.append("events", 1, b"k", b"v")).offset == 5
-        assert await log.positions("group") == {("events", 1): 4}
+        assert await log.positions("group") == {("events", 0): 2, ("events", 1): 5}
         assert await log.positions("other") == {}
-        assert await log.check_topics(SPECS) == []
-
-
-async def test_two_logs_never_have_the_same_id(tmp_path: Path) -> None:
-    """The id is made with the database."""
-    async with opened(tmp_path / "a") as a, opened(tmp_path / "b") as b:
-        assert a.id != b.id
 
 
 async def test_a_directory_in_use_is_refused(tmp_path: Path) -> None:
@@ -115,21 +96,6 @@ async def test_a_newer_format_is_refused(tmp_path: Path) -> None:
     database.close()
     with pytest.raises(RefusedStartError, match="has format 2"):
         await EmbeddedLog(tmp_path, die).start()
-
-
-async def test_a_later_claim_fences_the_earlier_one(tmp_path: Path) -> None:
-    """The earlier claim's appends are refused; what it had under way stands before the later one's end offset."""
-    async with opened(tmp_path) as log:
-        earlier = await log.claim("changelog", 0)
-        under_way = asyncio.ensure_future(earlier.append([(b"a", b"1"), (b"b", b"1")]))
-        await asyncio.sleep(0)
-        later = await log.claim("changelog", 0)
-        assert await log.end_offset("changelog", 0) == 2
-        assert await under_way == 0
-        with pytest.raises(FencedError):
-            await earlier.append([(b"a", b"2")])
-        assert await later.append([(b"a", b"3")]) == 2
-        assert [(r.key, r.value) for r in await records(log, "changelog")] == [(b"a", b"1"), (b"b", b"1"), (b"a", b"3")]
 
 
 async def test_a_partitions_times_never_go_back(tmp_path: Path) -> None:
@@ -248,30 +214,6 @@ async def test_memory_and_disk_give_the_same(tmp_path: Path, recent_bytes: int) 
                 got = [r async for chunk in log.read("events", 0, start, end) for r in chunk.records]
                 assert got == everything[start:end]
         assert log._recent._size_bytes <= recent_bytes
-
-
-async def test_a_follower_hears_of_the_closing(tmp_path: Path) -> None:
-    """Who waits for more when the log closes gets `LogUnavailableError`, as does who appends then."""
-    async with opened(tmp_path) as log:
-        await log.append("events", 0, b"k", b"v")
-        follower = log.read("events", 0, 0)
-        assert len((await anext(follower)).records) == 1
-        waiting = asyncio.ensure_future(anext(follower))
-        await asyncio.sleep(0)
-    with pytest.raises(LogUnavailableError):
-        await waiting
-    with pytest.raises(LogUnavailableError):
-        await log.append("events", 0, b"k", b"v")
-
-
-async def test_topics_that_are_not_as_they_should_be_are_named(tmp_path: Path) -> None:
-    """A missing topic and one with other partitions are one sentence each."""
-    async with opened(tmp_path) as log:
-        wanted = [EVENTS._replace(partitions=3), TopicSpec("absent", 1, Kept.FOR_EVER, log_append_time=True)]
-        more, missing = await log.check_topics([*wanted, CHANGELOG])
-        assert "events has 2 partitions and should have 3" in more
-        assert "absent is missing" in missing
-        assert await log.create_topics(wanted) == ["absent"]
 
 
 async def test_a_commit_does_not_wait_for_a_busy_loop(tmp_path: Path) -> None:
