@@ -24,11 +24,20 @@ _RECOVERIES_AT_ONCE = 4
 class Engine:
     """Implements `streams.engine.consumer.Intake` for all processors of a node."""
 
-    def __init__(self, processors: Sequence[Processor], *, partitions: int, files_directory: Path, die: Die) -> None:
+    def __init__(
+        self,
+        processors: Sequence[Processor],
+        *,
+        partitions: int,
+        files_directory: Path,
+        die: Die,
+        again_s: float = AGAIN_S,
+    ) -> None:
+        """Take the processors; *again_s* passes between two attempts to recover from a log that does not answer."""
         self.processors = tuple(processors)
         self.partitions = partitions
         self.files_directory = files_directory
-        self._die = die
+        self._die, self._again_s = die, again_s
         self._by_topic = {topic: processor for processor in processors for topic in processor.topics}
         self._logger = structlog.get_logger(__name__)
 
@@ -68,7 +77,7 @@ class Engine:
         async def one(owned: OwnedPartition) -> None:
             async with few:
                 while not await recover(owned):  # noqa: ASYNC110 - the log cannot tell when it is back
-                    await asyncio.sleep(AGAIN_S)
+                    await asyncio.sleep(self._again_s)
 
         try:
             async with asyncio.TaskGroup() as group:
