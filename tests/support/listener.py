@@ -161,7 +161,8 @@ def checked_error(body: bytes, request_id: str) -> str:
     assert list(error) == ["type", "code", "message", "params", "request_id"]
     assert error["request_id"] == request_id
     assert all(list(param) == ["name", "code", "message"] for param in error["params"])
-    assert all(isinstance(text, str) and text for param in error["params"] for text in param.values())
+    # A field without a name is an unknown one like others.
+    assert all(isinstance(param["name"], str) and param["code"] and param["message"] for param in error["params"])
     assert isinstance(error["message"], str)
     assert error["message"]
     return str(error["code"])
