@@ -18,7 +18,7 @@ from service.cli.speech import record, say
 from service.setting_sources import Loaded
 from service.settings import Settings
 from service.stages import Tell
-from streams.domain.errors import RefusedStartError
+from streams.domain.errors import UpNextError
 from streams.engine.fatal import die
 
 
@@ -44,7 +44,8 @@ async def _serve(settings: Settings, tell: Tell) -> None:
     with signals_set(stop), bugs_fatal(die):
         try:
             await app.serve(settings, stop, tell, die)
-        except RefusedStartError:
+        except UpNextError:
+            # Refused, or the log was lost on the way: one line says it.
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, half a node must not go on
             structlog.get_logger(__name__).exception("node_failed")
