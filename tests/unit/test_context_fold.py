@@ -1,0 +1,347 @@
+"""The contexts' folds, rule by rule: what a context holds, and what its sessions hear."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec import UNSET
+
+from streams.domain import context_rows as layout
+from streams.domain.context import fold_context_event, fold_subscription
+from streams.domain.events import ContextCreated, ContextEvent, ItemHidden, ItemPut, ItemRemoved
+from streams.domain.feed import (
+    LIMITS,
+    NONE,
+    Change,
+    Effect,
+    Limits,
+    Noticed,
+    Operation,
+    Refused,
+    Snapshot,
+    Subscribe,
+    ToSession,
+    Unsubscribe,
+)
+from streams.domain.ids import Kind, SessionId, id_text
+from streams.domain.items import item_hash
+from streams.domain.times import LAST_MS
+from tests.support.protocol_oracle import ContextOracle
+from tests.support.rows import MemoryRows
+from tests.support.tables import CLIENT, HASH_KEY, START_MS, app_of, context_id, make_item, session_id
+
+C, D = context_id(1), context_id(2)
+S, T, U = session_id(1), session_id(2), session_id(3)
+CAUSE = {"id": "0" * 32, "client": CLIENT}
+DAY_MS = 24 * 3600 * 1000
+
+
+class Context:
+    """One context's rows, and the offset and time of its next event."""
+
+    def __init__(self, limits: Limits = LIMITS) -> None:
+        self.rows, self.limits, self.offset, self.now_ms = MemoryRows(), limits, 0, START_MS
+
+    def fold(self, event: ContextEvent) -> list[Effect]:
+        self.offset += 1
+        self.now_ms += 10
+        return list(
+            fold_context_event(
+                self.rows, event, C, sequence=self.offset, time_ms=self.now_ms, hash_key=HASH_KEY, limits=self.limits
+            )
+        )
+
+    def put(self, content_id: str, **more: object) -> list[Effect]:
+        return self.fold(put(content_id, **more))
+
+    def remove(self, content_id: str) -> list[Effect]:
+        return self.fold(ItemRemoved(**CAUSE, content_id=content_id))
+
+    def hide(self, content_id: str, *, hidden: bool = True) -> list[Effect]:
+        return self.fold(ItemHidden(**CAUSE, content_id=content_id, hidden=hidden))
+
+    def subscribe(self, session: SessionId, epoch: int) -> list[Effect]:
+        message = Subscribe(session, epoch)
+        return list(fold_subscription(self.rows, message, C, time_ms=self.now_ms, limits=self.limits))
+
+    def unsubscribe(self, session: SessionId, epoch: int) -> list[Effect]:
+        message = Unsubscribe(session, epoch)
+        return list(fold_subscription(self.rows, message, C, time_ms=self.now_ms, limits=self.limits))
+
+    @property
+    def items(self) -> list[bytes]:
+        return [content_id for content_id, _ in layout.newest_items(self.rows, C)]
+
+    @property
+    def meta(self) -> layout.Meta:
+        return layout.read_meta(self.rows, C)
+
+    @property
+    def fed(self) -> dict[SessionId, int]:
+        return dict(layout.subscriptions(self.rows, C))
+
+
+def put(content_id: str, **more: object) -> ItemPut:
+    return ItemPut(**CAUSE, app=id_text(Kind.APP, app_of(C)), item=make_item(content_id, **more))
+
+
+def changes(effects: list[Effect]) -> list[Change]:
+    return [e.message for e in effects if isinstance(e, ToSession) and isinstance(e.message, Change)]
+
+
+def snapshots(effects: list[Effect]) -> list[Snapshot]:
+    return [e.message for e in effects if isinstance(e, ToSession) and isinstance(e.message, Snapshot)]
+
+
+def test_a_put_goes_to_the_top() -> None:
+    """A new item and a replaced one alike; the row holds the fragment as served."""
+    context = Context()
+    for content_id in "abca":
+        assert context.put(content_id) == []
+    assert context.items == [b"a", b"c", b"b"]
+    assert context.meta == layout.Meta(4, START_MS + 40, 3, context.meta.digest)
+    (_, newest), *_ = layout.newest_items(context.rows, C)
+    assert newest.startswith(b'{"content_id":"a","app_id":"AP')
+    assert newest.endswith(b',"hidden":false')
+
+
+def test_hidden_is_kept_where_a_put_says_nothing_of_it() -> None:
+    """Until the publisher says otherwise."""
+    context = Context()
+    context.put("a")
+    context.hide("a")
+    for more, hidden in (({}, b"true"), ({"hidden": False}, b"false"), ({"hidden": True}, b"true"), ({}, b"true")):
+        context.put("a", **more)
+        assert next(layout.newest_items(context.rows, C))[1].endswith(b'"hidden":' + hidden)
+    # A removed item was hidden, one that is put anew is not.
+    context.remove("a")
+    context.put("a")
+    assert next(layout.newest_items(context.rows, C))[1].endswith(b'"hidden":false')
+
+
+def test_hiding_changes_neither_time_nor_place() -> None:
+    """And nothing where the item is gone, or hidden already; but readers may wait for that too."""
+    context = Context()
+    context.put("a")
+    context.put("b")
+    context.subscribe(S, 0)
+    (change,) = changes(context.hide("a"))
+    assert context.items == [b"b", b"a"]
+    ((content_id, time_ms, fragment),) = (msgspec.structs.astuple(operation) for operation in change.operations)
+    assert (content_id, time_ms) == (b"a", START_MS + 10)
+    assert fragment is not None
+    assert fragment.endswith(b'"hidden":true')
+    for again in (lambda: context.hide("a"), lambda: context.hide("gone"), lambda: context.remove("gone")):
+        (change,) = changes(again())
+        assert (change.operations, change.sequence, change.after) == ([], context.offset, context.offset - 1)
+    assert context.meta.time_ms == START_MS + 20
+
+
+def test_one_more_than_fit_drops_the_oldest() -> None:
+    """In the one change that the put is; replacing what is there drops nothing."""
+    context = Context(Limits(items=3))
+    context.subscribe(S, 0)
+    for content_id in "abca":
+        context.put(content_id)
+    (change,) = changes(context.put("d"))
+    assert [(o.content_id, o.fragment is None) for o in change.operations] == [(b"b", True), (b"d", False)]
+    assert context.items == [b"d", b"a", b"c"]
+    assert (change.count, context.meta.count) == (3, 3)
+
+
+def test_the_limit_is_a_thousand() -> None:
+    """The 1,001st drops the oldest."""
+    context = Context()
+    for n in range(1_001):
+        context.put(f"c{n}")
+    assert context.meta.count == 1_000
+    assert context.items[-1] == b"c1"
+    assert len(context.items) == 1_000
+
+
+def test_every_put_is_later_than_the_one_before() -> None:
+    """Also when the log's clock stands still or steps back, and not beyond the last time there is."""
+    context = Context()
+    context.put("a")
+    context.now_ms -= 60_000
+    context.put("b")
+    context.now_ms -= 10
+    context.put("c")
+    assert context.items == [b"c", b"b", b"a"]
+    assert context.meta.time_ms == START_MS + 12
+    context.now_ms = LAST_MS + 5
+    context.put("z")
+    assert context.meta.time_ms == LAST_MS
+    context.put("zz")
+    assert b"9999-12-31T23:59:59.999Z" in dict(layout.newest_items(context.rows, C))[b"zz"]
+    assert context.meta.count == len(context.items) == 5
+
+
+def test_a_change_goes_to_every_session_that_is_on() -> None:
+    """The same one, with the sequence before, the digest and the count after."""
+    context = Context()
+    context.put("a")
+    context.subscribe(S, 3)
+    context.subscribe(T, 4)
+    context.subscribe(U, 5)
+    context.unsubscribe(T, 4)
+    effects = context.fold(ContextCreated(**CAUSE, app=id_text(Kind.APP, app_of(C))))
+    assert [effect.session for effect in effects if isinstance(effect, ToSession)] == [S, U]
+    assert changes(effects) == [Change(C, 2, 1, context.meta.digest, 1, [])] * 2
+    assert changes(context.put("b"))[0].digest == context.meta.digest
+
+
+def test_a_large_change_goes_out_as_a_snapshot() -> None:
+    """In parts, each small enough, for each session with the epoch of its attachment."""
+    context = Context(Limits(message_bytes=1_000))
+    context.put("a")
+    context.put("b")
+    context.subscribe(S, 3)
+    context.subscribe(T, 4)
+    effects = context.put("c", description="long " * 300)
+    assert changes(effects) == []
+    parts = snapshots(effects)
+    assert [(part.as_of, part.part, part.parts, part.epoch) for part in parts] == [
+        (3, n, 2, epoch) for epoch in (3, 4) for n in range(2)
+    ]
+    assert [[o.content_id for o in part.items] for part in parts[:2]] == [[b"a", b"b"], [b"c"]]
+    assert {(part.digest, part.count) for part in parts} == {(context.meta.digest, 3)}
+
+
+def test_a_subscription_is_answered_with_a_snapshot() -> None:
+    """Of what is there as of the last event, even if that is nothing."""
+    context = Context()
+    assert context.subscribe(S, 7) == [ToSession(S, Snapshot(C, NONE, 0, 1, 0, 0, [], 7))]
+    context.put("a")
+    (part,) = snapshots(context.subscribe(T, 8))
+    fragment = next(layout.newest_items(context.rows, C))[1]
+    assert part == Snapshot(C, 1, 0, 1, context.meta.digest, 1, [Operation(b"a", START_MS + 10, fragment)], 8)
+    assert context.fed == {S: 7, T: 8}
+    assert context.meta.subscribers == 2
+
+
+def test_which_subscriptions_count() -> None:
+    """A newer attachment, or the same again while it is on; never an older one, nor one that was ended."""
+    context = Context()
+    assert snapshots(context.subscribe(S, 5))
+    assert snapshots(context.subscribe(S, 5))
+    assert context.subscribe(S, 4) == []
+    assert context.unsubscribe(S, 4) == []
+    assert context.fed == {S: 5}
+    assert context.unsubscribe(S, 5) == []
+    assert (context.fed, context.meta.subscribers) == ({}, 0)
+    assert context.subscribe(S, 5) == []
+    assert context.subscribe(S, 4) == []
+    assert context.fed == {}
+    assert snapshots(context.subscribe(S, 6))
+    # The end of a newer attachment than the one it knows ends that too: its beginning will come too late.
+    context.unsubscribe(S, 9)
+    assert context.subscribe(S, 8) == []
+    assert (context.fed, context.meta.subscribers) == ({}, 0)
+
+
+def test_as_many_sessions_as_may_be() -> None:
+    """One more is refused, and told so; what is on is answered all the same; an end makes room."""
+    context = Context(Limits(sessions=2))
+    context.subscribe(S, 1)
+    context.subscribe(T, 2)
+    refused = [Noticed("refused"), ToSession(U, Refused(C, 3))]
+    assert context.subscribe(U, 3) == refused
+    assert snapshots(context.subscribe(T, 4))
+    assert context.subscribe(U, 3) == refused
+    assert (context.fed, context.meta.subscribers) == ({S: 1, T: 4}, 2)
+    context.unsubscribe(S, 1)
+    assert snapshots(context.subscribe(U, 3))
+
+
+def unsubs(context: Context) -> list[SessionId]:
+    return [SessionId(key[18:]) for key, _ in context.rows.range(layout.UNSUB + C)]
+
+
+def test_subscriptions_that_are_off_are_forgotten_after_30_days() -> None:
+    """A few at a time; young ones and those of others stay, and hide no old ones."""
+    context = Context()
+    for n in range(40):
+        context.unsubscribe(session_id(n), n)
+    context.now_ms += 29 * DAY_MS
+    for n in range(100, 140):
+        context.unsubscribe(session_id(n), n)
+    context.unsubscribe(S, 500)
+    assert len(unsubs(context)) == 80
+    context.now_ms += 2 * DAY_MS
+    young = [session_id(n) for n in range(100, 140)]
+    for n in range(12):
+        context.unsubscribe(session_id(100 + n), 1_000)
+    assert unsubs(context) == [S, *young]
+    rows = dict(context.rows.values)
+    list(fold_subscription(context.rows, Unsubscribe(S, 1), D, time_ms=context.now_ms))
+    assert {key: value for key, value in context.rows.values.items() if key[1:18] == C} == rows
+
+
+def test_contexts_are_apart() -> None:
+    """The rows of one are not those of another."""
+    context = Context()
+    context.put("a")
+    before = dict(context.rows.values)
+    list(fold_context_event(context.rows, put("b"), D, sequence=9, time_ms=1, hash_key=HASH_KEY))
+    assert {key: value for key, value in context.rows.values.items() if key[1:18] == C} == before
+
+
+EVENTS = st.one_of(
+    st.builds(
+        put,
+        st.sampled_from(["a", "b", "c", "d", "e\u00e9", "f/"]),
+        title=st.sampled_from(["t", "\u00fc"]),
+        hidden=st.sampled_from([UNSET, UNSET, True, False]),
+    ),
+    st.builds(
+        ItemRemoved, **{name: st.just(value) for name, value in CAUSE.items()}, content_id=st.sampled_from("abc")
+    ),
+    st.builds(
+        ItemHidden,
+        **{name: st.just(value) for name, value in CAUSE.items()},
+        content_id=st.sampled_from("abc"),
+        hidden=st.booleans(),
+    ),
+)
+
+
+@settings(max_examples=200, deadline=None, print_blob=True)
+@given(events=st.lists(st.tuples(EVENTS, st.integers(-5_000, 5_000)), max_size=30), items=st.integers(1, 4))
+def test_a_context_is_a_plain_dict(events: list[tuple[ContextEvent, int]], items: int) -> None:
+    """After each event: the same items in the same order, the same bytes; digest and count are those of the rows."""
+    limits = Limits(items=items)
+    rows, oracle, last = MemoryRows(), ContextOracle(C, limits), 0
+    for offset, (event, drift) in enumerate(events):
+        time_ms = START_MS + drift
+        list(fold_context_event(rows, event, C, sequence=offset, time_ms=time_ms, hash_key=HASH_KEY, limits=limits))
+        oracle.fold(event, offset, time_ms)
+        kept = oracle.at(offset)
+        ordered = sorted((-updated, content_id, fragment) for content_id, (updated, fragment) in kept.items())
+        assert list(layout.newest_items(rows, C)) == [entry[1:] for entry in ordered]
+        meta = layout.read_meta(rows, C)
+        hashes = [item_hash(HASH_KEY, content_id, *item) for content_id, item in kept.items()]
+        assert (meta.sequence, meta.count, meta.digest) == (offset, len(kept), sum(hashes) % 2**64)
+        assert len({updated for updated, *_ in ordered}) == len(ordered)
+        if isinstance(event, ItemPut):
+            assert meta.time_ms > last
+        last = meta.time_ms
+        assert len(rows.values) == 1 + 2 * len(kept)
+
+
+@pytest.fixture(params=[1, 1_000, 10**9])
+def parts_of(request: pytest.FixtureRequest) -> list[Snapshot]:
+    context = Context(Limits(message_bytes=request.param))
+    for content_id in "abcde":
+        context.put(content_id)
+    return snapshots(context.subscribe(S, 1))
+
+
+def test_parts_are_of_one_snapshot(parts_of: list[Snapshot]) -> None:
+    """Together they hold each item once, whatever their size; none is empty."""
+    assert [part.part for part in parts_of] == list(range(len(parts_of)))
+    assert {part.parts for part in parts_of} == {len(parts_of)}
+    assert [operation.content_id for part in parts_of for operation in part.items] == [b"a", b"b", b"c", b"d", b"e"]
+    assert all(part.items for part in parts_of)
