@@ -41,10 +41,16 @@ class Broker:
         replication: int = 1,
         cluster_id: str | None = None,
         listeners: Mapping[str, str] | None = None,
+        advertised: Mapping[str, int] | None = None,
         settings: Mapping[str, object] | None = None,
         format_flags: Sequence[str] = (),
     ) -> None:
-        """Describe a broker: *listeners* are more of them, name → security protocol; *settings* win over the usual."""
+        """
+        Describe a broker.
+
+        *listeners* are more of them, name → security protocol, *advertised* the ports by which clients are told to
+        come to them, where it is not their own; *settings* win over the usual ones.
+        """
         self.directory = directory
         self.port, self.controller_port = ports or tuple(free_ports(2))  # type: ignore[assignment]
         self.node_id = node_id
@@ -52,6 +58,7 @@ class Broker:
         self._replication = replication
         self._protocols = dict(listeners or {})
         self.ports = dict(zip(self._protocols, free_ports(len(self._protocols)), strict=True))
+        self.advertised = dict(advertised or {})
         self._more_settings, self._format_flags = settings or {}, format_flags
         # The formatter takes a leading dash for a flag.
         self._cluster_id = cluster_id or "A" + urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]
@@ -153,7 +160,7 @@ class Broker:
             "node.id": self.node_id,
             "controller.quorum.voters": self._voters,
             "listeners": ",".join([f"CONTROLLER://127.0.0.1:{self.controller_port}", *listeners]),
-            "advertised.listeners": ",".join(listeners),
+            "advertised.listeners": ",".join(f"{n}://127.0.0.1:{self.advertised.get(n, p)}" for n, p in ports.items()),
             "controller.listener.names": "CONTROLLER",
             "inter.broker.listener.name": "PLAINTEXT",
             "listener.security.protocol.map": ",".join(f"{name}:{protocol}" for name, protocol in protocols.items()),
