@@ -11,7 +11,7 @@ from service.http.bodies import MAX_ITEM_BYTES
 from service.http.calls import SUCCESS, Answer, Call, content_id_of, own_context
 from service.http.deps import Deps
 from service.http.fields import read_struct
-from service.http.items import ItemReader, check_rules, content_id_faults, read_item
+from service.http.items import ItemIn, ItemReader, check_rules, content_id_faults, read_item
 from service.http.json_body import JsonReader
 from service.http.lists import ListAnswers
 from service.http.params import MAX_ITEMS_PAGE, read_window
@@ -28,7 +28,6 @@ from streams.domain.errors import (
     ViewUnavailableError,
 )
 from streams.domain.ids import Kind, id_text
-from streams.domain.items import Item
 from streams.domain.times import iso_ms
 
 
@@ -65,7 +64,7 @@ PUT_ITEM = Operation(
     writes=True,
     success=200,
     answer=MessageOut,
-    body=Item,
+    body=ItemIn,
     body_limit=MAX_ITEM_BYTES,
     problems=(AbsentError, InvalidFieldsError, LogUnavailableError),
 )

@@ -11,7 +11,12 @@ from service.http.fields import struct_faults
 from service.http.problems import Fault, InvalidFieldsError
 from streams.domain.items import Item, content_id_fault, item_faults
 
-_REQUIRED_COUNT = len(msgspec.structs.fields(Item)) - 5
+
+class ItemIn(Item, frozen=True, forbid_unknown_fields=True):
+    """One item as a publisher sends it: with no fields but those that there are."""
+
+
+_REQUIRED_COUNT = len(msgspec.structs.fields(ItemIn)) - 5
 """Fields that every item has; the five others are counted one by one."""
 _SPACED_COLONS = (b" :", b"\n:", b"\r:", b"\t:")
 
@@ -20,7 +25,7 @@ class ItemReader:
     """Reads the bodies that are most of all bodies, several times as fast as the strict reader does."""
 
     def __init__(self) -> None:
-        self._decoder = msgspec.json.Decoder(Item)
+        self._decoder = msgspec.json.Decoder(ItemIn)
 
     def read(self, body: bytes) -> Item | None:
         """
@@ -52,7 +57,7 @@ def read_item(fields: Mapping[str, object]) -> Item:
         InvalidFieldsError: With everything that is wrong with it, by field.
     """
     try:
-        return msgspec.convert(fields, Item)
+        return msgspec.convert(fields, ItemIn)
     except msgspec.ValidationError as error:
         raise InvalidFieldsError(_all_faults(fields)) from error
 
@@ -75,7 +80,7 @@ def content_id_faults(content_id: str | None) -> list[Fault]:
 
 def _all_faults(fields: Mapping[str, object]) -> list[Fault]:
     """Return what is wrong with the fields one by one, and what is wrong between those that are not."""
-    faults = struct_faults(Item, fields)
+    faults = struct_faults(ItemIn, fields)
     broken = {fault.name for fault in faults}
     # A struct can be made of anything: None stands for what is broken or missing, and breaks no rule of its own.
     sound = {name: fields[name] for name in Item.__struct_fields__ if name in fields and name not in broken}

@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
+from service.http.items import ItemIn
 from service.http.problems import ErrorOut
 from service.http.routes import Operation
-from streams.domain.items import Item
 
 Json = dict[str, Any]
 
@@ -35,7 +35,7 @@ def components(operations: Iterable[Operation]) -> Json:
     ordered = sorted(kinds, key=name_of)
     _, schemas = msgspec.json.schema_components(ordered, ref_template=_PREFIX + "{name}")
     renamed = {_public(name): _renamed(schema) for name, schema in schemas.items()}
-    renamed[name_of(Item)].update(_item_rules(renamed[name_of(Item)]["properties"]))
+    renamed[name_of(ItemIn)].update(_item_rules(renamed[name_of(ItemIn)]["properties"]))
     return dict(sorted(renamed.items()))
 
 

@@ -25,12 +25,12 @@ _RESERVED = frozenset({"sessions", ".", ".."})
 _HIDDEN = (b',"hidden":false', b',"hidden":true')
 
 
-class Item(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class Item(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
     One item as a publisher writes it, in the order in which its fields are served.
 
     What cannot be said by a field's type (an episode has a season, a position is within the duration) is what
-    `item_faults` finds.
+    `item_faults` finds. Fields that a newer version has added are passed over, as they are in every event.
     """
 
     content_id: ContentId
