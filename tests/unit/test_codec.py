@@ -1,0 +1,381 @@
+"""
+The wire: what was ever written is read for ever, and nothing else is read as something.
+
+The golden files hold what version 1 wrote: JSON of events, msgpack of messages. None of them is ever changed.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streams import codec
+from streams.domain.errors import NewerEventError, PoisonError
+from streams.domain.events import (
+    ContextAttached,
+    ContextCreated,
+    ContextDetached,
+    ContextEvent,
+    ItemHidden,
+    ItemPut,
+    ItemRemoved,
+    SessionCreated,
+    SessionDeleted,
+    SessionEvent,
+)
+from streams.domain.feed import (
+    Change,
+    FeedMessage,
+    Operation,
+    Refused,
+    Snapshot,
+    Subscribe,
+    Subscription,
+    Sweep,
+    Unsubscribe,
+)
+from streams.domain.ids import ContextId, Kind, SessionId, id_text
+from streams.domain.items import Item
+from tests.support.tables import context_id, make_item, session_id
+
+GOLDEN = Path(__file__).parent / "golden"
+C, S = context_id(1), session_id(1)
+CONTEXT, SESSION = id_text(Kind.CONTEXT, C), id_text(Kind.SESSION, S)
+APP, PLATFORM = id_text(Kind.APP, bytes(17)), id_text(Kind.PLATFORM, bytes(17))
+ID = "0123456789abcdef0123456789abcdef"
+CAUSE = {"id": ID, "client": "fedcba9876543210", "request": "req_0123456789abcdef"}
+EPISODE = Item(
+    content_id="e/1 \u00e9\U0001f600",
+    action="up_next_continue",
+    media_type="tv_episode",
+    title='T "quoted"',
+    description="",
+    season=0,
+    episode=2**31 - 1,
+    poster_art_uri="https://m.example/p.png",
+    poster_art_aspect_ratio="aspect_ratio_2_3",
+    preview_video_uri="HTTP://m.example",
+    position=0,
+    duration=1,
+    hidden=True,
+)
+CONTEXT_EVENTS: dict[str, ContextEvent] = {
+    "context_created": ContextCreated(**CAUSE, app=APP),
+    "item_put_movie": ItemPut(**CAUSE, app=APP, item=make_item("m1")),
+    "item_put_episode": ItemPut(**CAUSE, app=APP, item=EPISODE),
+    "item_removed": ItemRemoved(**CAUSE, content_id="m1"),
+    "item_hidden": ItemHidden(**CAUSE, content_id="m1", hidden=True),
+}
+SESSION_EVENTS: dict[str, SessionEvent] = {
+    "session_created": SessionCreated(**CAUSE, platform=PLATFORM),
+    "context_attached": ContextAttached(**CAUSE, context=CONTEXT, app=APP),
+    "context_detached": ContextDetached(**CAUSE, context=CONTEXT),
+    "context_detached_epoch": ContextDetached(**CAUSE, context=CONTEXT, epoch=7),
+    "session_deleted": SessionDeleted(**CAUSE),
+}
+OPERATIONS = [Operation(b"a", 1_700_000_000_000, b'{"content_id":"a"'), Operation("\u00e9".encode(), 0, None)]
+FEED: dict[str, FeedMessage] = {
+    "change": Change(C, 9, 8, 2**64 - 1, 1, OPERATIONS),
+    "change_first": Change(C, 0, -1, 0, 0, []),
+    "snapshot": Snapshot(C, 9, 1, 2, 2**64 - 1, 3, OPERATIONS[:1], 7),
+    "snapshot_empty": Snapshot(C, -1, 0, 1, 0, 0, [], 0),
+    "sweep": Sweep(C, 2**40),
+    "refused": Refused(C, 7),
+}
+SUBSCRIPTIONS: dict[str, Subscription] = {"subscribe": Subscribe(S, 7), "unsubscribe": Unsubscribe(S, 2**40)}
+
+
+def context_key(event_id: str = ID) -> bytes:
+    return f"{CONTEXT}/{event_id}".encode()
+
+
+def session_key(event_id: str = ID) -> bytes:
+    return f"{SESSION}/{event_id}".encode()
+
+
+@pytest.mark.parametrize("name", CONTEXT_EVENTS)
+def test_context_events_of_version_1(name: str) -> None:
+    """They decode to what they say, and encode to the same bytes."""
+    golden = (GOLDEN / f"{name}.json").read_bytes()
+    assert codec.encode_event(CONTEXT_EVENTS[name]) == golden
+    assert codec.decode_context_event(context_key(), golden) == (C, CONTEXT_EVENTS[name])
+    assert codec.event_key(Kind.CONTEXT, C, ID) == context_key()
+
+
+@pytest.mark.parametrize("name", SESSION_EVENTS)
+def test_session_events_of_version_1(name: str) -> None:
+    """They decode to what they say, and encode to the same bytes."""
+    golden = (GOLDEN / f"{name}.json").read_bytes()
+    assert codec.encode_event(SESSION_EVENTS[name]) == golden
+    assert codec.decode_session_event(session_key(), golden) == (S, SESSION_EVENTS[name])
+
+
+@pytest.mark.parametrize("name", FEED)
+def test_feed_messages_of_version_1(name: str) -> None:
+    """They decode to what they say, and encode to the same bytes."""
+    golden = (GOLDEN / f"{name}.bin").read_bytes()
+    assert codec.encode_message(FEED[name]) == golden
+    assert codec.decode_feed(S, golden) == (S, FEED[name])
+
+
+@pytest.mark.parametrize("name", SUBSCRIPTIONS)
+def test_subscriptions_of_version_1(name: str) -> None:
+    """They decode to what they say, and encode to the same bytes."""
+    golden = (GOLDEN / f"{name}.bin").read_bytes()
+    assert codec.encode_message(SUBSCRIPTIONS[name]) == golden
+    assert codec.decode_subscription(C, golden) == (C, SUBSCRIPTIONS[name])
+
+
+def test_every_type_has_a_golden_file() -> None:
+    """One that is added needs its own."""
+    events = [*CONTEXT_EVENTS.values(), *SESSION_EVENTS.values()]
+    assert {event.__struct_config__.tag for event in events} == codec.known_tags()
+    messages = {type(message) for message in (*FEED.values(), *SUBSCRIPTIONS.values())}
+    assert messages == {*FeedMessage.__args__, *Subscription.__args__}  # type: ignore[attr-defined]
+    files = {f"{name}.json" for name in (*CONTEXT_EVENTS, *SESSION_EVENTS)} | {
+        f"{n}.bin" for n in (*FEED, *SUBSCRIPTIONS)
+    }
+    assert {path.name for path in GOLDEN.iterdir()} == files
+
+
+def test_an_older_snapshot_without_an_epoch() -> None:
+    """It is of none, and so of no member."""
+    older = msgspec.msgpack.encode([1, bytes(C), 9, 0, 1, 0, 0, []])
+    assert codec.decode_feed(S, older)[1] == Snapshot(C, 9, 0, 1, 0, 0, [], -1)
+
+
+@pytest.mark.parametrize("name", [*CONTEXT_EVENTS, *SESSION_EVENTS])
+def test_fields_of_the_future_are_passed_over(name: str) -> None:
+    """They are only ever added, with defaults."""
+    more = {**json_of(name), "added": {"later": [1]}}
+    if "item" in more:
+        more["item"]["added"] = "later"
+    value = json.dumps(more).encode()
+    if name in CONTEXT_EVENTS:
+        assert codec.decode_context_event(context_key(), value)[1] == CONTEXT_EVENTS[name]
+    else:
+        assert codec.decode_session_event(session_key(), value)[1] == SESSION_EVENTS[name]
+
+
+@pytest.mark.parametrize("name", [*FEED, *SUBSCRIPTIONS])
+def test_elements_of_the_future_are_passed_over(name: str) -> None:
+    """As fields are."""
+    value = msgspec.msgpack.encode([*msgspec.msgpack.decode((GOLDEN / f"{name}.bin").read_bytes()), "later"])
+    if name in FEED:
+        assert codec.decode_feed(S, value)[1] == FEED[name]
+    else:
+        assert codec.decode_subscription(C, value)[1] == SUBSCRIPTIONS[name]
+
+
+@pytest.mark.parametrize(
+    "tag",
+    ["context.item_put.v2", "context.renamed.v1", "session.context_paused.v1", "registry.changed.v1", "context.x9.v10"],
+)
+def test_an_event_of_a_newer_version_stops_the_node(tag: str) -> None:
+    """Whatever else it says, on either topic: skipping it would lose it."""
+    for value in (json.dumps({"type": tag}), json.dumps({**json_of("item_put_movie"), "type": tag})):
+        for decode, key in ((codec.decode_context_event, context_key()), (codec.decode_session_event, session_key())):
+            with pytest.raises(NewerEventError, match=tag):
+                decode(key, value.encode())
+
+
+def json_of(name: str) -> dict[str, Any]:
+    return dict(json.loads((GOLDEN / f"{name}.json").read_bytes()))
+
+
+POISON: dict[str, bytes | None] = {
+    "no value": None,
+    "nothing": b"",
+    "no JSON": b"{",
+    "no object": b"[]",
+    "no tag": b"{}",
+    "an old tag": b'{"type":"context.item_put"}',
+    "a foreign tag": b'{"type":"orders.created.v1"}',
+    "a tag that is no text": b'{"type":7}',
+    "no id": b'{"type":"session.deleted.v1"}',
+    "invalid UTF-8": b'{"type":"context.item_removed.v1","content_id":"\xff"}',
+    "nested without end": b'{"type":' + b"[" * 100_000,
+    "too large": b" " * (1 << 20) + b"{}",
+    "an event of the other topic": None,
+}
+
+
+@pytest.mark.parametrize("name", POISON)
+def test_what_is_no_event(name: str) -> None:
+    """It is poison, with a reason, on either topic."""
+    other_context, other_session = json.dumps(json_of("session_deleted")), json.dumps(json_of("item_removed"))
+    value = POISON[name]
+    of_context = other_context.encode() if name == "an event of the other topic" else value
+    of_session = other_session.encode() if name == "an event of the other topic" else value
+    with pytest.raises(PoisonError, match=r"\S"):
+        codec.decode_context_event(context_key(), of_context)
+    with pytest.raises(PoisonError, match=r"\S"):
+        codec.decode_session_event(session_key(), of_session)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("context_created", {"app": "x"}),
+        ("context_created", {"app": PLATFORM}),
+        ("context_created", {"id": ID.upper()}),
+        ("context_created", {"id": ID[:-1]}),
+        ("context_created", {"client": 7}),
+        ("item_put_movie", {"app": CONTEXT}),
+        ("item_put_movie", {"item": {}}),
+        ("item_put_movie", {"item": {**json_of("item_put_movie")["item"], "season": 1}}),
+        ("item_put_movie", {"item": {**json_of("item_put_movie")["item"], "content_id": "sessions"}}),
+        ("item_put_movie", {"item": {**json_of("item_put_movie")["item"], "content_id": "a\0b"}}),
+        ("item_put_episode", {"item": {**json_of("item_put_episode")["item"], "position": 2}}),
+        ("item_removed", {"content_id": ""}),
+        ("item_removed", {"content_id": "x" * 256}),
+        ("item_removed", {"content_id": "a\0b"}),
+        ("item_hidden", {"content_id": "."}),
+        ("item_hidden", {"hidden": 1}),
+        ("session_created", {"platform": APP}),
+        ("context_attached", {"context": SESSION}),
+        ("context_attached", {"context": CONTEXT[:-1]}),
+        ("context_attached", {"app": CONTEXT}),
+        ("context_detached", {"context": "CX"}),
+        ("context_detached_epoch", {"epoch": "7"}),
+    ],
+)
+def test_an_event_that_breaks_the_rules_of_its_type(name: str, changes: dict[str, Any]) -> None:
+    """It is poison, though it is ours."""
+    value = json.dumps({**json_of(name), **changes}).encode()
+    decode: Any = codec.decode_context_event if name in CONTEXT_EVENTS else codec.decode_session_event
+    with pytest.raises(PoisonError, match=r"\S"):
+        decode(context_key() if name in CONTEXT_EVENTS else session_key(), value)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        None,
+        b"",
+        b"/" + ID.encode(),
+        CONTEXT.encode(),
+        session_key(),
+        context_key("0" * 32),
+        context_key()[:-1],
+        context_key() + b"x",
+        CONTEXT.lower().encode() + b"/" + ID.encode(),
+        CONTEXT.encode() + b":" + ID.encode(),
+        context_key().replace(b"CX", b"CX\xd9"),
+        b"CX" + b"9" * 41 + b"/" + ID.encode(),
+    ],
+)
+def test_keys_that_are_none(key: bytes | None) -> None:
+    """A key is the canonical id and the event's own."""
+    with pytest.raises(PoisonError, match=r"\S"):
+        codec.decode_context_event(key, (GOLDEN / "context_created.json").read_bytes())
+
+
+BROKEN_MESSAGES: list[Any] = [
+    None,
+    7,
+    [],
+    [9, bytes(C)],
+    [0],
+    [0, bytes(16), 1, 0, 0, 0, []],
+    [0, bytes(C), -2, 0, 0, 0, []],
+    [0, bytes(C), 1, 0, -1, 0, []],
+    [0, bytes(C), 2**63, 0, 0, 0, []],
+    [0, bytes(C), 1, 0, 0, 0, [[b"a", 1]]],
+    [0, bytes(C), 1, 0, 0, 0, [[b"a\0", 1, None]]],
+    [0, bytes(C), 1, 0, 0, 0, [["a", 1, None]]],
+    [0, bytes(C), 1, 0, 0, 0, [[b"a", -1, None]]],
+    [1, bytes(C), 1, 0, 1, 0, 1, [[b"a", 1, None]]],
+    [1, bytes(C), 1, -1, 1, 0, 0, []],
+    [2, bytes(C), -1],
+    [3, bytes(18), 1],
+]
+
+
+@pytest.mark.parametrize("value", BROKEN_MESSAGES)
+def test_messages_that_are_none(value: Any) -> None:
+    """They are poison on the feed."""
+    with pytest.raises(PoisonError, match=r"\S"):
+        codec.decode_feed(S, None if value is None else msgspec.msgpack.encode(value))
+
+
+@pytest.mark.parametrize("value", [None, 7, [], [2, bytes(S), 1], [0, bytes(S)], [0, bytes(16), 1], [1, bytes(S), -1]])
+def test_subscriptions_that_are_none(value: Any) -> None:
+    """They are poison among the subscriptions."""
+    with pytest.raises(PoisonError, match=r"\S"):
+        codec.decode_subscription(C, None if value is None else msgspec.msgpack.encode(value))
+
+
+@pytest.mark.parametrize("key", [None, b"", bytes(16), bytes(18), SESSION.encode()])
+def test_message_keys_that_are_none(key: bytes | None) -> None:
+    """They are raw ids."""
+    with pytest.raises(PoisonError, match=r"\S"):
+        codec.decode_feed(key, (GOLDEN / "sweep.bin").read_bytes())
+    with pytest.raises(PoisonError, match=r"\S"):
+        codec.decode_subscription(key, (GOLDEN / "subscribe.bin").read_bytes())
+
+
+def mutated(kind: str) -> st.SearchStrategy[bytes]:
+    """Return golden bytes with some of them changed, cut off or added."""
+    golden = [path.read_bytes() for path in sorted(GOLDEN.glob(f"*.{kind}"))]
+    edits = st.lists(st.tuples(st.integers(0, 400), st.binary(max_size=3)), max_size=4)
+
+    def edit(value: bytes, changes: list[tuple[int, bytes]], end: int) -> bytes:
+        for at, by in changes:
+            value = value[:at] + by + value[at + len(by) :]
+        return value[: end or None]
+
+    return st.builds(edit, st.sampled_from(golden), edits, st.integers(-3, 0))
+
+
+ANY_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5) | st.just("type"), inner, max_size=3)
+    ),
+).map(lambda value: json.dumps(value).encode())
+ANY_KEY = st.none() | st.binary(max_size=90) | st.just(context_key()) | st.just(session_key())
+
+
+@settings(max_examples=400, deadline=None, print_blob=True)
+@given(key=ANY_KEY, value=st.none() | st.binary(max_size=300) | ANY_JSON | mutated("json"))
+def test_any_bytes_as_an_event(key: bytes | None, value: bytes | None) -> None:
+    """They are an event, poison, or newer; nothing else is ever raised, and an event that is read is written again."""
+    for decode in (codec.decode_context_event, codec.decode_session_event):
+        try:
+            raw, event = decode(key, value)  # type: ignore[operator]
+        except (PoisonError, NewerEventError):
+            continue
+        else:
+            assert decode(key, codec.encode_event(event)) == (raw, event)  # type: ignore[operator]
+
+
+@settings(max_examples=400, deadline=None, print_blob=True)
+@given(
+    key=st.none() | st.binary(max_size=40) | st.just(bytes(S)),
+    value=st.none() | st.binary(max_size=300) | mutated("bin"),
+)
+def test_any_bytes_as_a_message(key: bytes | None, value: bytes | None) -> None:
+    """They are a message or poison; a message that is read is written again."""
+    for decode in (codec.decode_feed, codec.decode_subscription):
+        try:
+            raw, message = decode(key, value)  # type: ignore[operator]
+        except PoisonError:
+            continue
+        else:
+            assert decode(key, codec.encode_message(message)) == (raw, message)  # type: ignore[operator]
+
+
+def test_ids_of_other_contexts_and_sessions_are_theirs() -> None:
+    """The key says to whom it happened."""
+    for n in range(20):
+        context, session = ContextId(context_id(n)), SessionId(session_id(n))
+        key = codec.event_key(Kind.CONTEXT, context, ID)
+        assert codec.decode_context_event(key, (GOLDEN / "item_removed.json").read_bytes())[0] == context
+        assert codec.decode_feed(session, (GOLDEN / "sweep.bin").read_bytes())[0] == session
