@@ -19,7 +19,8 @@ Positive = Annotated[int, Meta(gt=0, le=2**31 - 1)]
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _URI = re.compile(
-    r"https?://(?:[^\s/?#@\x00-\x20\x7f-\x9f]*@)?[^\s/?#:@\x00-\x20\x7f-\x9f]+[^\s\x00-\x20\x7f-\x9f]*", re.IGNORECASE
+    r"https?://(?:[^\s/?#@\x00-\x20\x7f-\x9f]*@)?[^\s/?#:@\x00-\x20\x7f-\x9f]+(?:[:/?#][^\s\x00-\x20\x7f-\x9f]*)?",
+    re.IGNORECASE,
 )
 _RESERVED = frozenset({"sessions", ".", ".."})
 _HIDDEN = (b',"hidden":false', b',"hidden":true')
