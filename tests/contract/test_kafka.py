@@ -39,6 +39,7 @@ async def create(log: KafkaLog, spec: TopicSpec, **settings: str) -> None:
         await admin.create_topics(
             [NewTopic(spec.name, spec.partitions, 1, topic_configs={**settings_of(spec, 1), **changed})]
         )
+        await log._topics._known(admin, [spec])
 
 
 class Clock:
