@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import time
 from collections.abc import Iterator, Mapping
@@ -23,6 +24,8 @@ _U64 = struct.Struct(">Q")
 TOO_OLD_S = 6 * 24 * 3600
 """A store that was off for longer may have missed tombstones that its changelog no longer has."""
 _SUSPECT = "suspect"
+_IN_USE = re.compile("lock hold by current process|While lock file")
+"""In RocksDB's words, which otherwise speak of blocks."""
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -73,16 +76,14 @@ class PartitionStore:
 
     def __init__(self, storage: Storage, path: Path) -> None:
         self.path = path
-        self._database = _open(storage, path)
-        self._check_identity(storage.identity)
-        stored = self._database.get(_OFFSET_KEY)
-        self.offset = -1 if stored is None else int(_U64.unpack(stored)[0])
+        self._database, made_for, offset = _open(storage, path)
+        self._check_identity(storage.identity, made_for)
+        self.offset = -1 if offset is None else int(_U64.unpack(offset)[0])
         """Of the last changelog record that the rows have."""
         self._used = path / "used"
         self.touch()
 
-    def _check_identity(self, identity: Identity) -> None:
-        stored = self._database.get(_IDENTITY_KEY)
+    def _check_identity(self, identity: Identity, stored: bytes | None) -> None:
         if stored is None:
             self._database.put(_IDENTITY_KEY, msgspec.json.encode(identity))
             return
@@ -173,7 +174,8 @@ def encode_position(offset: int) -> bytes:
     return _U64.pack(offset)
 
 
-def _open(storage: Storage, path: Path) -> Any:
+def _open(storage: Storage, path: Path) -> tuple[Any, bytes | None, bytes | None]:
+    """Return the database, for what it was made, and its offset; set aside what cannot be trusted, and begin anew."""
     path.mkdir(parents=True, exist_ok=True)
     used = path / "used"
     if (path / _SUSPECT).exists():
@@ -181,16 +183,25 @@ def _open(storage: Storage, path: Path) -> Any:
     elif used.exists() and time.time() - used.stat().st_mtime > TOO_OLD_S:
         _set_aside(storage, path, "old")
     try:
-        return rocksdict.Rdict(str(path), options=storage.options())
+        return _load(storage, path)
     except Exception as error:
-        if "lock" in str(error).lower():
+        if _IN_USE.search(str(error)):
             raise RefusedStartError(
                 f"The tables in {path.parent} are in use by another process: stop it first."
             ) from error
         if "No space left" in str(error):
             raise RefusedStartError(f"There is no room on the disk for the tables in {path.parent}.") from error
         _set_aside(storage, path, "corrupt")
-        return rocksdict.Rdict(str(path), options=storage.options())
+        return _load(storage, path)
+
+
+def _load(storage: Storage, path: Path) -> tuple[Any, bytes | None, bytes | None]:
+    database = rocksdict.Rdict(str(path), options=storage.options())
+    try:
+        return database, database.get(_IDENTITY_KEY), database.get(_OFFSET_KEY)
+    except Exception:
+        database.close()
+        raise
 
 
 def _set_aside(storage: Storage, path: Path, why: str) -> None:
