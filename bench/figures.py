@@ -14,43 +14,43 @@ RESULTS = Path(__file__).parent / "results"
 
 @dataclass(frozen=True)
 class Figure:
-    """One row of the table. *ratio* and *at_least* (or *at_most*) are None where a figure is only printed."""
+    """One row of the table. *value*, and *at_least* or *at_most*, are None where a figure is only printed."""
 
     what: str
     measured: str
     beside: str = ""
-    ratio: float | None = None
+    value: float | None = None
     at_least: float | None = None
     at_most: float | None = None
 
     @property
     def holds(self) -> bool | None:
         """Say whether the figure keeps its bound; None where it has none."""
-        if self.ratio is None or (self.at_least is None and self.at_most is None):
+        if self.value is None or (self.at_least is None and self.at_most is None):
             return None
         if self.at_least is not None:
-            return self.ratio >= self.at_least
+            return self.value >= self.at_least
         assert self.at_most is not None
-        return self.ratio <= self.at_most
+        return self.value <= self.at_most
 
 
 def table(figures: Iterable[Figure]) -> str:
     """Return the figures as a Markdown table."""
     lines = [
-        "| what | measured | beside it, in the same run | ratio | wanted | |",
+        "| what | measured | beside it, in the same run | value | wanted | |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for f in figures:
         wanted = (
-            f"≥ {f.at_least:g}"
+            f"≥ {f.at_least:,g}"
             if f.at_least is not None
-            else f"≤ {f.at_most:g}"
+            else f"≤ {f.at_most:,g}"
             if f.at_most is not None
             else "printed"
         )
-        ratio = f"{f.ratio:.2f}" if f.ratio is not None else ""
+        value = "" if f.value is None else f"{f.value:,.2f}" if f.value < 100 else f"{f.value:,.0f}"
         verdict = {True: "holds", False: "MISSED", None: ""}[f.holds]
-        lines.append(f"| {f.what} | {f.measured} | {f.beside} | {ratio} | {wanted} | {verdict} |")
+        lines.append(f"| {f.what} | {f.measured} | {f.beside} | {value} | {wanted} | {verdict} |")
     return "\n".join(lines)
 
 

@@ -7,24 +7,54 @@ from typing import Any
 
 import orjson
 
-_WHO = (
-    "a retired detective", "two estranged sisters", "the youngest lighthouse keeper", "an ambitious chef",
-    "a night nurse", "the last projectionist in town", "three old friends", "a runaway violinist",
-    "an honest politician", "the new teacher", "a stubborn farmer", "a forgetful spy", "the mayor's daughter",
-    "an unlucky diver", "a young cartographer",
-)  # fmt: skip
-_DOES = (
-    "uncovers a secret that the whole village has kept", "must choose between the family and the sea",
-    "finds letters that were never meant to be read", "takes one last job before the winter comes",
-    "falls for the only person who cannot be trusted", "returns home after twenty years abroad",
-    "builds a machine that nobody asked for", "learns what the neighbours have known all along",
-    "loses everything in a single night and starts again", "crosses the mountains with a stranger's child",
-)  # fmt: skip
-_WHERE = (
-    "on a windswept island", "in the back streets of Lisbon", "during the longest summer on record",
-    "behind a small-town cinema", "at the edge of the desert", "in a city that never quite wakes up",
-    "along the old railway line", "between two elections",
-)  # fmt: skip
+
+def _words(text: str) -> tuple[str, ...]:
+    """Return the words of *text*; a dash in one is a space."""
+    return tuple(word.replace("-", " ") for word in text.split())
+
+
+_WHAT_KIND = _words("""
+    abandoned ambitious anxious arrogant bankrupt bewildered bitter blind brilliant careless charming clumsy corrupt
+    cynical devoted disgraced dying elderly estranged exhausted exiled famous fearless forgetful forgotten former
+    frightened gentle gifted grieving heartbroken homesick honest impatient jealous lonely lost mute naive nervous
+    notorious obsessive orphaned overworked penniless pregnant proud reckless reclusive reformed restless retired
+    ruthless sceptical shy sleepless stubborn superstitious tired uncertain unlucky vengeful wealthy widowed young
+""")
+_WHO = _words("""
+    accountant actress architect astronomer baker barber beekeeper bookseller boxer bricklayer butcher captain
+    carpenter cartographer cellist chef clerk coroner courier cowboy dancer dentist detective diplomat diver doctor
+    driver editor engineer farmer fisherman florist forger gambler gardener governess guard gunsmith hermit hunter
+    innkeeper interpreter janitor jeweller journalist judge knight lawyer librarian lifeguard locksmith magician
+    mechanic midwife miner minister nun nurse painter pharmacist photographer pilot plumber poet postman priest
+    professor projectionist psychiatrist sailor sculptor secretary senator shepherd singer smuggler soldier surgeon
+    swimmer tailor taxidermist teacher thief translator trapper violinist waiter watchmaker weaver welder writer
+""")
+_DOES = _words("""
+    abandons accuses adopts bargains-with befriends betrays blackmails buries chases commands confronts consoles
+    copies deceives defends defies destroys discovers distrusts employs escapes exposes fears finds follows forgives
+    forgets guards haunts helps hides hires hunts imitates impersonates inherits interrogates invents invites joins
+    kidnaps leaves loses loves marries meets mistakes misses murders needs obeys outwits overhears paints persuades
+    protects questions raises recognises rebuilds recruits refuses remembers repairs replaces rescues robs saves
+    searches-for seduces shelters silences smuggles steals studies summons teaches tempts threatens tracks trains
+    trusts visits warns
+""")
+_WHERE = _words("""
+    Aberdeen Antwerp Athens Bergen Berlin Bilbao Bologna Boston Bruges Bucharest Budapest Cadiz Cairo Calcutta
+    Chicago Copenhagen Cork Dakar Damascus Dresden Dublin Edinburgh Galway Gdansk Geneva Genoa Glasgow Granada
+    Hamburg Havana Helsinki Istanbul Jaipur Kiev Krakow Lagos Leipzig Lima Lisbon Liverpool London Lyon Macau Madrid
+    Malmo Manchester Marseille Melbourne Memphis Milan Montreal Naples Odessa Oslo Palermo Porto Prague Quebec Riga
+    Rome Rotterdam Salzburg Santiago Seville Shanghai Sofia Tallinn Tangier Tbilisi Trieste Turin Utrecht Valencia
+    Venice Vienna Zagreb
+""")
+_WHEN = _words("""
+    after-the-flood after-the-funeral after-the-war at-carnival at-dawn at-harvest-time at-midnight
+    before-the-election before-the-storm before-the-trial between-two-trains by-mistake during-a-heatwave
+    during-an-eclipse during-the-blackout during-the-drought during-the-siege for-one-last-time for-the-money
+    in-a-single-night in-disguise in-exile in-prison in-secret in-the-last-winter-of-the-century in-the-off-season
+    on-a-dare on-a-night-train on-christmas-eve on-the-eve-of-the-revolution on-the-last-day-of-summer
+    on-their-honeymoon out-of-boredom out-of-spite over-a-long-weekend through-no-fault-of-anybody
+    under-a-false-name under-oath while-the-city-sleeps with-nothing-to-lose without-a-word without-knowing-it
+""")
 _TITLES = (
     "The Colt",
     "Low Water",
@@ -38,7 +68,8 @@ _TITLES = (
 
 def sentence(source: random.Random) -> str:
     """Return one sentence of a synopsis."""
-    return f"{source.choice(_WHO)} {source.choice(_DOES)} {source.choice(_WHERE)}.".capitalize()
+    one, other = (f"{source.choice(_WHAT_KIND)} {source.choice(_WHO)}" for _ in range(2))
+    return f"The {one} {source.choice(_DOES)} the {other} from {source.choice(_WHERE)} {source.choice(_WHEN)}."
 
 
 def body(source: random.Random, content_id: str) -> dict[str, Any]:
@@ -49,8 +80,8 @@ def body(source: random.Random, content_id: str) -> dict[str, Any]:
         "content_id": content_id,
         "media_type": "tv_episode",
         "action": "up_next_continue",
-        "title": source.choice(_TITLES),
-        "description": " ".join(sentence(source) for _ in range(3)),
+        "title": f"{source.choice(_TITLES)} of {source.choice(_WHERE)}",
+        "description": " ".join(sentence(source) for _ in range(4)),
         "season": source.randrange(1, 12),
         "episode": source.randrange(1, 24),
         "poster_art_uri": f"https://images.example/{name}/poster/landscape.png",

@@ -110,6 +110,7 @@ async def load(port: int, draws: Requests, *, connections: int = 32, seconds: fl
         target=_process, args=(theirs, port, draws, connections, seconds, seed)
     )
     process.start()
+    theirs.close()  # so that the end of the process ends the wait for it
     loop = asyncio.get_running_loop()
     measured = await loop.run_in_executor(None, ours.recv)
     process.join()

@@ -1,0 +1,95 @@
+"""GET of a page, warm, beside a bare handler that answers as many bytes; and what the node holds in memory then."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from bench.cores import elsewhere, resident_mib
+from bench.figures import Figure
+from bench.households import Household, Tenants, pairs_of, poll_total, tenants, writer_to
+from bench.load import Requests, load, request, zipf
+from bench.nodes import Node
+from bench.pairs import BARE_AUTHORIZATION, Target, bare, paired
+from bench.sizes import Sizes
+from streams.topics import CONTEXT_EVENTS, SESSION_EVENTS
+from tests.support.nodes import Caller
+
+ITEMS, CONTEXTS = 30, 3
+"""Of each context; of each session. A context is in as many sessions as a session has contexts."""
+ALONE = 1_000
+"""Items of each context that is in no session."""
+CHECKED = 20
+"""Sessions whose lists are looked at before the clock runs."""
+
+
+async def page(directory: Path, sizes: Sizes) -> list[Figure]:
+    """GET pages of 50 by Zipf's law, of sessions of 90 items, embedded log; and the memory of the node."""
+    with elsewhere():
+        async with _filled(directory, sizes) as (node, made, there):
+            requests = _gets(made.platform, there)
+            body = (await made.platform.ok("GET", there.session_path(0))).body
+            async with bare(len(body), _bare_get()) as theirs:
+                await load(node.port, requests, seconds=sizes.load_s)
+                pair = await paired(Target(node.port, node.pid, requests), theirs, sizes)
+            resident = resident_mib(node.pid)
+    what = f"GET page of 50, warm, {sizes.page_sessions:,} sessions of {CONTEXTS * ITEMS} items, Zipf"
+    there_are = f"{sizes.memory_items:,} items in its two tables"
+    return [
+        Figure(
+            what, str(pair.ours), f"bare handler, {len(body):,} bytes too, {pair.theirs}", pair.ratio, at_least=0.35
+        ),
+        Figure(f"memory of a node with {there_are}, after its pages were read", f"{resident:,.0f} MiB resident"),
+    ]
+
+
+@asynccontextmanager
+async def _filled(directory: Path, sizes: Sizes) -> AsyncIterator[tuple[Node, Tenants, Household]]:
+    """A node on one core with its tables filled and started anew, so that nothing of the filling is in its memory."""
+    sessions = sizes.page_sessions
+    async with Node(directory / "node", pinned=True) as node, tenants(node) as made:
+        node.stop()
+        async with writer_to(node, made) as writer:
+            there = await writer.create(contexts=sessions, sessions=sessions)
+            places = [(context, f"c{n}") for n in range(ITEMS) for context in there.contexts]
+            alone = await writer.create(_alone(sizes) // ALONE, 0)
+            places += [(context, f"c{n}") for n in range(ALONE) for context in alone.contexts]
+            await writer.put(places)
+        await node.start()
+        await node.folded({CONTEXT_EVENTS: sessions + len(alone.contexts) + len(places), SESSION_EVENTS: sessions})
+        node.stop()
+        # Attached only now: the items come as snapshots, as they would to new sessions.
+        async with writer_to(node, made) as writer:
+            await writer.attach(pairs_of(there, CONTEXTS))
+        await node.start()
+        await node.folded({SESSION_EVENTS: sessions * CONTEXTS})
+        await _check(made.platform, there)
+        node.stop()
+        await node.start()
+        yield node, made, there
+
+
+def _alone(sizes: Sizes) -> int:
+    """Return how many items beside those of the sessions make up what the node's memory is asked of."""
+    return max(0, sizes.memory_items - sizes.page_sessions * ITEMS * (1 + CONTEXTS))
+
+
+async def _check(platform: Caller, there: Household) -> None:
+    """Insist that lists are whole."""
+    for n in range(0, len(there.sessions), max(1, len(there.sessions) // CHECKED)):
+        answer = await poll_total(platform, there.session_path(n), ITEMS * CONTEXTS)
+        assert "Paket-View" not in answer.headers, answer.headers
+        assert len(answer.json["items"]) == 50, answer.json
+
+
+def _gets(platform: Caller, there: Household) -> Requests:
+    authorization = platform.headers["Authorization"]
+    made = [request("GET", there.session_path(n), authorization) for n in range(len(there.sessions))]
+    weights = zipf(len(made))
+    return lambda draws: draws.choices(made, cum_weights=weights)[0]
+
+
+def _bare_get() -> Requests:
+    made = [request("GET", "/v1/sessions/upnext/SN" + "0" * 41, BARE_AUTHORIZATION)]
+    return lambda draws: draws.choices(made)[0]
