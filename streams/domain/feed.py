@@ -31,8 +31,8 @@ class Limits(msgspec.Struct, frozen=True):
     """Items in one feed message; a larger change goes out as a snapshot, a larger snapshot in parts."""
     ask_again: int = 16
     """Changes that do not follow on before a member asks for another snapshot."""
-    sweep_rows: int = 500
-    """Places that one sweep deletes; the rest is another sweep."""
+    sweep_rows: int = 300
+    """Places that one sweep deletes; the rest is another sweep. With the longest content ids these are 700 KB of keys."""
     forget_ms: int = 30 * 24 * 3600 * 1000
     """How long a context remembers a subscription that is off."""
 

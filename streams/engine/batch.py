@@ -14,9 +14,14 @@ from streams.engine.overlay import Overlay
 from streams.engine.partition import OwnedPartition, position_rows
 from streams.log.port import Record, Row
 
-FULL_BYTES = 512 << 10
+FULL_BYTES = 320 << 10
 """A batch is one record batch of the changelog, 1 MiB at most: it takes no further record once its rows weigh this, and
-what one record can add is less than the rest."""
+what one record can add is less than the rest (700 KB, a sweep or part of a snapshot with the longest content ids)."""
+FULL_OUTPUT_BYTES = 4 << 20
+"""Nor once it has so much to tell: a thousand sessions that attach to a full list are told a gigabyte."""
+DEAD_BYTES = 256 << 10
+"""Of a record's key and of its value, as much goes into its dead letter: more would not fit. Its position says where
+the whole of it is."""
 _ROW_BYTES = 70
 """What a row weighs in a record batch beside its key and value, at most."""
 
@@ -34,6 +39,7 @@ class Batch:
         self._overlay = Overlay(owned.store)
         self.positions = dict(owned.positions)
         self.outputs: list[Output] = []
+        self._output_bytes = 0
         self.judged: list[Judged] = []
         self.noticed: list[str] = []
         self.dead: list[Row] = []
@@ -42,8 +48,13 @@ class Batch:
 
     @property
     def is_full(self) -> bool:
-        """Whether the rows are as many as one batch of the changelog should hold."""
-        return self._overlay.size + _ROW_BYTES * len(self._overlay.rows) >= FULL_BYTES
+        """Whether there are as many rows as one batch of the changelog should hold, or as many outputs."""
+        return self.weight >= FULL_BYTES or self._output_bytes >= FULL_OUTPUT_BYTES
+
+    @property
+    def weight(self) -> int:
+        """What the rows weigh in a record batch, at most."""
+        return self._overlay.size + _ROW_BYTES * len(self._overlay.rows)
 
     @property
     def is_empty(self) -> bool:
@@ -75,6 +86,7 @@ class Batch:
             match emit:
                 case Output():
                     self.outputs.append(emit)
+                    self._output_bytes += len(emit.value)
                 case Judged():
                     self.judged.append(emit)
                 case Noticed(what):
@@ -91,9 +103,10 @@ def _dead_letter(topic: str, partition: int, record: Record, error: PoisonError)
         "reason": str(error),
         "key": _base64(record.key),
         "value": _base64(record.value),
+        "value_bytes": len(record.value or b""),
     }
     return f"{topic}-{partition}-{record.offset}".encode(), msgspec.json.encode(letter)
 
 
 def _base64(value: bytes | None) -> str | None:
-    return None if value is None else base64.b64encode(value).decode("ascii")
+    return None if value is None else base64.b64encode(value[:DEAD_BYTES]).decode("ascii")

@@ -33,6 +33,11 @@ class Inbox:
         self.full = False
         """Whether no more should be fetched for now."""
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it takes fetches."""
+        return self._open
+
     def open(self) -> None:
         """Begin to take fetches."""
         self._open = True
@@ -75,8 +80,7 @@ class Inbox:
             taken.append(first)
             most -= len(first.records)
             self._size -= _size(first.records)
-        if self._size < self._full_bytes // 2:
-            self.full = False
+        self._make_room()
         return taken
 
     def forget(self, topic: str, partition: int) -> None:
@@ -85,6 +89,11 @@ class Inbox:
         if len(kept) < len(self._fetches):
             self._fetches = kept
             self._size = sum(_size(fetched.records) for fetched in kept)
+            self._make_room()
+
+    def _make_room(self) -> None:
+        if self._size < self._full_bytes // 2 or not self._fetches:
+            self.full = False
 
     @property
     def oldest_ms(self) -> int | None:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 import structlog
 
-from streams.domain.errors import FencedError, LogUnavailableError, NewerEventError, PoisonError, ViewUnavailableError
+from streams.domain.errors import FencedError, NewerEventError, PoisonError, UnavailableError, ViewUnavailableError
 from streams.domain.feed import Verdict
 from streams.engine.batch import Batch, FoldError
 from streams.engine.fatal import Die
 from streams.engine.fold import Fold
 from streams.engine.inbox import Fetched, Inbox
+from streams.engine.outputs import append_all
 from streams.engine.partition import OwnedPartition
 from streams.engine.table import OwnedTable
 from streams.log.port import Log, Record, Row
@@ -54,7 +55,8 @@ class Processor:
         self.inbox = Inbox()
         self._log, self._die, self._partitions, self._again_s = log, die, partitions, again_s
         self._seek: Seek | None = None
-        self._expected: dict[str, asyncio.Future[Verdict]] = {}
+        self._expected: dict[str, list[asyncio.Future[Verdict]]] = {}
+        """Event id → who waits: a command that is repeated bears the same one."""
         self._missing: dict[tuple[str, int], tuple[int, int]] = {}
         """Topic and partition → the offset that a fetch did not have, and how often."""
         self._idle = asyncio.Event()
@@ -105,11 +107,14 @@ class Processor:
     def expecting(self, event_id: str) -> Iterator[asyncio.Future[Verdict]]:
         """Give a future that gets the verdict on an event once its batch is committed."""
         verdict: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
-        self._expected[event_id] = verdict
+        expected = self._expected.setdefault(event_id, [])
+        expected.append(verdict)
         try:
             yield verdict
         finally:
-            del self._expected[event_id]
+            expected.remove(verdict)
+            if not expected:
+                del self._expected[event_id]
 
     # The fold
 
@@ -192,18 +197,23 @@ class Processor:
         Only what is missed twice is asked of the log itself: a fetch may be older than a seek.
         """
         topic, partition, records = fetched
-        expected = batch.positions[topic] + 1
+        expected, found = batch.positions[topic] + 1, records[0].offset
         missed, times = self._missing.get((topic, partition), (-1, 0))
         times = times + 1 if missed == expected else 1
-        self._missing[topic, partition] = expected, times
-        if times > 1 and await self._is_hole(topic, partition, expected, records[0].offset):
-            self._logger.warning("hole", topic=topic, partition=partition, offset=expected, until=records[0].offset)
-            self.holes += records[0].offset - expected
-            batch.positions[topic] = records[0].offset - 1
-            return True
+        if times > 1:
+            try:
+                hole = await self._is_hole(topic, partition, expected, found)
+            except UnavailableError:
+                hole, times = False, 1  # it may be one: the log is asked again
+            if hole:
+                self._logger.warning("hole", topic=topic, partition=partition, offset=expected, until=found)
+                self.holes += found - expected
+                batch.positions[topic] = found - 1
+                return True
         if times > MOST_GAPS:
             msg = f"fetches of {topic}-{partition} keep missing {expected}, which the log has"
             raise RuntimeError(msg)
+        self._missing[topic, partition] = expected, times
         await self._read_again({(topic, partition): expected})
         return False
 
@@ -219,7 +229,7 @@ class Processor:
         """Write outputs, changelog and tables; return the partitions of which the outcome is unknown."""
         try:
             await self._append_outputs(batches)
-        except LogUnavailableError as error:
+        except UnavailableError as error:
             self._logger.warning("outputs_unknown", error=str(error))
             return [batch.owned for batch in batches]
         current = [batch for batch in batches if self._is_current(batch)]
@@ -233,16 +243,7 @@ class Processor:
                 addressed[topic, partition_of(key, self._partitions)].append((key, value))
             if batch.dead:
                 addressed[self.fold.dead_letters, batch.owned.partition] += batch.dead
-        if len(addressed) == 1:
-            (((topic, partition), rows),) = addressed.items()
-            await self._log.append_many(topic, partition, rows)
-        elif addressed:
-            # Each to its end: one that is given up half way could come after what its partition hears next.
-            appends = (self._log.append_many(topic, partition, rows) for (topic, partition), rows in addressed.items())
-            outcomes = await asyncio.gather(*appends, return_exceptions=True)
-            for outcome in outcomes:
-                if isinstance(outcome, BaseException):
-                    raise outcome
+        await append_all(self._log, addressed)
 
     def _is_current(self, batch: Batch) -> bool:
         return batch.owned.claim is not None and self.table.owned(batch.owned.partition) is batch.owned
@@ -252,7 +253,7 @@ class Processor:
         rows = batch.rows
         try:
             offset = await batch.owned.append(rows)
-        except LogUnavailableError as error:
+        except UnavailableError as error:
             self._logger.warning("changelog_unknown", partition=batch.owned.partition, error=str(error))
             batch.owned.claim = None
             return False
@@ -272,9 +273,9 @@ class Processor:
         for key, _ in batch.dead:
             self._logger.warning("dead_letter", record=key.decode())
         for judged in batch.judged:
-            waiting = self._expected.get(judged.event_id)
-            if waiting is not None and not waiting.done():
-                waiting.set_result(judged.verdict)
+            for waiting in self._expected.get(judged.event_id, ()):
+                if not waiting.done():
+                    waiting.set_result(judged.verdict)
 
     # Partitions that were lost for a while
 
@@ -282,10 +283,16 @@ class Processor:
         """Claim, restore and read again, until the log answers or the partitions are taken away."""
         for owned in lost:
             owned.claim = None
-        self._regaining = asyncio.create_task(self._try_again(lost), name=f"regain {self.fold.name}")
-        with suppress(asyncio.CancelledError):
-            await self._regaining
-        self._regaining = None
+        if not self.inbox.is_open:
+            return  # paused: whoever has what is assigned next recovered claims them, or nobody does
+        regaining = self._regaining = asyncio.create_task(self._try_again(lost), name=f"regain {self.fold.name}")
+        try:
+            await asyncio.wait({regaining})
+        finally:
+            self._regaining = None
+            regaining.cancel()
+        if not regaining.cancelled():
+            regaining.result()
 
     async def _try_again(self, lost: list[OwnedPartition]) -> None:
         waiting = list(lost)
@@ -309,7 +316,7 @@ async def recover(owned: OwnedPartition) -> bool:
     """Recover a partition; say whether the log answered."""
     try:
         await owned.recover()
-    except LogUnavailableError:
+    except UnavailableError:
         return False
     return True
 
