@@ -6,7 +6,7 @@ import enum
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import TypeVar
 
-from streams.domain.errors import LogUnavailableError
+from streams.domain.errors import LogUnavailableError, OverloadedError
 from streams.log.port import Appended, Chunk, Claim, Log, Row
 from streams.topics import TopicSpec
 
@@ -27,6 +27,8 @@ class Trouble(enum.Enum):
     """Of many records the first half arrived; the caller does not know."""
     LANDED = enum.auto()
     """It arrived; the caller does not know."""
+    OVERLOADED = enum.auto()
+    """The log has no room for what is to be appended; other calls are lost."""
     CRASH = enum.auto()
     """The process ends before it."""
     CRASH_LANDED = enum.auto()
@@ -80,7 +82,9 @@ class FaultyLog:
         trouble = self.troubles(call)
         if trouble is Trouble.CRASH:
             self._crash()
-        if trouble is Trouble.LOST:
+        if trouble is Trouble.OVERLOADED and call.startswith(("append", "changelog")):
+            raise OverloadedError(call)
+        if trouble in {Trouble.LOST, Trouble.OVERLOADED}:
             raise LogUnavailableError(f"{call} was lost")
         result = await (part if trouble is Trouble.PART else real)()
         # Whoever was waiting when the process ended never hears.
@@ -128,6 +132,10 @@ class FaultyLog:
         return await self.through(f"end {topic}-{partition}", end, end)
 
     async def read(self, topic: str, partition: int, start: int, end: int | None = None) -> AsyncIterator[Chunk]:
+        async def begin() -> None:
+            return None
+
+        await self.through(f"read {topic}-{partition}", begin, begin)
         async for chunk in self.real.read(topic, partition, start, end):
             for part in self._parts(chunk):
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import NamedTuple, NoReturn
+
+import pytest
 
 from streams.domain.feed import LIMITS, Limits
 from streams.engine.contact import Contact
@@ -23,7 +26,8 @@ from streams.log.port import Log, Record
 from streams.processors.contexts import ContextsFold
 from streams.processors.sessions import SessionsFold
 from streams.topics import topic_specs
-from tests.support.engine_faults import CrashError
+from tests.support.engine_faults import CrashError, FaultyLog
+from tests.support.engine_writes import Writes
 from tests.support.tables import HASH_KEY, START_MS
 
 PARTITIONS = 2
@@ -43,6 +47,11 @@ class Parts(NamedTuple):
     processor: type[Processor] = Processor
     table: type[OwnedTable] = OwnedTable
     trimmer: type[Trimmer] = Trimmer
+    contexts: type[ContextsFold] = ContextsFold
+
+
+ENGINE = Parts()
+"""The engine as it is."""
 
 
 class Clock:
@@ -63,11 +72,11 @@ class Node:
         log: Log,
         directory: Path,
         *,
-        parts: Parts = Parts(),  # noqa: B008 - a tuple of classes
+        parts: Parts = ENGINE,
         limits: Limits = LIMITS,
         partitions: int = PARTITIONS,
     ) -> None:
-        self.log, self.directory, self.partitions = log, directory, partitions
+        self.log, self.directory, self.partitions, self.limits = log, directory, partitions, limits
         self.clock = Clock()
         self.contact = Contact(log, self.clock)
         identity = Identity(log.id, partitions, "fingerprint")
@@ -78,7 +87,7 @@ class Node:
             table = parts.table(fold, files, log, self.contact, stale_reads_max_s=60.0)
             return parts.processor(fold, table, log, die, partitions=partitions, again_s=0.0)
 
-        self.contexts = processor(ContextsFold(hash_key=HASH_KEY, limits=limits))
+        self.contexts = processor(parts.contexts(hash_key=HASH_KEY, limits=limits))
         self.sessions = processor(SessionsFold(hash_key=HASH_KEY, limits=limits))
         self.processors = self.contexts, self.sessions
         self.engine = Engine(self.processors, partitions=partitions, files_directory=directory, die=die, again_s=0.0)
@@ -142,6 +151,13 @@ class Node:
                 return
         raise AssertionError("never drained")
 
+    async def dies(self, processor: Processor) -> str:
+        """Have *processor* run until it ends the process; return its last words."""
+        with pytest.raises(DiedError) as died:
+            async with asyncio.timeout(20):
+                await processor.run()
+        return str(died.value)
+
     def stores(self) -> Iterator[tuple[Processor, int, PartitionStore]]:
         for processor in self.processors:
             for number, owned in processor.table.partitions.items():
@@ -169,6 +185,46 @@ async def opened_log(directory: Path, *, partitions: int = PARTITIONS) -> AsyncI
         yield log
     finally:
         await log.stop()
+
+
+class Living(NamedTuple):
+    """A node that has recovered, and what a test does to it."""
+
+    node: Node
+    log: FaultyLog
+    """The node's."""
+    real: EmbeddedLog
+    writes: Writes
+    directory: Path
+
+    def another(self, name: str, parts: Parts = ENGINE) -> Node:
+        """Return a node that has not begun yet, on the same log, with the tables of the directory *name*."""
+        return Node(
+            FaultyLog(self.real),
+            self.directory / name,
+            parts=parts,
+            limits=self.node.limits,
+            partitions=self.node.partitions,
+        )
+
+
+@asynccontextmanager
+async def living(
+    parts: Parts = ENGINE,
+    *,
+    limits: Limits = LIMITS,
+    partitions: int = 1,
+) -> AsyncIterator[Living]:
+    """Give a node on a real log, with nothing in either, which owns all partitions."""
+    with quick_directory() as directory:
+        async with opened_log(directory / "log", partitions=partitions) as real:
+            log = FaultyLog(real)
+            node = Node(log, directory / "a", parts=parts, limits=limits, partitions=partitions)
+            try:
+                await node.recover()
+                yield Living(node, log, real, Writes(real, partitions), directory)
+            finally:
+                node.close()
 
 
 @contextmanager

@@ -15,14 +15,12 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 
-from streams.codec import encode_event, event_key
 from streams.domain.errors import FencedError, LogUnavailableError
 from streams.domain.events import (
     ContextAttached,
     ContextDetached,
     ContextEvent,
     ItemHidden,
-    ItemPut,
     ItemRemoved,
     SessionDeleted,
     SessionEvent,
@@ -30,14 +28,15 @@ from streams.domain.events import (
 from streams.domain.ids import Kind, id_text
 from streams.engine.inbox import Fetched
 from streams.log.embedded import EmbeddedLog
-from streams.topics import CONTEXT_EVENTS, SESSION_EVENTS, partition_of
+from streams.topics import CONTEXT_EVENTS, SESSION_EVENTS
 from tests.support.engine_checks import check_node, spread
 from tests.support.engine_faults import CrashError, FaultyLog, Trouble
-from tests.support.engine_nodes import PARTITIONS, DiedError, Node, Parts, opened_log, quick_directory
+from tests.support.engine_nodes import ENGINE, PARTITIONS, DiedError, Node, Parts, opened_log, quick_directory
+from tests.support.engine_writes import Writes
 from tests.support.protocol_checks import BrokenError, Checks
 from tests.support.protocol_oracle import Oracle
 from tests.support.protocol_owner import day_of
-from tests.support.tables import CLIENT, app_of, context_id, make_item, session_id
+from tests.support.tables import app_of, context_id, session_id
 
 STEPS = 150
 CONTEXTS = [context_id(n) for n in range(3)]
@@ -51,13 +50,14 @@ class Run:
     def __init__(self, seed: int, log: EmbeddedLog, directory: Path, parts: Parts) -> None:
         self.seed, self.rng = seed, random.Random(seed)
         self._log, self._directory, self._parts = log, directory, parts
+        self._writes = Writes(log, PARTITIONS)
         self._limits = day_of(self.rng).limits
         self._trouble = self.rng.choice([0.0, 0.02, 0.1])
         self._crashes = self.rng.random() < 0.7
         self._zombies = self.rng.random() < 0.5
         self._calm = False
         self._calls: Counter[str] = Counter()
-        self._events = 0
+        self._titles = 0
         self._lives = 0
         self._poison: set[bytes] = set()
         self._oracle = Oracle(CONTEXTS, SESSIONS, self._limits)
@@ -76,7 +76,7 @@ class Run:
         draw = random.Random(f"{self.seed} {call} {self._calls[call]}").random()
         if self._calm or draw > self._trouble:
             return Trouble.NONE
-        kinds = list(Trouble)[1:] if self._crashes else [Trouble.LOST, Trouble.PART, Trouble.LANDED]
+        kinds = list(Trouble)[1:] if self._crashes else [Trouble.LOST, Trouble.PART, Trouble.LANDED, Trouble.OVERLOADED]
         trouble = kinds[int(draw / self._trouble * len(kinds)) % len(kinds)]
         self.seen[trouble.name] += 1
         return trouble
@@ -228,23 +228,19 @@ class Run:
 
     # What is written
 
-    def _cause(self) -> dict[str, str]:
-        self._events += 1
-        return {"id": f"{self._events:032x}", "client": CLIENT}
-
     async def _context_event(self) -> None:
         context = self.rng.choice(CONTEXTS)
         content_id, draw = self.rng.choice(CONTENT_IDS), self.rng.random()
         event: ContextEvent
         if draw < 0.75:
-            item = make_item(content_id, title=f"T{self._events}", description="long " * 250 if draw < 0.1 else "")
-            event = ItemPut(**self._cause(), app=id_text(Kind.APP, app_of(context)), item=item)
+            self._titles += 1
+            long = "long " * 250 if draw < 0.1 else ""
+            event = self._writes.item_put(context, content_id, title=f"T{self._titles}", description=long)
         elif draw < 0.87:
-            event = ItemRemoved(**self._cause(), content_id=content_id)
+            event = ItemRemoved(**self._writes.cause(), content_id=content_id)
         else:
-            event = ItemHidden(**self._cause(), content_id=content_id, hidden=self.rng.random() < 0.6)
-        key = event_key(Kind.CONTEXT, context, event.id)
-        where = await self._log.append(CONTEXT_EVENTS, partition_of(context, PARTITIONS), key, encode_event(event))
+            event = ItemHidden(**self._writes.cause(), content_id=content_id, hidden=self.rng.random() < 0.6)
+        where = await self._writes.context_event(context, event)
         self._oracle.contexts[context].fold(event, where.offset, where.time_ms)
 
     async def _session_event(self) -> None:
@@ -252,13 +248,12 @@ class Run:
         text, draw = id_text(Kind.CONTEXT, context), self.rng.random()
         event: SessionEvent
         if draw < 0.65:
-            event = ContextAttached(**self._cause(), context=text, app=id_text(Kind.APP, app_of(context)))
+            event = ContextAttached(**self._writes.cause(), context=text, app=id_text(Kind.APP, app_of(context)))
         elif draw < 0.98:
-            event = ContextDetached(**self._cause(), context=text)
+            event = ContextDetached(**self._writes.cause(), context=text)
         else:
-            event = SessionDeleted(**self._cause())
-        key = event_key(Kind.SESSION, session, event.id)
-        where = await self._log.append(SESSION_EVENTS, partition_of(session, PARTITIONS), key, encode_event(event))
+            event = SessionDeleted(**self._writes.cause())
+        where = await self._writes.session_event(session, event)
         self._oracle.sessions[session].fold(event, where.offset, where.time_ms, context)
 
     async def _append_poison(self) -> None:
@@ -267,7 +262,7 @@ class Run:
         self._poison.add(f"{topic}-{where.partition}-{where.offset}".encode())
 
 
-async def run(seed: int, parts: Parts = Parts(), seen: Counter[str] | None = None) -> str | None:  # noqa: B008
+async def run(seed: int, parts: Parts = ENGINE, seen: Counter[str] | None = None) -> str | None:
     """Return the name of what did not hold in the run of *seed*, None where all did."""
     with quick_directory() as directory:
         async with opened_log(directory / "log") as log:
