@@ -73,9 +73,9 @@ def topic_specs(partitions: int, view: str = VIEW) -> list[TopicSpec]:
         TopicSpec(REGISTRY_EVENTS, 1, Kept.FOR_EVER, log_append_time=True),
         TopicSpec(names.subscriptions, partitions, Kept.UNTIL_FOLDED, log_append_time=True),
         TopicSpec(names.feed, partitions, Kept.UNTIL_FOLDED, log_append_time=True),
-        TopicSpec(names.contexts_changelog, partitions, Kept.COMPACTED, log_append_time=False),
-        TopicSpec(names.sessions_changelog, partitions, Kept.COMPACTED, log_append_time=False),
-        TopicSpec(names.dead_letters, partitions, Kept.DAYS_30, log_append_time=False),
+        TopicSpec(names.contexts_changelog, partitions, Kept.COMPACTED, log_append_time=True),
+        TopicSpec(names.sessions_changelog, partitions, Kept.COMPACTED, log_append_time=True),
+        TopicSpec(names.dead_letters, partitions, Kept.DAYS_30, log_append_time=True),
     ]
 
 
