@@ -21,7 +21,8 @@ class OwnedPartition:
     The rows of one partition, the right to append to its changelog, and who waits for it.
 
     Attributes:
-        served: Whether its rows are a state of the table that readers may see.
+        served: Whether its rows are a state of the table that readers may see: whole, and once as new as the log was
+            when the partition came here. What a former owner served is thus not served older.
         positions: Input topic → offset of the last record that the rows have, -1 before the first.
         claim: None while it is not known that nobody else writes, or what became of the last batch.
     """
@@ -34,6 +35,7 @@ class OwnedPartition:
         self.store = store
         self.claim: Claim | None = None
         self.served = False
+        self._served_from: dict[str, int] = {}
         self.positions: dict[str, int] = {}
         self.waiters = Waiters()
         self.recovered_rows = 0
@@ -62,15 +64,21 @@ class OwnedPartition:
         if self.store.offset >= end:
             raise RefusedStartError(
                 f"The table in {self.store.path} has more than its changelog {self._changelog}, which was lost or "
-                "replaced: remove the tables and the topics of this view, and start again."
+                "replaced: remove the tables and the topics of this view, run `upnext topics create`, and start again."
             )
         if end - self.store.offset > ATOMIC_ROWS:
             self.served = False
         await self._restore(end)
+        if not self.served:
+            self._served_from = {t: await self._log.end_offset(t, self.partition) - 1 for t in self._inputs}
         self._read_positions()
         self.recovery_s += time.monotonic() - began
-        self.claim, self.served = claim, True
+        self.claim = claim
+        self._serve_if_caught_up()
         self.waiters.committed((), source_moved=True)
+
+    def _serve_if_caught_up(self) -> None:
+        self.served = self.served or all(self.positions[t] >= self._served_from[t] for t in self._inputs)
 
     async def _restore(self, end: int) -> None:
         rows: dict[bytes, bytes | None] = {}
@@ -105,6 +113,7 @@ class OwnedPartition:
         source = self._inputs[0]
         moved = positions[source] != self.positions[source]
         self.positions = dict(positions)
+        self._serve_if_caught_up()
         self.waiters.committed(rows.keys(), source_moved=moved)
 
 

@@ -212,7 +212,7 @@ async def test_a_store_that_is_ahead_of_its_changelog_is_refused() -> None:
             await one.node.recover()
         assert str(died.value) == (
             f"The table in {store.path} has more than its changelog {CHANGELOG}, which was lost or replaced: "
-            "remove the tables and the topics of this view, and start again."
+            "remove the tables and the topics of this view, run `upnext topics create`, and start again."
         )
         store.write({}, end - 1)
         await one.node.recover()
