@@ -77,13 +77,20 @@ async def test_of_a_partition_that_is_read_again_nothing_waits(parts: Parts) -> 
         await put_many(one, 4)
         inbox = one.node.contexts.inbox
         inbox._full_bytes = 1
-        await one.node.read(CONTEXT_EVENTS, 0, 1)
-        for _ in range(3):
+        for _ in range(2):
+            one.node.next[CONTEXT_EVENTS, 0] = 1
             await one.node.fetch(CONTEXT_EVENTS, 0, 1)
-        assert inbox.full
-        await one.node.turn(one.node.contexts)
+
+            async def arrive() -> None:
+                await one.node.fetch(CONTEXT_EVENTS, 0, 1)
+                assert inbox.full
+
+            one.log.gates[f"read {CONTEXT_EVENTS}-0"] = arrive
+            await one.node.turn(one.node.contexts)
+        assert one.node.seeks == [{(CONTEXT_EVENTS, 0): 0}] * 2
         assert inbox.oldest_ms is None
         assert one.node.engine.wants(CONTEXT_EVENTS)
+        one.log.gates.clear()
         await one.node.drain()
         assert titles(one) == ["T3", "T2", "T1", "T0"]
 

@@ -110,9 +110,9 @@ async def test_nobody_is_served_a_half_restored_table(parts: Parts) -> None:
         node.close()
 
 
-async def test_a_short_tail_is_applied_at_one_go() -> None:
+async def test_a_short_tail_is_applied_at_one_go(parts: Parts) -> None:
     """Readers of a partition that is claimed again see the rows of before until all that is new is there."""
-    async with living() as one:
+    async with living(parts) as one:
         await fill_changelog(one, 400, value=b"1")
         await one.node.recover()
         await fill_changelog(one, 400, value=b"2")

@@ -152,10 +152,17 @@ class Node:
         raise AssertionError("never drained")
 
     async def dies(self, processor: Processor) -> str:
-        """Have *processor* run until it ends the process; return its last words."""
+        """Have *processor* fold what has arrived until it ends the process; return its last words."""
+        running = asyncio.create_task(processor.run())
+        async with asyncio.timeout(20):
+            while not running.done() and (processor.inbox._fetches or not processor._idle.is_set()):
+                await asyncio.sleep(0.001)
+        if not running.done():
+            running.cancel()
+            await asyncio.wait([running])
+            raise AssertionError("it lives on")
         with pytest.raises(DiedError) as died:
-            async with asyncio.timeout(20):
-                await processor.run()
+            await running
         return str(died.value)
 
     def stores(self) -> Iterator[tuple[Processor, int, PartitionStore]]:
