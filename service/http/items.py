@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from operator import attrgetter
 
 import msgspec
 from msgspec import UNSET
@@ -16,13 +17,13 @@ class ItemIn(Item, frozen=True, forbid_unknown_fields=True):
     """One item as a publisher sends it: with no fields but those that there are."""
 
 
-_REQUIRED_COUNT = len(msgspec.structs.fields(ItemIn)) - 5
-"""Fields that every item has; the five others are counted one by one."""
-_SPACED_COLONS = (b" :", b"\n:", b"\r:", b"\t:")
+_FIELDS = msgspec.structs.fields(ItemIn)
+_OPTIONAL = attrgetter(*(field.name for field in _FIELDS if not field.required))
+_SPACE = b" \n\r\t"
 
 
 class ItemReader:
-    """Reads the bodies that are most of all bodies, several times as fast as the strict reader does."""
+    """Reads the bodies that are most of all bodies, twice as fast as the strict reader does."""
 
     def __init__(self) -> None:
         self._decoder = msgspec.json.Decoder(ItemIn)
@@ -31,22 +32,21 @@ class ItemReader:
         """
         Return the item that *body* is; None where it is none, or is not certain to be strict JSON.
 
-        The decoder is as strict as the contract but for duplicate keys and NUL. A key is followed by its quote and a
-        colon, so with no colon set off by a space there are no more keys than such pairs; if those are no more than
-        the fields that were found, no key was there twice.
+        The decoder is as strict as the contract but for duplicate keys and NUL. Space aside, a key is followed by its
+        quote and a colon, so there are no more keys than such pairs; if those are no more than the fields that were
+        found, no key was there twice.
         """
         try:
             item = self._decoder.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError):
             return None
-        if b"\\u0000" in body or any(colon in body for colon in _SPACED_COLONS):
+        if b"\\u0000" in body or body.translate(None, _SPACE).count(b'":') != _field_count(item):
             return None
-        return item if body.count(b'":') == _field_count(item) else None
+        return item
 
 
 def _field_count(item: Item) -> int:
-    optional = (item.season, item.episode, item.preview_video_uri, item.position, item.hidden)
-    return _REQUIRED_COUNT + len(optional) - optional.count(UNSET)
+    return len(_FIELDS) - _OPTIONAL(item).count(UNSET)
 
 
 def read_item(fields: Mapping[str, object]) -> Item:

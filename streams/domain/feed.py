@@ -32,7 +32,7 @@ class Limits(msgspec.Struct, frozen=True):
     ask_again: int = 16
     """Changes that do not follow on before a member asks for another snapshot."""
     sweep_rows: int = 300
-    """Places that one sweep deletes; the rest is another sweep. With the longest content ids these are 700 KB of keys."""
+    """Places that one sweep deletes; the rest is another sweep. With the longest content ids their keys are 700 KB."""
     forget_ms: int = 30 * 24 * 3600 * 1000
     """How long a context remembers a subscription that is off."""
 

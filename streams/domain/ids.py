@@ -32,6 +32,9 @@ class Kind(enum.Enum):
     CONTEXT = "CX"
 
 
+_PREFIXES = {kind: kind.value.encode() for kind in Kind}
+
+
 class Mode(enum.Enum):
     """Which keys made an id, and may use it."""
 
@@ -107,5 +110,5 @@ class IdKeys:
 
 def _mac(key: bytes, kind: Kind, mode: Mode, owner: bytes, stem: bytes) -> bytes:
     # Every part but the owner has a fixed length, so the concatenation is unambiguous.
-    message = kind.value.encode() + mode.value + stem + owner
+    message = _PREFIXES[kind] + mode.value + stem + owner
     return blake2b(message, digest_size=_MAC_BYTES, key=key, person=b"upnext-id").digest()
