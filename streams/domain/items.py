@@ -18,10 +18,9 @@ Natural = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 Positive = Annotated[int, Meta(gt=0, le=2**31 - 1)]
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
-_URI = re.compile(
-    r"https?://(?:[^\s/?#@\x00-\x20\x7f-\x9f]*@)?[^\s/?#:@\x00-\x20\x7f-\x9f]+(?:[:/?#][^\s\x00-\x20\x7f-\x9f]*)?",
-    re.IGNORECASE,
-)
+_SPACE = r"\x00-\x20\x7f-\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+"""Control characters and space, spelled out: matching `\\s`, and without regard to case, takes half as long again."""
+_URI = re.compile(rf"[Hh][Tt][Tt][Pp][Ss]?://(?:[^/?#@{_SPACE}]*@)?[^/?#:@{_SPACE}]+(?:[:/?#][^{_SPACE}]*)?")
 _RESERVED = frozenset({"sessions", ".", ".."})
 _HIDDEN = (b',"hidden":false', b',"hidden":true')
 
