@@ -96,7 +96,7 @@ class Settings:
         secret=True,
     )
     stale_reads_max_s: float = _setting(
-        seconds(0, 3_600), "60", "For how long lists are served once the log can no longer be reached."
+        seconds(5, 3_600), "60", "For how long lists are served once the log can no longer be reached."
     )
     log_level: str = _setting(
         one_of("debug", "info", "warning", "error"), "info", "The least important messages that are logged."

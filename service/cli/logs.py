@@ -12,6 +12,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 CHATTY = ("aiokafka", "faust", "mode", "asyncio", "aiohttp")
 """Libraries whose lesser messages are about themselves."""
+_MOST_SAID = 1_000
 
 
 def set_up_logs(level: str, *, as_json: bool, stream: TextIO) -> None:
@@ -28,6 +29,7 @@ def set_up_logs(level: str, *, as_json: bool, stream: TextIO) -> None:
     )
     if level != "debug":
         handler.addFilter(_is_of_use)
+        handler.addFilter(Seldom())
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
@@ -47,6 +49,28 @@ def set_up_logs(level: str, *, as_json: bool, stream: TextIO) -> None:
 def _is_of_use(record: logging.LogRecord) -> bool:
     """Leave out what Mode's services say of themselves: they do so in the name of whatever module they are in."""
     return record.levelno >= logging.WARNING or not str(record.msg).startswith("[^")
+
+
+class Seldom(logging.Filter):
+    """Lets a library say the same thing once in a while: in an outage each says it several times a second."""
+
+    def __init__(self, every_s: float = 10.0) -> None:
+        super().__init__()
+        self._every_s = every_s
+        self._last_s: dict[tuple[str, str], float] = {}
+        """Logger and message without its arguments → when it was last let through."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Say whether *record* is not a library's, or was not said lately."""
+        if record.name.partition(".")[0] not in CHATTY:
+            return True
+        said = record.name, str(record.msg)
+        if record.created - self._last_s.get(said, 0.0) < self._every_s:
+            return False
+        if len(self._last_s) >= _MOST_SAID:
+            self._last_s.clear()
+        self._last_s[said] = record.created
+        return True
 
 
 def _shared_chain() -> list[Processor]:

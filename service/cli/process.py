@@ -19,17 +19,23 @@ from streams.engine.fatal import Die
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _EXPECTED = (asyncio.CancelledError, TimeoutError, OSError, KafkaError, UpNextError)
 """What happens to tasks whose peer is gone; nobody needs to hear of it but the log."""
+_ONE_SIGNAL_S = 0.5
+"""Signals within so long are one: some tools send theirs to the process and to its group."""
 _CONNECTIONS = "RequestHandler.start"
 """aiohttp's tasks for connections: what a client can bring about must not end the process."""
 
 
 @contextmanager
 def signals_set(stop: asyncio.Event) -> Iterator[None]:
-    """Have SIGTERM and SIGINT set *stop*, and a second one end the process at once."""
+    """Have SIGTERM and SIGINT set *stop*, and a second one, later, end the process at once."""
     loop = asyncio.get_running_loop()
+    first_s = 0.0
 
     def heard(number: signal.Signals) -> None:
-        if stop.is_set():
+        nonlocal first_s
+        if not stop.is_set():
+            first_s = loop.time()
+        elif loop.time() - first_s > _ONE_SIGNAL_S:
             sys.stderr.write(f"upnext: ended by a second {number.name}\n")
             sys.stderr.flush()
             os._exit(128 + number)
