@@ -19,6 +19,7 @@ from service.adapters.health import NodeHealth
 from service.adapters.kafka import kafka_config
 from service.adapters.node_metrics import NodeCollector
 from service.adapters.tenants import RegistryTenants
+from service.adapters.vault import Vault
 from service.api import api_openapi, build_api_routes
 from service.data_directory import held
 from service.http.app import build_public_app
@@ -80,7 +81,7 @@ async def serve(settings: Settings, stop: asyncio.Event, tell: Tell, die: Die) -
             open_things.push_async_callback(_stop, node, die)
             health.started()
             if settings.answers:
-                app = build_public_app(_deps(node, claim, metrics))
+                app = build_public_app(_deps(settings, node, claim, metrics))
                 public = Runner(app, os.urandom, shutdown_limit_s=_REQUESTS_LIMIT_S)
                 await open_things.enter_async_context(_answering(public, claim.public, "listen"))
                 tell(Listening(f"http://{where(claim.public)}"))
@@ -146,7 +147,7 @@ def _metrics(health: NodeHealth) -> CollectorRegistry:
     return metrics
 
 
-def _deps(node: Node, claim: _Claim, metrics: CollectorRegistry) -> Deps:
+def _deps(settings: Settings, node: Node, claim: _Claim, metrics: CollectorRegistry) -> Deps:
     return Deps(
         log_id=node.log.id,
         positions_key=claim.key.positions_key,
@@ -157,7 +158,13 @@ def _deps(node: Node, claim: _Claim, metrics: CollectorRegistry) -> Deps:
         context_views=node.context_views,
         session_views=node.session_views,
         metrics=metrics,
-        add_routes=build_api_routes(node.registry, claim.key.id_keys, claim.admin_token),
+        add_routes=build_api_routes(
+            node.registry,
+            claim.key.id_keys,
+            claim.admin_token,
+            Vault(claim.key.derive(b"secrets")),
+            allows_loopback=settings.webhooks_allow_loopback,
+        ),
         more_openapi=api_openapi(),
     )
 

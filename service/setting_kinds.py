@@ -127,6 +127,12 @@ ROLES = SettingKind[frozenset[Role]](
     _roles,
     lambda roles: ",".join(sorted(r.value for r in roles)),
 )
+FLAG = SettingKind[bool](
+    "true|false",
+    "true or false",
+    lambda text: {"true": True, "false": False}.get(text.casefold()),
+    lambda is_on: str(is_on).lower(),
+)
 MASTER_KEY = SettingKind[str]("KEY", "64 hexadecimal digits: make one with `openssl rand -hex 32`", _matching(_KEY))
 TOKEN = SettingKind[str](
     "TOKEN", "16 to 512 visible ASCII characters: make one with `openssl rand -hex 32`", _matching(_TOKEN)

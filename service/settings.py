@@ -11,6 +11,7 @@ from service.setting_kinds import (
     ADDRESS,
     DIRECTORY,
     FILE,
+    FLAG,
     MASTER_KEY,
     ROLES,
     SERVERS,
@@ -97,6 +98,9 @@ class Settings:
     )
     stale_reads_max_s: float = _setting(
         seconds(5, 3_600), "60", "For how long lists are served once the log can no longer be reached."
+    )
+    webhooks_allow_loopback: bool = _setting(
+        FLAG, "false", "Whether webhooks may go to this machine, also in plain HTTP; for development."
     )
     log_level: str = _setting(
         one_of("debug", "info", "warning", "error"), "info", "The least important messages that are logged."

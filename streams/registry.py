@@ -6,7 +6,7 @@ import asyncio
 import secrets
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
 import structlog
@@ -20,10 +20,12 @@ from streams.domain.errors import (
 )
 from streams.domain.registry import Refused, TooLarge, Verdict, fold
 from streams.domain.registry_events import AnyRegistryEvent, DeploymentDeclared, Transaction
+from streams.domain.registry_history import Past
 from streams.domain.registry_state import RegistryState
 from streams.engine.fatal import Die
 from streams.log.port import Log, Record
 from streams.registry_codec import decode_registry_event, encode_registry_event, registry_key
+from streams.registry_history import past_versions
 from streams.topics import REGISTRY_EVENTS
 
 PARTITION = 0
@@ -147,6 +149,19 @@ class Registry:
         """Raise `RegistryBehindError` where the registry has been behind its log for more than 5 s."""
         if self._ends and self.lag_s > LAG_LIMIT_S:
             raise RegistryBehindError(f"the registry is {self.lag_s:.1f} s behind its log")
+
+    async def past(self, type_name: str, object_id: str, offsets: Sequence[int]) -> list[Past]:
+        """
+        Return the versions of an object that the transactions at *offsets*, ascending, wrote, in this order.
+
+        Raises:
+            LogUnavailableError: The log did not answer in time.
+        """
+        try:
+            async with asyncio.timeout(self._limit_s):
+                return await past_versions(self._log, type_name, object_id, offsets)
+        except TimeoutError as error:
+            raise LogUnavailableError(f"the history was not read within {self._limit_s:g} s") from error
 
     @property
     def lag_s(self) -> float:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from hashlib import sha256
 from typing import Any, NamedTuple, Protocol
 
@@ -11,6 +12,7 @@ from service.ports import Client
 from streams.domain.ids import AppId, Kind, id_text, parse_id
 from streams.domain.registry_events import UniqueValue
 from streams.domain.registry_state import RegistryState, StoredObject
+from streams.domain.times import iso_ms
 
 TENANT_TYPES = {"apps": Kind.APP, "platforms": Kind.PLATFORM}
 """The types of objects that are tenants."""
@@ -35,6 +37,8 @@ class _Key(NamedTuple):
 
     digest: bytes
     client: Client
+    expires: str | None
+    """As `iso_ms` writes it, in the order of time; None: never."""
 
 
 class _App(NamedTuple):
@@ -42,7 +46,7 @@ class _App(NamedTuple):
     is_active: bool
 
 
-_NOBODY = (_Key(_NO_DIGEST, Client("", Kind.APP, b"", live=False)),)
+_NOBODY = (_Key(_NO_DIGEST, Client("", Kind.APP, b"", live=False), None),)
 _NO_APP = _App(0, is_active=False)
 
 
@@ -53,9 +57,9 @@ class RegistryTenants:
     What a request needs is looked up once and remembered until the registry changes, which is seldom.
     """
 
-    def __init__(self, registry: Registry) -> None:
-        """Take the node's registry."""
-        self._registry = registry
+    def __init__(self, registry: Registry, now_s: Callable[[], float] = time.time) -> None:
+        """Take the node's registry, and Unix time, which ends keys."""
+        self._registry, self._now_s = registry, now_s
         self._state = registry.state
         self._revision = -1
         self._keys: dict[str, tuple[_Key, ...]] = {}
@@ -71,7 +75,7 @@ class RegistryTenants:
         found = None
         for key in keys:
             # Every key is compared, also for a client that is not there: the time says nothing.
-            if hmac.compare_digest(key.digest, shown):
+            if hmac.compare_digest(key.digest, shown) and self._is_good(key):
                 found = key.client
         return found
 
@@ -86,6 +90,9 @@ class RegistryTenants:
     def ensure_fresh(self) -> None:
         """Raise `RegistryBehindError` where the registry lags more than 5 s behind its log."""
         self._registry.ensure_fresh()
+
+    def _is_good(self, key: _Key) -> bool:
+        return key.expires is None or iso_ms(int(self._now_s() * 1000)) < key.expires
 
     def _forget_what_changed(self) -> None:
         if self._state.revision != self._revision:
@@ -131,7 +138,8 @@ def _usable_keys(state: RegistryState, client: StoredObject, client_id: str) -> 
     if tenant is None or raw is None or not is_usable(state, tenant) or not is_usable(state, client):
         return
     for key in client.fields["keys"]:
-        yield _Key(bytes.fromhex(key["hash"]), Client(client_id, kind, raw, live=key["kind"] == "LIVE"))
+        found = Client(client_id, kind, raw, live=key["kind"] == "LIVE")
+        yield _Key(bytes.fromhex(key["hash"]), found, key.get("expires"))
 
 
 def _tenant(state: RegistryState, fields: Mapping[str, Any]) -> tuple[StoredObject | None, Kind]:

@@ -8,8 +8,9 @@ from typing import NamedTuple
 from aiohttp import web
 
 from service.api.auth import Caller
+from service.api.drafts import Given
 from service.api.messages import MessagesError, error, invalid
-from service.api.planning import Given, checked_id
+from service.api.planning import checked_id
 from service.api.resource import ResourceType
 from service.api.shown import etag
 from service.api.writing import Cause, Precondition

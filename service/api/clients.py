@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import base64
 import ipaddress
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Any
 
+from service.api.keys import new_key
 from service.api.kinds import BrokenValueError, Choice, Flag, Json, Link, Many, Number, Numbers, Place, Plain, Text
-from service.api.messages import Message, warning
-from service.api.resource import Entropy, Field, Issued, ResourceType
+from service.api.messages import Message, MessagesError, error, warning
+from service.api.resource import Action, Field, Issued, Means, ResourceType
 from streams.domain.registry_events import Reference
 from streams.domain.registry_state import RegistryState, StoredObject
 from streams.domain.times import iso_ms
 
-_SECRET_BYTES = 33
-"""A multiple of 3, so that base64 has no padding."""
-_PREFIX_CHARS = 4
-"""Of a key's random part, as many are shown for people to tell keys apart."""
+_CIDR = re.compile(r"[0-9A-Fa-f.:]+(/[0-9]{1,3})?")
+MAX_KEYS = 10
+"""Of one kind, at once: each is compared with at every call."""
 
 
 @dataclass(frozen=True)
@@ -62,14 +61,16 @@ class Keys:
 
 @dataclass(frozen=True)
 class Network(Plain):
-    """Addresses in CIDR notation."""
+    """Addresses in CIDR notation; without a length, one address."""
 
     def read(self, value: object, _place: Place) -> object:
         """Return the network as it is written."""
         try:
-            ipaddress.ip_network(value if isinstance(value, str) else "", strict=False)
-        except ValueError as error:
-            raise BrokenValueError("field.format", "{{field}} must be {{what}}", what="CIDR notation") from error
+            # Masks and scopes are no CIDR notation, though they are read too.
+            text = value if isinstance(value, str) and _CIDR.fullmatch(value) else ""
+            ipaddress.ip_network(text, strict=False)
+        except ValueError as broken:
+            raise BrokenValueError("field.format", "{{field}} must be {{what}}", what="CIDR notation") from broken
         return value
 
     def schema(self) -> Json:
@@ -77,22 +78,33 @@ class Network(Plain):
         return {"type": "string", "maxLength": 49}
 
 
-def _secret(prefix: str, kind: str, entropy: Entropy) -> tuple[str, dict[str, str]]:
-    """Return a new key and how it is stored. A fast hash is right: nobody can guess 264 random bits."""
-    secret = prefix + base64.urlsafe_b64encode(entropy(_SECRET_BYTES)).decode("ascii")
-    stored = {
-        "kind": kind,
-        "prefix": secret[: len(prefix) + _PREFIX_CHARS],
-        "hash": sha256(secret.encode()).hexdigest(),
-    }
-    return secret, stored
+def _made(kind: str, means: Means) -> tuple[str, Json]:
+    """Return a new key and how it is stored."""
+    key = new_key({"LIVE": "sk_", "TEST": "test_sk_"}[kind], means.entropy)
+    return key.clear, {"kind": kind, "prefix": key.prefix, "hash": key.hash}
 
 
-def _issue(entropy: Entropy) -> Issued:
-    live, stored_live = _secret("sk_", "LIVE", entropy)
-    test, stored_test = _secret("test_sk_", "TEST", entropy)
-    fields = {"clientId": entropy(8).hex(), "keys": [stored_live, stored_test]}
+def _issue(means: Means) -> Issued:
+    live, stored_live = _made("LIVE", means)
+    test, stored_test = _made("TEST", means)
+    fields = {"clientId": means.entropy(8).hex(), "keys": [stored_live, stored_test]}
     return Issued(fields, {"secretKey": live, "testSecretKey": test})
+
+
+def _roll(stored: StoredObject, given: Mapping[str, Any], means: Means) -> Issued:
+    kind, now = given["key"], iso_ms(means.now_ms)
+    end = iso_ms(means.now_ms + given["overlapHours"] * 3_600_000)
+    ending = [
+        {**key, "expires": min(key.get("expires", end), end)} if key["kind"] == kind else key
+        for key in stored.fields["keys"]
+    ]
+    kept = [key for key in ending if key.get("expires") is None or key["expires"] > now]
+    if sum(key["kind"] == kind for key in kept) >= MAX_KEYS:
+        text = "Client {{id}} has {{most}} keys of this kind: wait until one ends, or roll with an overlap of 0"
+        raise MessagesError(409, [error("client.keys", text, id=stored.id, most=str(MAX_KEYS))])
+    clear, made = _made(kind, means)
+    shown_as = {"LIVE": "secretKey", "TEST": "testSecretKey"}[kind]
+    return Issued({"keys": [*kept, {**made, "created": now}]}, {shown_as: clear})
 
 
 def _warnings(stored: StoredObject, state: RegistryState) -> Iterable[Message]:
@@ -165,5 +177,21 @@ CLIENTS = ResourceType(
     unique=(("clientId",),),
     shown_once={"secretKey": "The live key.", "testSecretKey": "The test key."},
     issue=_issue,
+    actions=(
+        Action(
+            name="roll",
+            says="Make a new key; those of its kind that there are end with the overlap",
+            fields=(
+                Field(name="key", kind=Choice(("LIVE", "TEST")), says="Which kind of key.", required=True),
+                Field(
+                    name="overlapHours",
+                    kind=Number(0, 72),
+                    says="For so long the keys that there are stay good; 0: not at all.",
+                    empty=24,
+                ),
+            ),
+            run=_roll,
+        ),
+    ),
     warnings=_warnings,
 )

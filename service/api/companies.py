@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from service.api.kinds import Text
+from service.api.kinds import COUNTRY, EMAIL
 from service.api.resource import Field, ResourceType
 
 COMPANIES = ResourceType(
@@ -13,12 +13,12 @@ COMPANIES = ResourceType(
     fields=(
         Field(
             name="country",
-            kind=Text(2, least=2, pattern="[A-Z]{2}", what="two capital letters, as in ISO 3166"),
+            kind=COUNTRY,
             says="Where it is, as in ISO 3166.",
         ),
         Field(
             name="contactEmail",
-            kind=Text(254, least=3, pattern=r"[^@\s]+@[^@\s]+", what="an e-mail address"),
+            kind=EMAIL,
             says="Whom to write to.",
         ),
     ),

@@ -43,6 +43,8 @@ class Place(NamedTuple):
     """Of the object that is written."""
     before: object
     """What is stored in the field now, None where nothing is."""
+    allows_loopback: bool = False
+    """Whether the deployment calls this machine, in plain HTTP."""
 
 
 class Kind(Protocol):
@@ -97,6 +99,10 @@ class Text(Plain):
         """Return the JSON schema."""
         pattern = {"pattern": f"^(?:{self.pattern})$"} if self.pattern else {}
         return {"type": "string", "minLength": self.least, "maxLength": self.most, **pattern}
+
+
+COUNTRY = Text(2, least=2, pattern="[A-Z]{2}", what="two capital letters, as in ISO 3166")
+EMAIL = Text(254, least=3, pattern=r"[^@\s]+@[^@\s]+", what="an e-mail address")
 
 
 @dataclass(frozen=True)
@@ -198,20 +204,20 @@ class Numbers(Plain):
 
 @dataclass(frozen=True)
 class Link:
-    """An object of one of some types, of the same company; given by its id, alone or as `{"id"}`."""
+    """An object of one of some types; given by its id, alone or as `{"id"}`."""
 
     types: tuple[str, ...]
+    of_any_company: bool = False
+    """Whether it may be one that the company of the object that links to it does not see."""
 
     def read(self, value: object, place: Place) -> object:
         """Return the type and id of the object, which is there."""
-        given = value.get("id") if isinstance(value, dict) else value
-        if not isinstance(given, str) or not OBJECT_ID.fullmatch(given):
-            raise BrokenValueError("field.wrong.type", "{{field}} must be an id, or an object that has one")
+        given = read_id(value)
         # What was there before stays, whatever became of it since.
         if isinstance(place.before, dict) and place.before["id"] == given:
             return place.before
         for type_name in self.types:
-            if place.state.resolve(Reference(type_name, given, place.company)) is not None:
+            if place.state.resolve(self._reference(type_name, given, place.company)) is not None:
                 return {"type": type_name, "id": given}
         raise DanglingError(self.types, given)
 
@@ -221,11 +227,25 @@ class Link:
 
     def references(self, stored: Any, company: str | None) -> Iterable[Reference]:
         """Return the object."""
-        return (Reference(stored["type"], stored["id"], company),)
+        return (self._reference(stored["type"], stored["id"], company),)
 
     def schema(self) -> Json:
         """Return the JSON schema."""
-        return {"$ref": "#/components/schemas/ResourceLink"}
+        return LINK_SCHEMA
+
+    def _reference(self, type_name: str, object_id: str, company: str | None) -> Reference:
+        return Reference(type_name, object_id, None if self.of_any_company else company)
+
+
+LINK_SCHEMA: Json = {"$ref": "#/components/schemas/ResourceLink"}
+
+
+def read_id(value: object) -> str:
+    """Return the id that *value* is or has; raise `BrokenValueError` where there is none."""
+    given = value.get("id") if isinstance(value, dict) else value
+    if not isinstance(given, str) or not OBJECT_ID.fullmatch(given):
+        raise BrokenValueError("field.wrong.type", "{{field}} must be an id, or an object that has one")
+    return given
 
 
 def link(type_name: str, object_id: str) -> Json:

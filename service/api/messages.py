@@ -76,6 +76,7 @@ def not_found(label: str, object_id: str) -> Message:
     return error("object.not.found", "{{type}} {{id}} not found", type=label, id=object_id)
 
 
-def reference_not_found(label: str, object_id: str) -> Message:
-    """Return that an object refers to one that is absent, HIDDEN or another company's."""
-    return error("referenced.object.not.found", "Referenced object {{type}} {{id}} not found", type=label, id=object_id)
+def reference_not_found(label: str, object_id: str, field: str) -> Message:
+    """Return that a field refers to an object that is absent, HIDDEN or another company's."""
+    text = "Referenced object {{type}} {{id}} not found"
+    return error("referenced.object.not.found", text, type=label, id=object_id, field=field)

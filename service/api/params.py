@@ -26,16 +26,19 @@ class Listing(NamedTuple):
     ids: frozenset[str] | None
     """None: all."""
     include_hidden: bool
+    include_others: bool
+    """Also what every company may see of others' objects."""
 
 
 def read_listing(query: MultiMapping[str]) -> Listing:
-    """Return what `page`, `pageSize`, `id` and `includeHidden` ask for; raise `MessagesError` with all broken ones."""
+    """Return what the parameters of a list ask for; raise `MessagesError` with all that are broken."""
     broken: list[Message] = []
     listing = Listing(
         page=_integer(query, "page", 0, 0, MAX_PAGE, broken),
         page_size=_integer(query, "pageSize", DEFAULT_PAGE_SIZE, 1, MAX_PAGE_SIZE, broken),
         ids=_ids(query, broken),
         include_hidden=_flag(query, "includeHidden", broken),
+        include_others=_flag(query, "includeOthers", broken),
     )
     if broken:
         raise MessagesError(400, broken)

@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from service.api.kinds import OBJECT_ID, BrokenValueError, DanglingError, Kind, Place
-from service.api.messages import Message, MessagesError, invalid, not_found, reference_not_found
-from service.api.resource import NAME, NO_NAME, STATES, Entropy, Field, ResourceType
+from service.api.drafts import Draft, Given, Scene, current
+from service.api.kinds import OBJECT_ID, BrokenValueError
+from service.api.messages import Message, MessagesError, error, invalid, not_found
+from service.api.resource import NO_NAME, STATES, Action, Field
 from service.api.shown import ENVELOPE, show_field
-from service.api.types import label_of
-from streams.domain.registry_events import ObjectState, ObjectWrite, Reference, UniqueValue
-from streams.domain.registry_state import RegistryState, StoredObject
+from streams.domain.registry_events import ObjectWrite, Reference, UniqueValue
+from streams.domain.registry_state import StoredObject
 
 _MAX_NAME_CHARS = 64
 """Of an unknown field's name, as many characters are told back."""
-
-
-class Given(NamedTuple):
-    """One object as a request gives it."""
-
-    id: str | None
-    """From the path or the body; None: to be made."""
-    fields: Mapping[str, object]
-    number: int | None
-    """Its place, where it is one of a list."""
 
 
 class Plan(NamedTuple):
@@ -37,89 +26,49 @@ class Plan(NamedTuple):
     shown_once: Mapping[str, str]
 
 
-class Scene(NamedTuple):
-    """What objects are planned in."""
-
-    resource: ResourceType
-    state: RegistryState
-    company: str | None
-    """That the request is about; None where the type has none."""
-    entropy: Entropy
-    new_id: str
-    """For an object that has none yet."""
-
-
-@dataclass
-class _Draft:
-    """An object on its way, and what was found to be wrong with it."""
-
-    scene: Scene
-    given: Given
-    before: StoredObject | None
-    name: str = ""
-    state: ObjectState = "ACTIVE"
-    fields: dict[str, Any] = field(default_factory=dict)
-    broken: list[Message] = field(default_factory=list)
-
-    def fault(self, name: str, error: BrokenValueError) -> None:
-        """Note that a field is broken."""
-        params = {"field": name, **error.params}
-        self.broken.append(invalid(error.code, error.text, **params, **self._where()))
-
-    def dangles(self, error: DanglingError) -> None:
-        """Note that a field leads nowhere."""
-        message = reference_not_found(label_of(*error.types), error.object_id)
-        message.params.update(self._where())
-        self.broken.append(message)
-
-    def read(self, name: str, kind: Kind, before: object) -> object:
-        """Return a field that is given, as it is stored; what it was before where it is broken."""
-        try:
-            return kind.read(self.given.fields[name], Place(self.scene.state, self.scene.company, before))
-        except BrokenValueError as error:
-            self.fault(name, error)
-        except DanglingError as error:
-            self.dangles(error)
-        return before
-
-    def _where(self) -> dict[str, str]:
-        return {} if self.given.number is None else {"index": str(self.given.number)}
-
-
-def current(scene: Scene, given: Given) -> StoredObject | None:
-    """
-    Return the object that *given* is about, None where it is to be made.
-
-    Raises:
-        MessagesError: 404, it is another company's, or absent with an id that only the service makes.
-    """
-    if given.id is None:
-        return None
-    before = scene.state.find(scene.resource.name, given.id)
-    if before is None:
-        if scene.resource.minted is not None:
-            raise MessagesError(404, [not_found(scene.resource.label, given.id)], may_be_news=True)
-    elif before.company != scene.company:
-        raise MessagesError(404, [not_found(scene.resource.label, given.id)])
-    return before
-
-
-def plan(scene: Scene, given: Given) -> tuple[Plan, list[Message]]:
+def plan(scene: Scene, given: Given, new_id: str) -> tuple[Plan, list[Message]]:
     """
     Return what is to become of an object, and everything that is wrong with it.
 
+    Args:
+        scene: Where it is planned.
+        given: What the request says of it.
+        new_id: For an object that has none yet.
+
     Raises:
-        MessagesError: It is not there.
+        MessagesError: It is not there, or not the caller's to change.
     """
     before = current(scene, given)
-    draft = _Draft(scene, given, before)
+    draft = Draft(scene, given, before, scene.company if before is None else before.company)
     if before is not None:
         draft.name, draft.state, draft.fields = before.name, before.state, dict(before.fields)
     _read_common(draft)
     for declared in scene.resource.fields:
         _read_field(draft, declared)
     _refuse_unknown(draft)
-    return _planned(draft), draft.broken
+    return _planned(draft, new_id), draft.broken
+
+
+def plan_action(scene: Scene, action: Action, given: Given) -> tuple[Plan, StoredObject]:
+    """
+    Return what is to become of an object that something is done to, and the object as it is.
+
+    Raises:
+        MessagesError: It is not there, the request's body is broken, or that cannot be done.
+    """
+    before = current(scene, given)
+    if before is None or before.company != scene.company:
+        raise MessagesError(404, [not_found(scene.resource.label, given.id or "")], may_be_news=before is None)
+    draft = Draft(scene, given, None, before.company)
+    for declared in action.fields:
+        _read_field(draft, declared)
+    _refuse_others(draft, {declared.name for declared in action.fields})
+    if draft.broken:
+        raise MessagesError(400, draft.broken)
+    values = {declared.name: draft.fields.get(declared.key, declared.empty) for declared in action.fields}
+    issued = action.run(before, values, scene.means)
+    after = Draft(scene, given, before, before.company, before.name, before.state, {**before.fields, **issued.fields})
+    return Plan(before.id, _write(after, before.id, before.partners), issued.shown_once), before
 
 
 def checked_id(value: object) -> str:
@@ -130,35 +79,39 @@ def checked_id(value: object) -> str:
     return value
 
 
-def _read_common(draft: _Draft) -> None:
+def _read_common(draft: Draft) -> None:
     given, resource = draft.given.fields, draft.scene.resource
     if "name" in given:
-        draft.name = str(draft.read("name", NAME if resource.name_required else NO_NAME, draft.name))
+        kind = resource.name_kind if resource.name_required else NO_NAME
+        draft.name = str(draft.read("name", kind, given["name"], draft.name))
     elif draft.before is None and resource.name_required:
         draft.fault("name", _required())
     if "objectState" in given:
-        read = draft.read("objectState", STATES, draft.state)
+        read = draft.read("objectState", STATES, given["objectState"], draft.state)
         draft.state = next(state for state in ("ACTIVE", "INACTIVE", "HIDDEN") if state == read)
     if "company" in given and resource.in_company:
         company = given["company"]
-        if (company.get("id") if isinstance(company, dict) else company) != draft.scene.company:
-            draft.fault("company", BrokenValueError("field.immutable", "{{field}} must be the request's context"))
+        if (company.get("id") if isinstance(company, dict) else company) != draft.company:
+            draft.fault("company", BrokenValueError("field.immutable", "{{field}} must be the object's own"))
 
 
-def _read_field(draft: _Draft, declared: Field) -> None:
+def _read_field(draft: Draft, declared: Field) -> None:
     name = declared.name
+    value = draft.given.fields.get(name)
     if name not in draft.given.fields:
-        if declared.required and name not in draft.fields:
-            draft.fault(name, _required())
-        return
-    value = draft.given.fields[name]
+        if declared.from_caller and draft.before is None and _is_user(draft.scene):
+            value = draft.scene.caller
+        else:
+            if declared.required and draft.before is None:
+                draft.fault(name, _required())
+            return
     if declared.read_only:
         if draft.before is None or value != show_field(declared, draft.before):
             draft.fault(name, BrokenValueError("field.read.only", "{{field}} is set by the service"))
         return
-    before = draft.fields.get(name)
+    before = draft.fields.get(declared.key)
     if value is not None:
-        read = draft.read(name, declared.kind, before)
+        read = draft.read(name, declared.kind, value, before)
     elif declared.required or declared.empty is not None:
         draft.fault(name, BrokenValueError("field.null", "{{field}} must not be null"))
         return
@@ -173,20 +126,31 @@ def _put(fields: dict[str, Any], declared: Field, read: object) -> None:
     """Store a value; one like that of a field that was never set is not stored, so that both are the same."""
     empty = list(declared.empty) if isinstance(declared.empty, tuple) else declared.empty
     if read is None or read == empty:
-        fields.pop(declared.name, None)
+        fields.pop(declared.key, None)
     else:
-        fields[declared.name] = read
+        fields[declared.key] = read
 
 
-def _refuse_unknown(draft: _Draft) -> None:
+def _is_user(scene: Scene) -> bool:
+    """Say whether the caller is a user of the registry; the super user is not."""
+    return scene.state.find("users", scene.caller) is not None
+
+
+def _refuse_unknown(draft: Draft) -> None:
     resource = draft.scene.resource
     known = {"id", "name", "objectState", *ENVELOPE, *(declared.name for declared in resource.fields)}
     if resource.in_company:
         known.add("company")
     for name in draft.given.fields:
-        if name in resource.shown_once:
+        if name in resource.shown_once and name not in known:
+            known.add(name)
             draft.fault(name, BrokenValueError("field.read.only", "{{field}} is made by the service"))
-        elif name not in known:
+    _refuse_others(draft, known)
+
+
+def _refuse_others(draft: Draft, known: Collection[str]) -> None:
+    for name in draft.given.fields:
+        if name not in known:
             draft.fault(name[:_MAX_NAME_CHARS], BrokenValueError("field.unknown", "There is no field {{field}}"))
 
 
@@ -194,38 +158,64 @@ def _required() -> BrokenValueError:
     return BrokenValueError("field.required", "{{field}} is required")
 
 
-def _planned(draft: _Draft) -> Plan:
+def _planned(draft: Draft, new_id: str) -> Plan:
     scene, before = draft.scene, draft.before
-    object_id = before.id if before is not None else draft.given.id or scene.new_id
+    object_id = before.id if before is not None else draft.given.id or new_id
+    shared_with = frozenset(scene.resource.partners(draft.fields, scene.state))
+    _refuse_foreign(draft, shared_with)
     shown_once: Mapping[str, str] = {}
     if before is None:
-        issued = scene.resource.issue(scene.entropy)
+        issued = scene.resource.issue(scene.means)
         draft.fields.update(issued.fields)
         shown_once = issued.shown_once
     elif (draft.name, draft.state, draft.fields) == (before.name, before.state, before.fields):
         return Plan(object_id, None, {})
-    write = ObjectWrite(
-        type=scene.resource.name,
+    partners = tuple(sorted(shared_with - {draft.company}))
+    return Plan(object_id, _write(draft, object_id, partners), shown_once)
+
+
+def _refuse_foreign(draft: Draft, shared_with: Collection[str]) -> None:
+    """Raise `MessagesError` (403) where a field changes that is another company's to set."""
+    before = {} if draft.before is None else draft.before.fields
+    is_own, is_partner = draft.scene.company == draft.company, draft.scene.company in shared_with
+    names = [
+        declared.name
+        for declared in draft.scene.resource.fields
+        if draft.fields.get(declared.key) != before.get(declared.key)
+        and not (is_partner if declared.by_partner else is_own)
+    ]
+    if draft.before is not None and not is_own:
+        names += ["name"] if draft.name != draft.before.name else []
+        names += ["objectState"] if draft.state != draft.before.state else []
+    if names:
+        text = "{{field}} is set by another company alone"
+        raise MessagesError(403, [error("field.forbidden", text, field=name) for name in names])
+
+
+def _write(draft: Draft, object_id: str, partners: tuple[str, ...]) -> ObjectWrite:
+    return ObjectWrite(
+        type=draft.scene.resource.name,
         id=object_id,
-        version=0 if before is None else before.version,
-        company=scene.company,
+        version=0 if draft.before is None else draft.before.version,
+        company=draft.company,
+        partners=partners,
         name=draft.name,
         state=draft.state,
         fields=draft.fields,
         references=tuple(_new_references(draft)),
-        unique=tuple(_unique(scene.resource.unique, draft.fields)),
+        unique=tuple(_unique(draft.scene.resource.unique, {**draft.fields, "name": draft.name})),
     )
-    return Plan(object_id, write, shown_once)
 
 
-def _new_references(draft: _Draft) -> Iterator[Reference]:
+def _new_references(draft: Draft) -> Iterator[Reference]:
     before = {} if draft.before is None else draft.before.fields
-    if draft.before is None and draft.scene.company is not None:
-        yield Reference("companies", draft.scene.company)
+    if draft.before is None and draft.company is not None:
+        yield Reference("companies", draft.company)
     for declared in draft.scene.resource.fields:
-        stored = draft.fields.get(declared.name)
-        if stored is not None and stored != before.get(declared.name):
-            yield from declared.kind.references(stored, draft.scene.company)
+        stored, known = draft.fields.get(declared.key), before.get(declared.key)
+        if stored is not None and stored != known:
+            old = frozenset(() if known is None else declared.kind.references(known, draft.company))
+            yield from (one for one in declared.kind.references(stored, draft.company) if one not in old)
 
 
 def _unique(together: Iterable[Iterable[str]], fields: Mapping[str, Any]) -> Iterator[UniqueValue]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from service.api.kinds import Flag, Many, Text
+from service.api.kinds import COUNTRY, Flag, Many, Text
 from service.api.resource import Field, ResourceType
 from streams.domain import ids
 
@@ -12,11 +12,12 @@ PLATFORMS = ResourceType(
     says="TV platforms: the tenants that read lists.",
     in_company=True,
     minted=ids.Kind.PLATFORM,
+    names_are_public=True,
     fields=(
         Field(name="description", kind=Text(4096, least=0), says="What it is, for people."),
         Field(
             name="regions",
-            kind=Many(Text(2, least=2, pattern="[A-Z]{2}", what="countries of two capital letters, as in ISO 3166")),
+            kind=Many(COUNTRY),
             says="The countries that it is in, as in ISO 3166.",
             empty=(),
         ),

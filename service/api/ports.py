@@ -1,11 +1,13 @@
-"""What the resource API needs of the world. `streams.registry` provides it."""
+"""What the resource API needs of the world. `streams.registry` and `service.adapters` provide it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from streams.domain.registry import Verdict
 from streams.domain.registry_events import Transaction
+from streams.domain.registry_history import Past
 from streams.domain.registry_state import RegistryState
 
 
@@ -24,8 +26,38 @@ class Registry(Protocol):
             LogUnavailableError: It may or may not be in the log.
         """
 
+    async def past(self, type_name: str, object_id: str, offsets: Sequence[int]) -> list[Past]:
+        """
+        Return the versions of an object that the transactions at *offsets*, ascending, wrote, in this order.
+
+        Raises:
+            LogUnavailableError: The log did not answer in time.
+        """
+
     async def catch_up(self) -> None:
         """Return when all is folded that the log held at the call; raise `LogUnavailableError` where it is not soon."""
 
     def ensure_fresh(self) -> None:
         """Raise `RegistryBehindError` where too much is missing to be trusted."""
+
+
+class Vault(Protocol):
+    """Keeps secrets that must be read back."""
+
+    def seal(self, clear: str, purpose: str) -> str:
+        """Return *clear* encrypted, to be opened for the same purpose alone."""
+
+
+class Passwords(Protocol):
+    """
+    Keeps passwords as slow hashes.
+
+    Raises:
+        OverloadedError: Too many wait for theirs already.
+    """
+
+    async def hash(self, password: str) -> str:
+        """Return what to store of a password."""
+
+    async def verify(self, stored: str | None, password: str) -> bool:
+        """Say whether this is the password that *stored* was made of; with None it is not, after the same work."""

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from service.api.kinds import Choice, Kind, Text
 from service.api.messages import Message
+from service.api.ports import Vault
 from streams.domain import ids
 from streams.domain.registry_state import RegistryState, StoredObject
 
@@ -17,6 +18,14 @@ NO_NAME = Text(255, least=0)
 
 Entropy = Callable[[int], bytes]
 """Returns so many random bytes."""
+
+
+class Means(NamedTuple):
+    """What the service makes secrets with, and dates them."""
+
+    entropy: Entropy
+    now_ms: int
+    vault: Vault
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,20 +44,50 @@ class Field:
     """Whether it stays as it was first given."""
     read_only: bool = False
     """Whether the service alone sets it."""
+    write_only: bool = False
+    """Whether nobody is shown it."""
+    stored_as: str = ""
+    """Its name in the log, where that is another."""
+    from_caller: bool = False
+    """Whether it is a user, and of a new object the caller where it is left out."""
+    by_partner: bool = False
+    """Whether only the companies that the object is shared with set it; of all other fields, only its own does."""
     is_obeyed: bool = True
     """Whether the service acts on it already; where not, an object that sets it bears a warning that says so."""
 
+    @property
+    def key(self) -> str:
+        """Its name in the log."""
+        return self.stored_as or self.name
+
 
 class Issued(NamedTuple):
-    """What the service itself puts into a new object."""
+    """What the service itself puts into an object."""
 
     fields: Mapping[str, Any]
     shown_once: Mapping[str, str]
     """Answered this once, stored nowhere."""
 
 
-def _nothing(_entropy: Entropy) -> Issued:
+@dataclass(frozen=True, kw_only=True)
+class Action:
+    """What is done to an object by `POST …/<id>/<name>`; the answer is the object as it is then."""
+
+    name: str
+    says: str
+    """What it does, in the imperative."""
+    fields: Sequence[Field] = ()
+    """Of the request's body."""
+    run: Callable[[StoredObject, Mapping[str, Any], Means], Issued]
+    """Return the fields that are replaced; raise `MessagesError` where it cannot be done."""
+
+
+def _nothing(_means: Means) -> Issued:
     return Issued({}, {})
+
+
+def _no_partners(_fields: Mapping[str, Any], _state: RegistryState) -> Iterable[str]:
+    return ()
 
 
 def _no_warnings(_stored: StoredObject, _state: RegistryState) -> Iterable[Message]:
@@ -68,13 +107,23 @@ class ResourceType:
     in_company: bool
     """Whether its objects belong to a company; otherwise they are the deployment's."""
     fields: Sequence[Field]
+    name_kind: Text = NAME
     name_required: bool = True
+    """Otherwise a name may be given, of whatever kind."""
+    writable: bool = True
+    """Whether callers make and change its objects."""
+    names_are_public: bool = False
+    """Whether every company may list the ids and names of others' objects."""
     minted: ids.Kind | None = None
     """The kind of its ids, where these are always made by the service."""
     unique: Sequence[Sequence[str]] = ()
     """Fields whose values, together, no two objects share."""
     shown_once: Mapping[str, str] = field(default_factory=dict)
-    """Fields that are answered at creation alone, and what each is, in a sentence."""
-    issue: Callable[[Entropy], Issued] = _nothing
+    """Fields that are answered when they are made, never again, and what each is, in a sentence."""
+    issue: Callable[[Means], Issued] = _nothing
+    """Return what the service puts into a new object."""
+    actions: Sequence[Action] = ()
+    partners: Callable[[Mapping[str, Any], RegistryState], Iterable[str]] = _no_partners
+    """Return the companies, beside its own, that an object with these fields is shared with."""
     warnings: Callable[[StoredObject, RegistryState], Iterable[Message]] = _no_warnings
     """Return what keeps an object from working."""

@@ -7,11 +7,14 @@ from collections.abc import Sequence
 import msgspec
 
 from service.api.calls import Call, expected, read_given
+from service.api.drafts import Given
+from service.api.history import read_history
 from service.api.kinds import Json
 from service.api.messages import MessagesError, not_found
-from service.api.params import read_listing
+from service.api.params import Listing, read_listing
 from service.api.ports import Registry
-from service.api.shown import etag, show
+from service.api.resource import Action
+from service.api.shown import etag, show, show_name
 from service.api.writing import Writes, Written
 from service.http.bodies import read_body
 from service.http.calls import Answer
@@ -33,19 +36,20 @@ class Resources:
     async def list(self, call: Call) -> Answer:
         """Answer a page of the objects that are asked for."""
         listing = read_listing(call.request.query)
-        found = [
-            stored
-            for stored in self._registry.state.ordered(call.resource.name, call.company)
-            if (listing.include_hidden or stored.state != "HIDDEN")
-            and (listing.ids is None or stored.id in listing.ids)
-        ]
+        found = self._listed(call, listing)
         start = listing.page * listing.page_size
         page = {
             "page": listing.page,
             "pageSize": listing.page_size,
             "totalCount": len(found),
-            "results": [self._show(call, stored) for stored in found[start : start + listing.page_size]],
+            "results": [self._show_listed(call, stored) for stored in found[start : start + listing.page_size]],
         }
+        return Answer(200, {}, msgspec.json.encode(page))
+
+    async def history(self, call: Call) -> Answer:
+        """Answer a page of what became of an object, newest first."""
+        listing = read_listing(call.request.query)
+        page = await read_history(call.resource, self._find(call), self._registry, listing)
         return Answer(200, {}, msgspec.json.encode(page))
 
     async def read(self, call: Call) -> Answer:
@@ -66,6 +70,14 @@ class Resources:
             return Answer(200, {}, msgspec.json.encode(shown))
         return Answer(200, {"ETag": etag(written[0].stored)}, msgspec.json.encode(shown[0]))
 
+    async def act(self, action: Action, call: Call, body: bytes) -> Answer:
+        """Do something to an object."""
+        fields = self._json.read(body) if body else {}
+        expect = expected(call.request, is_list=False)
+        written = await self._writes.act(call.cause, action, Given(call.object_id, fields, None), expect)
+        (shown,) = self._show_written(call, [written])
+        return Answer(200, {"ETag": etag(written.stored)}, msgspec.json.encode(shown))
+
     async def read_body(self, call: Call) -> bytes:
         """Return the request's body, whatever its `Content-Type` says."""
         return await read_body(call.request, most=MAX_BODY_BYTES, limit_s=self._body_limit_s)
@@ -73,9 +85,21 @@ class Resources:
     def _find(self, call: Call) -> StoredObject:
         object_id = call.object_id or ""
         stored = self._registry.state.find(call.resource.name, object_id)
-        if stored is None or stored.company != call.company:
+        if stored is None or not stored.is_seen_by(call.company):
             raise MessagesError(404, [not_found(call.resource.label, object_id)], may_be_news=stored is None)
         return stored
+
+    def _listed(self, call: Call, listing: Listing) -> Sequence[StoredObject]:
+        others = listing.include_others and call.resource.names_are_public
+        return [
+            stored
+            for stored in self._registry.state.ordered(call.resource.name, None if others else call.company)
+            if (listing.ids is None or stored.id in listing.ids)
+            and (stored.state == "ACTIVE" or _is_listed(stored, listing, call.company))
+        ]
+
+    def _show_listed(self, call: Call, stored: StoredObject) -> Json:
+        return self._show(call, stored) if stored.is_seen_by(call.company) else show_name(call.resource, stored)
 
     def _show(self, call: Call, stored: StoredObject) -> Json:
         return show(call.resource, stored, self._registry.state)
@@ -83,3 +107,8 @@ class Resources:
     def _show_written(self, call: Call, written: Sequence[Written]) -> Sequence[Json]:
         state = self._registry.state
         return [show(call.resource, one.stored, state, one.shown_once) for one in written]
+
+
+def _is_listed(stored: StoredObject, listing: Listing, company: str | None) -> bool:
+    """Say whether an object that is not ACTIVE is listed: others' never are."""
+    return stored.is_seen_by(company) and (listing.include_hidden or stored.state != "HIDDEN")

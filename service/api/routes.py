@@ -6,7 +6,7 @@ import os
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from time import perf_counter
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 from urllib.parse import unquote
 
 from aiohttp import web
@@ -14,15 +14,14 @@ from aiohttp import web
 from service.api.answers import failed
 from service.api.auth import Caller, authenticate
 from service.api.calls import Call
-from service.api.kinds import API
 from service.api.messages import MessagesError, error
 from service.api.params import read_context
 from service.api.planning import checked_id
-from service.api.ports import Registry
-from service.api.resource import Entropy, ResourceType
+from service.api.ports import Registry, Vault
+from service.api.resource import Entropy
 from service.api.resources import Resources
-from service.api.types import TYPES
-from service.api.writing import Writes
+from service.api.targets import Target, targets
+from service.api.writing import Making, Writes
 from service.http.app import GATE
 from service.http.bodies import READ_LIMIT_S
 from service.http.calls import Answer
@@ -33,30 +32,21 @@ from service.http.paths import Paths
 from service.http.problems import MethodNotAllowedError
 from streams.domain.ids import IdKeys
 
-ALLOW = "GET, HEAD, OPTIONS, POST, PUT"
-
 _PREFIX = "/api"
 
 T = TypeVar("T")
-
-
-class _Target(NamedTuple):
-    """What a path leads to."""
-
-    template: str
-    resource: ResourceType
-    is_one: bool
-    """One object, or all of a type."""
 
 
 def build_api_routes(
     registry: Registry,
     ids: IdKeys,
     admin_token: str,
+    vault: Vault,
     *,
     now_s: Callable[[], int] = now_s,
     entropy: Entropy = os.urandom,
     body_limit_s: float = READ_LIMIT_S,
+    allows_loopback: bool = False,
 ) -> Callable[[web.Application], None]:
     """
     Return what adds the routes of `/api/` to the public listener's application (`service.http.deps.Deps.add_routes`).
@@ -65,11 +55,13 @@ def build_api_routes(
         registry: The node's.
         ids: What apps' and platforms' ids are minted with.
         admin_token: The super user's.
-        now_s: Unix time; dates the ids that are minted, nothing else.
+        vault: Keeps secrets that must be read back.
+        now_s: Unix time; dates the ids that are minted, and the keys that expire.
         entropy: Makes ids and secrets.
         body_limit_s: From the end of a request's headers to the end of its body.
+        allows_loopback: Whether webhooks may go to this machine, in plain HTTP.
     """
-    writes = Writes(registry, ids, entropy, now_s)
+    writes = Writes(registry, Making(ids, vault, entropy, now_s, None, allows_loopback))
 
     def add_routes(app: web.Application) -> None:
         api = Api(registry, Resources(registry, writes, body_limit_s), admin_token, entropy, app[GATE].metrics)
@@ -92,7 +84,7 @@ class Api:
         """Take what requests are checked with, and what handles them."""
         self._registry, self._resources = registry, resources
         self._admin_token, self._entropy, self._metrics = admin_token, entropy, metrics
-        self._paths = Paths(_targets())
+        self._paths = Paths(targets(resources))
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer *request*, whatever it is."""
@@ -111,29 +103,30 @@ class Api:
         return web.Response(status=status, body=body, headers=headers)
 
     async def _judge(
-        self, request: web.BaseRequest, found: tuple[_Target, Mapping[str, str]] | None, request_id: str
+        self, request: web.BaseRequest, found: tuple[Target, Mapping[str, str]] | None, request_id: str
     ) -> Answer:
         """Check the rules in the order in which they count (the first broken one is raised), then handle."""
         if found is not None and request.method == "OPTIONS":
-            return Answer(204, {"Allow": ALLOW})
+            return Answer(204, {"Allow": found[0].allow})
         self._registry.ensure_fresh()
         caller = authenticate(self._admin_token, request.headers.get("Authorization"))
         if found is None:
             raise MessagesError(404, [error("path.not.found", "There is no such path")])
-        if request.method not in ALLOW.split(", "):
-            raise MethodNotAllowedError(ALLOW)
         target, parameters = found
+        if request.method not in target.allow.split(", "):
+            raise MethodNotAllowedError(target.allow)
         call = await self._surely(partial(self._call, request, target, parameters, caller, request_id))
-        if request.method in ("GET", "HEAD"):
-            handle = self._resources.list if call.object_id is None else self._resources.read
-            return await self._surely(partial(handle, call))
+        if target.read is not None and request.method in ("GET", "HEAD"):
+            return await self._surely(partial(target.read, call))
+        if target.write is None:
+            raise AssertionError(target.template)
         body = await self._resources.read_body(call)
-        return await self._surely(partial(self._resources.write, call, body))
+        return await self._surely(partial(target.write, call, body))
 
     async def _call(
         self,
         request: web.BaseRequest,
-        target: _Target,
+        target: Target,
         parameters: Mapping[str, str],
         caller: Caller,
         request_id: str,
@@ -163,11 +156,3 @@ class Api:
             if self._registry.state.revision == revision:
                 raise
         return await step()
-
-
-def _targets() -> dict[str, _Target]:
-    targets: dict[str, _Target] = {}
-    for resource in TYPES:
-        for template, is_one in ((f"{API}/{resource.name}", False), (f"{API}/{resource.name}/{{id}}", True)):
-            targets[template] = _Target(template, resource, is_one)
-    return targets

@@ -28,7 +28,7 @@ def show(
         "updateTime": iso_ms(stored.updated_ms),
         "updateUser": link("users", stored.updated_by),
     }
-    shown |= {field.name: show_field(field, stored) for field in resource.fields}
+    shown |= {field.name: show_field(field, stored) for field in resource.fields if not field.write_only}
     shown |= shown_once or {}
     warnings = [*resource.warnings(stored, state), *_not_obeyed(resource, stored)]
     if warnings:
@@ -36,10 +36,15 @@ def show(
     return shown
 
 
+def show_name(resource: ResourceType, stored: StoredObject) -> Json:
+    """Return what every company may see of an object."""
+    return {"id": stored.id, "url": f"{API}/{resource.name}/{stored.id}", "name": stored.name}
+
+
 def show_field(field: Field, stored: StoredObject) -> object:
     """Return one field of an object as it is answered."""
-    if field.name in stored.fields:
-        return field.kind.show(stored.fields[field.name], stored)
+    if field.key in stored.fields:
+        return field.kind.show(stored.fields[field.key], stored)
     return list(field.empty) if isinstance(field.empty, tuple) else field.empty
 
 
@@ -48,7 +53,7 @@ def _not_obeyed(resource: ResourceType, stored: StoredObject) -> list[Message]:
     return [
         warning("field.not.obeyed", text, field=field.name)
         for field in resource.fields
-        if not field.is_obeyed and field.name in stored.fields
+        if not field.is_obeyed and field.key in stored.fields
     ]
 
 

@@ -2,12 +2,35 @@
 
 from __future__ import annotations
 
+from service.api.apikeys import API_KEYS
 from service.api.apps import APPS
+from service.api.assets import ASSETS
+from service.api.availabilities import AVAILABILITIES
 from service.api.clients import CLIENTS
 from service.api.companies import COMPANIES
+from service.api.licenses import LICENSES
+from service.api.platform_attributes import PLATFORM_ATTRIBUTES
+from service.api.platform_values import PLATFORM_VALUES
 from service.api.platforms import PLATFORMS
+from service.api.users import USERS
+from service.api.webhook_deliveries import WEBHOOK_DELIVERIES
+from service.api.webhook_endpoints import WEBHOOK_ENDPOINTS
 
-TYPES = (COMPANIES, APPS, PLATFORMS, CLIENTS)
+TYPES = (
+    COMPANIES,
+    USERS,
+    APPS,
+    LICENSES,
+    PLATFORMS,
+    CLIENTS,
+    API_KEYS,
+    WEBHOOK_ENDPOINTS,
+    WEBHOOK_DELIVERIES,
+    PLATFORM_ATTRIBUTES,
+    PLATFORM_VALUES,
+    AVAILABILITIES,
+    ASSETS,
+)
 
 _LABELS = {resource.name: resource.label for resource in TYPES}
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+from service.api.drafts import Given, Scene, current
+from service.api.hashing import with_hashes
 from service.api.messages import Message, MessagesError, error, invalid, reference_not_found
-from service.api.planning import Given, Plan, Scene, current, plan
-from service.api.ports import Registry
-from service.api.resource import Entropy, ResourceType
+from service.api.planning import Plan, plan, plan_action
+from service.api.ports import Passwords, Registry, Vault
+from service.api.resource import Action, Entropy, Means, ResourceType
 from service.api.types import label_of
 from streams.domain.ids import IdKeys, Mode, id_text
 from streams.domain.registry import Applied, Dangling, NotUnique, Refused, Stale, TooLarge, judge
@@ -38,12 +40,25 @@ class Written(NamedTuple):
     shown_once: Mapping[str, str]
 
 
+class Making(NamedTuple):
+    """What ids, secrets and hashes are made with, and what the deployment allows."""
+
+    ids: IdKeys
+    vault: Vault
+    entropy: Entropy
+    now_s: Callable[[], int]
+    passwords: Passwords | None = None
+    """None: none are taken."""
+    allows_loopback: bool = False
+    """Whether the deployment calls this machine, in plain HTTP."""
+
+
 class Writes:
     """Plans transactions, has them judged, and plans again where somebody else was faster."""
 
-    def __init__(self, registry: Registry, ids: IdKeys, entropy: Entropy, now_s: Callable[[], int]) -> None:
-        """Take the registry, and what ids are made of."""
-        self._registry, self._ids, self._entropy, self._now_s = registry, ids, entropy, now_s
+    def __init__(self, registry: Registry, making: Making) -> None:
+        """Take the registry, and what new things are made with."""
+        self._registry, self._making = registry, making
 
     async def write(self, cause: Cause, objects: Sequence[Given], expect: Precondition) -> list[Written]:
         """
@@ -55,13 +70,34 @@ class Writes:
             MessagesError: Something is wrong with them; nothing was written.
             LogUnavailableError: They may or may not have been written.
         """
+        hashed = await with_hashes(self._scene(cause), objects, self._making.passwords)
+        return await self._transact(cause, lambda: self._plan(cause, hashed, expect))
+
+    async def act(self, cause: Cause, action: Action, given: Given, expect: Precondition) -> Written:
+        """
+        Do something to the object that *given* names, and return it as it is then.
+
+        Raises:
+            MessagesError: That cannot be done; nothing was written.
+            LogUnavailableError: It may or may not have been written.
+        """
+
+        def planned() -> list[Plan]:
+            plan, before = plan_action(self._scene(cause), action, given)
+            expect(before)
+            return [plan]
+
+        (written,) = await self._transact(cause, planned)
+        return written
+
+    async def _transact(self, cause: Cause, make_plans: Callable[[], Sequence[Plan]]) -> list[Written]:
         for _ in range(_ATTEMPTS):
-            plans = self._plan(cause, objects, expect)
+            plans = make_plans()
             writes = tuple(planned.write for planned in plans if planned.write is not None)
             if not writes:
                 return self._written(cause, plans, ())
             transaction = Transaction(
-                id=self._entropy(16).hex(), user=cause.user, request=cause.request_id, objects=writes
+                id=self._making.entropy(16).hex(), user=cause.user, request=cause.request_id, objects=writes
             )
             # What is refused here and now need not come to the log.
             reasons = judge(self._registry.state, transaction)
@@ -70,18 +106,16 @@ class Writes:
                 case Applied(applied):
                     return self._written(cause, plans, applied)
                 case Refused(reasons) if not all(isinstance(reason, Stale) for reason in reasons):
-                    raise _refusal(reasons)
+                    raise _refusal(cause.resource, transaction, reasons)
         raise MessagesError(409, [error("object.changed", "Others change the same objects: try again")])
 
     def _plan(self, cause: Cause, objects: Sequence[Given], expect: Precondition) -> list[Plan]:
         plans: list[Plan] = []
         broken: list[Message] = []
+        scene = self._scene(cause)
         for given in objects:
-            scene = Scene(
-                cause.resource, self._registry.state, cause.company, self._entropy, self._new_id(cause, given)
-            )
             expect(current(scene, given))
-            planned, messages = plan(scene, given)
+            planned, messages = plan(scene, given, self._new_id(cause, given))
             plans.append(planned)
             broken += messages
         if broken:
@@ -89,14 +123,19 @@ class Writes:
             raise MessagesError(400, broken, may_be_news=is_news)
         return plans
 
+    def _scene(self, cause: Cause) -> Scene:
+        making = self._making
+        means = Means(making.entropy, making.now_s() * 1000, making.vault)
+        return Scene(cause.resource, self._registry.state, cause.company, cause.user, means, making.allows_loopback)
+
     def _new_id(self, cause: Cause, given: Given) -> str:
         if given.id is not None:
             return given.id
-        kind = cause.resource.minted
+        kind, making = cause.resource.minted, self._making
         if kind is None:
-            return self._entropy(8).hex()
+            return making.entropy(8).hex()
         owner = (cause.company or "").encode()
-        return id_text(kind, self._ids.mint(kind, Mode.LIVE, owner, now_s=self._now_s(), entropy=self._entropy(7)))
+        return id_text(kind, making.ids.mint(kind, Mode.LIVE, owner, now_s=making.now_s(), entropy=making.entropy(7)))
 
     def _written(self, cause: Cause, plans: Sequence[Plan], applied: Sequence[StoredObject]) -> list[Written]:
         by_id = {stored.id: stored for stored in applied}
@@ -109,7 +148,9 @@ class Writes:
         return written
 
 
-def _refusal(reasons: Sequence[Stale | NotUnique | Dangling | TooLarge]) -> MessagesError:
+def _refusal(
+    resource: ResourceType, transaction: Transaction, reasons: Sequence[Stale | NotUnique | Dangling | TooLarge]
+) -> MessagesError:
     """Return the error for a transaction that was refused."""
     messages: list[Message] = []
     status = 400
@@ -126,9 +167,20 @@ def _refusal(reasons: Sequence[Stale | NotUnique | Dangling | TooLarge]) -> Mess
                     invalid("duplicate", text, type=label_of(reason.type), field=reason.field, id=reason.id)
                 )
             case Dangling(reference=reference):
-                messages.append(reference_not_found(label_of(reference.type), reference.id))
+                field = _field_of(resource, transaction, reason)
+                messages.append(reference_not_found(label_of(reference.type), reference.id, field))
             case Stale():
                 messages.append(
                     error("object.changed", "{{type}} {{id}} was changed", type=label_of(reason.type), id=reason.id)
                 )
     return MessagesError(status, messages, may_be_news=status == 400)
+
+
+def _field_of(resource: ResourceType, transaction: Transaction, dangling: Dangling) -> str:
+    """Return the field that a reference is of."""
+    for write in transaction.objects:
+        for field in resource.fields if write.id == dangling.id else ():
+            stored = write.fields.get(field.key)
+            if stored is not None and dangling.reference in field.kind.references(stored, write.company):
+                return field.name
+    return "company"

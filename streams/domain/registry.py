@@ -13,7 +13,7 @@ from streams.domain.registry_events import (
     Transaction,
     UniqueValue,
 )
-from streams.domain.registry_state import RegistryState, StoredObject
+from streams.domain.registry_state import RegistryState, StoredObject, may_be_referred_to
 
 
 class Stale(NamedTuple):
@@ -83,7 +83,7 @@ def fold(state: RegistryState, event: AnyRegistryEvent, offset: int, time_ms: in
             reasons = judge(state, event)
             if reasons:
                 return Refused(reasons)
-            applied = tuple(_stored(state, write, event.user, time_ms) for write in event.objects)
+            applied = tuple(_stored(state, write, event.user, offset, time_ms) for write in event.objects)
             for stored in applied:
                 state.put(stored)
             state.revision = offset + 1
@@ -127,22 +127,20 @@ def _not_unique(state: RegistryState, written: Mapping[_Key, ObjectWrite]) -> It
 
 def _dangling(state: RegistryState, written: Mapping[_Key, ObjectWrite], write: ObjectWrite) -> Iterator[Dangling]:
     for reference in write.references:
-        target = written.get((reference.type, reference.id))
-        if target is None:
-            is_there = state.resolve(reference) is not None
-        else:
-            is_there = target.state != "HIDDEN" and reference.company in (None, target.company)
-        if not is_there:
+        target = written.get((reference.type, reference.id)) or state.find(reference.type, reference.id)
+        if target is None or not may_be_referred_to(target, reference):
             yield Dangling(write.type, write.id, reference)
 
 
-def _stored(state: RegistryState, write: ObjectWrite, user: str, time_ms: int) -> StoredObject:
+def _stored(state: RegistryState, write: ObjectWrite, user: str, offset: int, time_ms: int) -> StoredObject:
     before = state.find(write.type, write.id)
     return StoredObject(
         type=write.type,
         id=write.id,
         version=write.version + 1,
+        offset=offset,
         company=write.company,
+        partners=write.partners,
         name=write.name,
         state=write.state,
         fields=write.fields,

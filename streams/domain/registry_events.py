@@ -40,7 +40,7 @@ class Reference(msgspec.Struct, frozen=True, omit_defaults=True):
     type: TypeName
     id: ObjectId
     company: str | None = None
-    """The company that it must belong to; None: any."""
+    """The company that it must belong to, or be shared with; None: any."""
 
 
 class UniqueValue(msgspec.Struct, frozen=True):
@@ -64,6 +64,8 @@ class ObjectWrite(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """The one that it replaces; 0: there must be none yet."""
     company: str | None = None
     """The id of the company that it belongs to; None: the deployment."""
+    partners: tuple[str, ...] = ()
+    """The companies that it is shared with: its own and they see it."""
     name: str = ""
     state: ObjectState = "ACTIVE"
     fields: dict[str, Any]

@@ -12,6 +12,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from service.adapters.tenants import RegistryTenants
+from service.adapters.vault import Vault
 from service.api import api_openapi, build_api_routes
 from service.http.app import build_public_app
 from service.http.connections import Runner
@@ -83,7 +84,9 @@ async def api_node(log: EmbeddedLog) -> AsyncIterator[ApiNode]:
         context_views=ContextViewsFake(world),
         session_views=SessionViewsFake(world),
         metrics=CollectorRegistry(),
-        add_routes=build_api_routes(registry, KEY.id_keys, ADMIN_TOKEN, body_limit_s=0.5),
+        add_routes=build_api_routes(
+            registry, KEY.id_keys, ADMIN_TOKEN, Vault(KEY.derive(b"secrets")), body_limit_s=0.5
+        ),
         more_openapi=api_openapi(),
     )
     runner = Runner(build_public_app(deps), deps.entropy, shutdown_limit_s=1.0)

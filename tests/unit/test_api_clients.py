@@ -137,7 +137,7 @@ async def test_a_tenant_that_is_not_there(setting: Setting) -> None:
             "type": "ErrorMessage",
             "code": "error.referenced.object.not.found",
             "text": "Referenced object {{type}} {{id}} not found",
-            "params": {"type": "App or Platform", "id": tenant},
+            "params": {"type": "App or Platform", "id": tenant, "field": "tenant"},
         }
     assert await setting.node.events() == events
 

@@ -1,0 +1,31 @@
+"""Moments as a kind of fields."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from service.api.kinds import BrokenValueError, Json, Place, Plain
+from streams.domain.times import iso_ms
+
+
+@dataclass(frozen=True)
+class Moment(Plain):
+    """A date and time of ISO 8601 with its offset from UTC; stored in UTC, so that texts are in the order of time."""
+
+    def read(self, value: object, _place: Place) -> object:
+        """Return the moment as it is shown everywhere."""
+        try:
+            moment = datetime.fromisoformat(value if isinstance(value, str) else "")
+            # One without an offset would mean another time to each reader; one near the ends of time has none in UTC.
+            ms = round(moment.astimezone(UTC).timestamp() * 1000) if moment.tzinfo is not None else -1
+        except (ValueError, OverflowError):
+            ms = -1
+        if ms < 0:
+            what = "a date and time in ISO 8601, as 2024-02-16T04:41:06Z"
+            raise BrokenValueError("field.format", "{{field}} must be {{what}}", what=what)
+        return iso_ms(ms)
+
+    def schema(self) -> Json:
+        """Return the JSON schema."""
+        return {"type": "string", "format": "date-time"}

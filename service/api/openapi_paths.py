@@ -1,0 +1,227 @@
+"""The paths of one type of resources in the OpenAPI document."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from service.api.calls import MAX_OBJECTS
+from service.api.kinds import API, LINK_SCHEMA, OBJECT_ID, Json
+from service.api.params import DEFAULT_PAGE_SIZE, MAX_PAGE, MAX_PAGE_SIZE
+from service.api.resource import Action, ResourceType
+
+SCHEMAS = "#/components/schemas/"
+_STATUSES = {
+    304: "The reader has this version", 400: "Malformed or invalid", 401: "No good token",
+    403: "Not in this company's context", 404: "Absent", 409: "A duplicate, or changed by others",
+    412: "Another version than expected", 413: "Too large", 500: "An error of the service", 503: "Not available now",
+}  # fmt: skip
+_READ_ERRORS = (400, 401, 403, 404, 500, 503)
+_WRITE_ERRORS = (400, 401, 403, 404, 409, 412, 413, 500, 503)
+EVENT: Json = {
+    "type": "object",
+    "description": "One change of an object.",
+    "properties": {
+        "time": {"type": "string", "format": "date-time"},
+        "user": LINK_SCHEMA,
+        "requestId": {"type": ["string", "null"]},
+        "version": {"type": "integer"},
+        "changes": {
+            "type": "object",
+            "description": "By field. Of what nobody is shown, only that it changed.",
+            "additionalProperties": {
+                "type": "object",
+                "properties": {"from": {}, "to": {}},
+                "required": ["from", "to"],
+            },
+        },
+    },
+    "required": ["time", "user", "requestId", "version", "changes"],
+}
+
+
+def paths_of(resource: ResourceType) -> Json:
+    """Return the paths of a type, by template."""
+    every = f"{API}/{resource.name}"
+    paths = {
+        every: _collection(resource),
+        f"{every}/{{id}}": _single(resource),
+        f"{every}/{{id}}/events": _history(resource),
+    }
+    return paths | {f"{every}/{{id}}/{action.name}": _action(resource, action) for action in resource.actions}
+
+
+def _collection(resource: ResourceType) -> Json:
+    one = {"$ref": f"{SCHEMAS}{resource.label}"}
+    read = _operation(resource, f"list{_plural(resource)}", f"Retrieve {resource.name}", _page(one), _READ_ERRORS)
+    read["parameters"] = [*_context(resource), *_listing(resource)]
+    given = {"$ref": f"{SCHEMAS}{resource.label}Write"}
+    body = {"oneOf": [given, {"type": "array", "items": given, "maxItems": MAX_OBJECTS}]}
+    answer = {"oneOf": [one, {"type": "array", "items": one}]}
+    return _path(resource, read, f"Create or update {resource.name}, all or none", body, answer, [])
+
+
+def _page(one: Json) -> Json:
+    return {
+        "type": "object",
+        "properties": {
+            "page": {"type": "integer"},
+            "pageSize": {"type": "integer"},
+            "totalCount": {"type": "integer"},
+            "results": {"type": "array", "items": one},
+        },
+        "required": ["page", "pageSize", "totalCount", "results"],
+    }
+
+
+def _single(resource: ResourceType) -> Json:
+    one = {"$ref": f"{SCHEMAS}{resource.label}"}
+    of_path, what = _of_path(), _a(resource)
+    read = _operation(resource, f"read{resource.label}", f"Retrieve {what}", one, _READ_ERRORS)
+    read["parameters"] = [*of_path, *_context(resource)]
+    read["responses"]["304"] = _response(304)
+    read["responses"]["200"]["headers"] = _headers("Paket-Request-Id", "ETag")
+    body = {"$ref": f"{SCHEMAS}{resource.label}Write"}
+    made = "Update" if resource.minted is not None else "Create or update"
+    return _path(resource, read, f"{made} {what}", body, one, of_path)
+
+
+def _history(resource: ResourceType) -> Json:
+    page = _page({"$ref": f"{SCHEMAS}ResourceEvent"})
+    summary = f"Retrieve what became of {_a(resource)}, newest first"
+    read = _operation(resource, f"list{resource.label}Events", summary, page, _READ_ERRORS)
+    read["parameters"] = [*_of_path(), *_context(resource), *_paging()]
+    options = _options(resource, f"optionsOf{resource.label}Events", _of_path())
+    return {"get": read, "head": _without_bodies(read), "options": options}
+
+
+def _action(resource: ResourceType, action: Action) -> Json:
+    name = f"{resource.label}{action.name.capitalize()}"
+    answer = {"$ref": f"{SCHEMAS}{resource.label}"}
+    write = _operation(resource, f"post{name}", action.says, answer, _WRITE_ERRORS)
+    write["parameters"] = [*_of_path(), *_context(resource), *_preconditions()]
+    body = {"schema": {"$ref": f"{SCHEMAS}{name}"}}
+    write["requestBody"] = {
+        "required": any(field.required for field in action.fields),
+        "content": {"application/json": body},
+    }
+    return {"post": write, "options": _options(resource, f"optionsOf{name}", _of_path())}
+
+
+def _path(resource: ResourceType, read: Json, summary: str, body: Json, answer: Json, of_path: list[Json]) -> Json:
+    """Return all methods of one path."""
+    item: Json = {"get": read, "head": _without_bodies(read)}
+    name = resource.label if of_path else _plural(resource)
+    for method in ("post", "put") if resource.writable else ():
+        operation_id = f"{method}{name}"
+        write = _operation(resource, operation_id, summary, answer, _WRITE_ERRORS)
+        write["parameters"] = [*of_path, *_context(resource), *_preconditions()]
+        write["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
+        item[method] = write
+    item["options"] = _options(resource, f"optionsOf{name}", of_path)
+    return item
+
+
+def _options(resource: ResourceType, operation_id: str, of_path: list[Json]) -> Json:
+    options = {"204": {"description": "Success", "headers": _headers("Paket-Request-Id", "Allow")}}
+    return {
+        "operationId": operation_id,
+        "summary": "Retrieve the path's methods",
+        "tags": [_tag(resource)],
+        "security": [],
+        "parameters": of_path,
+        "responses": options,
+    }
+
+
+def _operation(resource: ResourceType, operation_id: str, summary: str, answer: Json, errors: Iterable[int]) -> Json:
+    success = {
+        "description": "Success",
+        "headers": _headers("Paket-Request-Id"),
+        "content": {"application/json": {"schema": answer}},
+    }
+    return {
+        "operationId": operation_id,
+        "summary": summary,
+        "tags": [_tag(resource)],
+        "security": [{"bearer": []}],
+        "responses": {"200": success, **{str(status): _response(status) for status in errors}},
+    }
+
+
+def _response(status: int) -> Json:
+    names = ["Paket-Request-Id", *{401: ["WWW-Authenticate"], 503: ["Retry-After"], 304: ["ETag"]}.get(status, [])]
+    response: Json = {"description": _STATUSES[status], "headers": _headers(*names)}
+    if status != 304:
+        response["content"] = {"application/json": {"schema": {"$ref": f"{SCHEMAS}ResourceErrors"}}}
+    return response
+
+
+def _headers(*names: str) -> Json:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+
+
+def _without_bodies(operation: Json) -> Json:
+    responses = {
+        status: {name: part for name, part in response.items() if name != "content"}
+        for status, response in operation["responses"].items()
+    }
+    return {**operation, "operationId": f"{operation['operationId']}Head", "responses": responses}
+
+
+def _of_path() -> list[Json]:
+    return [{"name": "id", "in": "path", "required": True, "schema": id_schema()}]
+
+
+def _a(resource: ResourceType) -> str:
+    return f"a{'n' if resource.label[0] in 'AEIOU' else ''} {resource.label}"
+
+
+def _plural(resource: ResourceType) -> str:
+    label = resource.label
+    return f"{label[:-1]}ies" if label.endswith("y") else label if label.endswith("s") else f"{label}s"
+
+
+def id_schema() -> Json:
+    """Return the schema of ids."""
+    return {"type": "string", "pattern": f"^{OBJECT_ID.pattern}$"}
+
+
+def _tag(resource: ResourceType) -> str:
+    return resource.name.capitalize()
+
+
+def _context(resource: ResourceType) -> list[Json]:
+    if not resource.in_company:
+        return []
+    says = "The id of the company that the request is about."
+    return [{"name": "context", "in": "query", "required": True, "description": says, "schema": id_schema()}]
+
+
+def _paging() -> list[Json]:
+    page = {"type": "integer", "minimum": 0, "maximum": MAX_PAGE, "default": 0}
+    size = {"type": "integer", "minimum": 1, "maximum": MAX_PAGE_SIZE, "default": DEFAULT_PAGE_SIZE}
+    return [
+        _query("page", "Which page, from 0.", page),
+        _query("pageSize", "How many on a page.", size),
+    ]
+
+
+def _listing(resource: ResourceType) -> list[Json]:
+    flag = {"type": "boolean", "default": False}
+    others = _query("includeOthers", "Whether the ids and names of other companies' ACTIVE ones are listed too.", flag)
+    return [
+        *_paging(),
+        _query("id", "Only these objects: ids, separated by semicolons.", {"type": "string"}),
+        _query("includeHidden", "Whether HIDDEN objects are listed.", flag),
+        *([others] if resource.names_are_public else []),
+    ]
+
+
+def _query(name: str, says: str, schema: Json) -> Json:
+    return {"name": name, "in": "query", "description": says, "schema": schema}
+
+
+def _preconditions() -> list[Json]:
+    says = "The ETag of the version that is written over; another one is 412."
+    text = {"type": "string"}
+    return [{"name": "If-Match", "in": "header", "description": says, "schema": text}]

@@ -1,0 +1,58 @@
+"""What the paths of `/api/v1` lead to."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from functools import partial
+from typing import NamedTuple
+
+from service.api.calls import Call
+from service.api.kinds import API
+from service.api.resource import ResourceType
+from service.api.resources import Resources
+from service.api.types import TYPES
+from service.http.calls import Answer
+
+EVENTS = "events"
+"""The last part of the path of an object's history."""
+
+
+class Target(NamedTuple):
+    """What a path leads to."""
+
+    template: str
+    resource: ResourceType
+    is_one: bool
+    """One object, or all of a type."""
+    read: Callable[[Call], Awaitable[Answer]] | None
+    """Answers GET and HEAD; None: they are not allowed."""
+    write: Callable[[Call, bytes], Awaitable[Answer]] | None
+    """Answers POST, and PUT where there is something to read; None: they are not allowed."""
+
+    @property
+    def allow(self) -> str:
+        """The methods that are allowed, as the `Allow` header lists them."""
+        return ", ".join(methods(reads=self.read is not None, writes=self.write is not None))
+
+
+def methods(*, reads: bool, writes: bool) -> list[str]:
+    """Return the methods of a path that can be read, written, or both."""
+    reading, writing = ["GET", "HEAD"] if reads else [], ["POST"] if writes else []
+    return [*reading, "OPTIONS", *writing, *(["PUT"] if reads and writes else [])]
+
+
+def targets(resources: Resources) -> Mapping[str, Target]:
+    """Return every path's target, by template."""
+    return {target.template: target for resource in TYPES for target in _targets(resource, resources)}
+
+
+def _targets(resource: ResourceType, resources: Resources) -> Iterator[Target]:
+    every = f"{API}/{resource.name}"
+    one = f"{every}/{{id}}"
+    write = resources.write if resource.writable else None
+    yield Target(every, resource, is_one=False, read=resources.list, write=write)
+    yield Target(one, resource, is_one=True, read=resources.read, write=write)
+    yield Target(f"{one}/{EVENTS}", resource, is_one=True, read=resources.history, write=None)
+    for action in resource.actions:
+        acts = partial(resources.act, action)
+        yield Target(f"{one}/{action.name}", resource, is_one=True, read=None, write=acts)
