@@ -12,12 +12,18 @@ _ALL = sorted(os.sched_getaffinity(0))
 CORE = _ALL[-1]
 """What is measured on one core runs on this one."""
 _PINNED = "import os, sys; os.sched_setaffinity(0, {int(sys.argv[1])}); os.execv(sys.argv[2], sys.argv[2:])"
+_YIELDING = "import os, sys; os.nice(19); os.execv(sys.argv[1], sys.argv[1:])"
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def on_one_core(command: Sequence[str]) -> list[str]:
     """Return *command* such that its process is on `CORE` from its first thread to its last."""
     return [sys.executable, "-c", _PINNED, str(CORE), *command]
+
+
+def yielding(command: Sequence[str]) -> list[str]:
+    """Return *command* such that its process has what CPU the others leave."""
+    return [sys.executable, "-c", _YIELDING, *command]
 
 
 @contextmanager

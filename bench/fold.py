@@ -49,7 +49,7 @@ async def fold_and_recover(directory: Path, sizes: Sizes) -> list[Figure]:
     """Fold a backlog through both processors, then recover both tables on an empty disk. Kafka."""
     with elsewhere():
         async with broker(directory / "broker") as kafka:
-            async with Node(directory / "node", kafka=kafka.bootstrap, pinned=True) as node:
+            async with Node(directory / "node", kafka=kafka.bootstrap, how=on_one_core) as node:
                 folded, recovered = await _ours(node, sizes.fold_events)
             raw = await _peer("bench.raw_getmany", kafka.bootstrap)
             stock = [kafka.bootstrap, f"stock-{time.time_ns()}", str(directory / "stock")]

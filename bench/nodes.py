@@ -4,31 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
-from bench.cores import on_one_core
 from streams.topics import CONTEXT_EVENTS, view_topics
 from tests.support.kafka import Broker
 from tests.support.nodes import NodeProcess
 
+How = Callable[[Sequence[str]], list[str]]
 FOLD_LIMIT_S = 300.0
 
 
 class Node(NodeProcess):
-    """`upnext serve`, pinned to one core if told so."""
+    """`upnext serve`; *how* is how its process is run, as `bench.cores.on_one_core`."""
 
-    def __init__(self, directory: Path, *flags: str, kafka: str | None = None, pinned: bool = False) -> None:
+    def __init__(self, directory: Path, *flags: str, kafka: str | None = None, how: How = list) -> None:
         super().__init__(directory, "--log-format", "json", *flags, kafka=kafka)
-        self.pinned = pinned
+        self._how = how
 
     def command(self) -> list[str]:
-        command = super().command()
-        return on_one_core(command) if self.pinned else command
+        return self._how(super().command())
 
     @property
     def pid(self) -> int:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from bench.cores import elsewhere, resident_mib
+from bench.cores import elsewhere, on_one_core, resident_mib
 from bench.figures import Figure
 from bench.households import Household, Tenants, pairs_of, poll_total, tenants, writer_to
 from bench.load import Requests, load, request, zipf
@@ -30,7 +30,7 @@ async def page(directory: Path, sizes: Sizes) -> list[Figure]:
         async with _filled(directory, sizes) as (node, made, there):
             requests = _gets(made.platform, there)
             body = (await made.platform.ok("GET", there.session_path(0))).body
-            async with bare(len(body), _bare_get()) as theirs:
+            async with bare(len(body), _bare_get(), how=on_one_core) as theirs:
                 await load(node.port, requests, seconds=sizes.load_s)
                 pair = await paired(Target(node.port, node.pid, requests), theirs, sizes)
             resident = resident_mib(node.pid)
@@ -48,7 +48,7 @@ async def page(directory: Path, sizes: Sizes) -> list[Figure]:
 async def _filled(directory: Path, sizes: Sizes) -> AsyncIterator[tuple[Node, Tenants, Household]]:
     """A node on one core with its tables filled and started anew, so that nothing of the filling is in its memory."""
     sessions = sizes.page_sessions
-    async with Node(directory / "node", pinned=True) as node, tenants(node) as made:
+    async with Node(directory / "node", how=on_one_core) as node, tenants(node) as made:
         node.stop()
         async with writer_to(node, made) as writer:
             there = await writer.create(contexts=sessions, sessions=sessions)

@@ -13,8 +13,9 @@ from typing import NamedTuple
 import aiohttp
 
 from bench.bare import CLIENT, SECRET
-from bench.cores import cpu_s, on_one_core
+from bench.cores import cpu_s
 from bench.load import Load, Requests, load
+from bench.nodes import How
 from bench.sizes import Sizes
 from tests.support.nodes import free_port
 
@@ -52,11 +53,11 @@ class Pair(NamedTuple):
 
 
 @asynccontextmanager
-async def bare(page_bytes: int, requests: Requests) -> AsyncIterator[Target]:
-    """The bare handler in a process of its own, on the core that the node is on."""
+async def bare(page_bytes: int, requests: Requests, *, how: How = list) -> AsyncIterator[Target]:
+    """The bare handler in a process of its own, run as the node is."""
     port = free_port()
     command = [sys.executable, "-m", "bench.bare", str(port), str(page_bytes)]
-    process = subprocess.Popen(on_one_core(command))
+    process = subprocess.Popen(how(command))
     try:
         async with aiohttp.ClientSession() as http, asyncio.timeout(20):
             while not await _answers(http, port):
