@@ -18,13 +18,14 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from service.adapters.health import NodeHealth
 from service.adapters.kafka import kafka_config
 from service.adapters.node_metrics import NodeCollector
+from service.adapters.passwords import PasswordPool
 from service.adapters.tenants import RegistryTenants
 from service.adapters.vault import Vault
-from service.api import api_openapi, build_api_routes
+from service.api import Identity, Tokens, api_openapi, build_api_routes
 from service.data_directory import held
 from service.http.app import build_public_app
 from service.http.connections import Runner
-from service.http.deps import Deps
+from service.http.deps import Deps, now_s
 from service.http.internal import build_internal_app
 from service.listeners import bound, port_refused, where
 from service.settings import Settings
@@ -81,7 +82,9 @@ async def serve(settings: Settings, stop: asyncio.Event, tell: Tell, die: Die) -
             open_things.push_async_callback(_stop, node, die)
             health.started()
             if settings.answers:
-                app = build_public_app(_deps(settings, node, claim, metrics))
+                passwords = PasswordPool()
+                open_things.callback(passwords.close)
+                app = build_public_app(_deps(settings, node, claim, passwords, metrics))
                 public = Runner(app, os.urandom, shutdown_limit_s=_REQUESTS_LIMIT_S)
                 await open_things.enter_async_context(_answering(public, claim.public, "listen"))
                 tell(Listening(f"http://{where(claim.public)}"))
@@ -147,23 +150,28 @@ def _metrics(health: NodeHealth) -> CollectorRegistry:
     return metrics
 
 
-def _deps(settings: Settings, node: Node, claim: _Claim, metrics: CollectorRegistry) -> Deps:
+def _deps(settings: Settings, node: Node, claim: _Claim, passwords: PasswordPool, metrics: CollectorRegistry) -> Deps:
+    tokens = Tokens(claim.key.derive(b"tokens"), now_s, os.urandom)
+    tenants = RegistryTenants(node.registry, tokens)
+    identity = Identity(
+        admin_token=claim.admin_token,
+        tokens=tokens,
+        client_keys=tenants,
+        passwords=passwords,
+        vault=Vault(claim.key.derive(b"secrets")),
+    )
     return Deps(
         log_id=node.log.id,
         positions_key=claim.key.positions_key,
         ids=claim.key.id_keys,
-        tenants=RegistryTenants(node.registry),
+        tenants=tenants,
         events=node.writer,
         session_commands=node.commands,
         context_views=node.context_views,
         session_views=node.session_views,
         metrics=metrics,
         add_routes=build_api_routes(
-            node.registry,
-            claim.key.id_keys,
-            claim.admin_token,
-            Vault(claim.key.derive(b"secrets")),
-            allows_loopback=settings.webhooks_allow_loopback,
+            node.registry, claim.key.id_keys, identity, allows_loopback=settings.webhooks_allow_loopback
         ),
         more_openapi=api_openapi(),
     )

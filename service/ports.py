@@ -102,6 +102,9 @@ class Tenants(Protocol):
     def authenticate(self, client_id: str, secret: str) -> Client | None:
         """Return the ACTIVE client of an ACTIVE tenant whose key this is, else None. Constant time in the secret."""
 
+    def authenticate_token(self, token: str) -> Client | None:
+        """Return the ACTIVE client of an ACTIVE tenant whose access token this is, else None."""
+
     def is_app(self, app: AppId) -> bool:
         """Say whether an app is there and ACTIVE."""
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from hashlib import sha256
 from typing import Any, NamedTuple, Protocol
 
+from service.api.tokens import Purpose, Tokens
 from service.ports import Client
 from streams.domain.ids import AppId, Kind, id_text, parse_id
 from streams.domain.registry_events import UniqueValue
@@ -57,9 +58,11 @@ class RegistryTenants:
     What a request needs is looked up once and remembered until the registry changes, which is seldom.
     """
 
-    def __init__(self, registry: Registry, now_s: Callable[[], float] = time.time) -> None:
-        """Take the node's registry, and Unix time, which ends keys."""
-        self._registry, self._now_s = registry, now_s
+    def __init__(
+        self, registry: Registry, tokens: Tokens | None = None, now_s: Callable[[], float] = time.time
+    ) -> None:
+        """Take the node's registry, what reads tokens (without it, none is good), and Unix time, which ends keys."""
+        self._registry, self._tokens, self._now_s = registry, tokens, now_s
         self._state = registry.state
         self._revision = -1
         self._keys: dict[str, tuple[_Key, ...]] = {}
@@ -78,6 +81,20 @@ class RegistryTenants:
             if hmac.compare_digest(key.digest, shown) and self._is_good(key):
                 found = key.client
         return found
+
+    def key_holder(self, client_id: str, stamp: bytes) -> Client | None:
+        """Return the ACTIVE client that has a usable key whose SHA-256 begins with *stamp*, else None."""
+        self._forget_what_changed()
+        keys = self._keys.get(client_id) or self._find_keys(client_id)
+        held = (key for key in keys if key.client.client_id and key.digest.startswith(stamp))
+        return next((key.client for key in held if self._is_good(key)), None)
+
+    def authenticate_token(self, token: str) -> Client | None:
+        """Return the ACTIVE client whose access token this is, for as long as the key holds that it was given for."""
+        bearer = None if self._tokens is None else self._tokens.read(Purpose.ACCESS, token)
+        if bearer is None or bearer.type != "clients":
+            return None
+        return self.key_holder(bearer.id, bearer.stamp)
 
     def is_app(self, app: AppId) -> bool:
         """Say whether an app is there and ACTIVE, and its company too."""

@@ -1,6 +1,8 @@
 """The resource API, `/api/v1`: how companies, apps, platforms and clients are configured."""
 
+from service.api.auth_setup import Identity
 from service.api.openapi import api_openapi
 from service.api.routes import build_api_routes
+from service.api.tokens import Tokens
 
-__all__ = ["api_openapi", "build_api_routes"]
+__all__ = ["Identity", "Tokens", "api_openapi", "build_api_routes"]

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from service.api.auth_openapi import ways_in, ways_in_schemas
 from service.api.kinds import LINK_SCHEMA, Json
 from service.api.messages import ErrorsOut
 from service.api.openapi_paths import EVENT, SCHEMAS, id_schema, paths_of
@@ -36,7 +37,9 @@ def api_openapi() -> Mapping[str, Any]:
         for action in resource.actions:
             schemas[f"{resource.label}{action.name.capitalize()}"] = _asked(action)
         paths |= paths_of(resource)
-    bearer = {"type": "http", "scheme": "bearer", "description": "The token of a user who configures."}
+    paths |= ways_in()
+    schemas |= ways_in_schemas()
+    bearer = {"type": "http", "scheme": "bearer", "description": "A user's access token or API key."}
     return {"paths": paths, "components": {"schemas": schemas, "securitySchemes": {"bearer": bearer}}}
 
 

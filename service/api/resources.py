@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from service.api.auth_objects import Guard, sees
 from service.api.calls import Call, expected, read_given
 from service.api.drafts import Given
 from service.api.history import read_history
@@ -63,7 +64,8 @@ class Resources:
     async def write(self, call: Call, body: bytes) -> Answer:
         """Create or update one object, or each of a list, as one transaction."""
         objects, is_list = read_given(self._json.read_any(body), call.object_id)
-        expect = expected(call.request, is_list=is_list)
+        guard = Guard(call.caller, call.resource, self._registry.state)
+        expect = guard.over(objects, expected(call.request, is_list=is_list))
         written = await self._writes.write(call.cause, objects, expect)
         shown = self._show_written(call, written)
         if is_list:
@@ -85,7 +87,8 @@ class Resources:
     def _find(self, call: Call) -> StoredObject:
         object_id = call.object_id or ""
         stored = self._registry.state.find(call.resource.name, object_id)
-        if stored is None or not stored.is_seen_by(call.company):
+        is_seen = stored is not None and stored.is_seen_by(call.company)
+        if stored is None or not is_seen or not sees(call.caller, call.resource, stored):
             raise MessagesError(404, [not_found(call.resource.label, object_id)], may_be_news=stored is None)
         return stored
 
@@ -94,7 +97,8 @@ class Resources:
         return [
             stored
             for stored in self._registry.state.ordered(call.resource.name, None if others else call.company)
-            if (listing.ids is None or stored.id in listing.ids)
+            if sees(call.caller, call.resource, stored)
+            and (listing.ids is None or stored.id in listing.ids)
             and (stored.state == "ACTIVE" or _is_listed(stored, listing, call.company))
         ]
 

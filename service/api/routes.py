@@ -12,12 +12,14 @@ from urllib.parse import unquote
 from aiohttp import web
 
 from service.api.answers import failed
-from service.api.auth import Caller, authenticate
+from service.api.auth import Caller, check_role
+from service.api.auth_callers import Callers
+from service.api.auth_setup import Identity, build_doors
 from service.api.calls import Call
 from service.api.messages import MessagesError, error
 from service.api.params import read_context
 from service.api.planning import checked_id
-from service.api.ports import Registry, Vault
+from service.api.ports import Registry
 from service.api.resource import Entropy
 from service.api.resources import Resources
 from service.api.targets import Target, targets
@@ -40,8 +42,7 @@ T = TypeVar("T")
 def build_api_routes(
     registry: Registry,
     ids: IdKeys,
-    admin_token: str,
-    vault: Vault,
+    identity: Identity,
     *,
     now_s: Callable[[], int] = now_s,
     entropy: Entropy = os.urandom,
@@ -54,17 +55,20 @@ def build_api_routes(
     Args:
         registry: The node's.
         ids: What apps' and platforms' ids are minted with.
-        admin_token: The super user's.
-        vault: Keeps secrets that must be read back.
+        identity: What people and clients are known by.
         now_s: Unix time; dates the ids that are minted, and the keys that expire.
         entropy: Makes ids and secrets.
         body_limit_s: From the end of a request's headers to the end of its body.
         allows_loopback: Whether webhooks may go to this machine, in plain HTTP.
     """
-    writes = Writes(registry, Making(ids, vault, entropy, now_s, None, allows_loopback))
+    making = Making(ids, identity.vault, entropy, now_s, identity.passwords, allows_loopback)
+    writes = Writes(registry, making)
 
     def add_routes(app: web.Application) -> None:
-        api = Api(registry, Resources(registry, writes, body_limit_s), admin_token, entropy, app[GATE].metrics)
+        doors = build_doors(registry, identity, entropy, body_limit_s)
+        # Before the rest, which takes every path.
+        doors.ways.add_to(app, app[GATE].metrics)
+        api = Api(registry, Resources(registry, writes, body_limit_s), doors.callers, entropy, app[GATE].metrics)
         for path in (_PREFIX, _PREFIX + "/{path:.*}"):
             app.router.add_route("*", path, api.answer, expect_handler=_bodies_see_to_it)
 
@@ -79,11 +83,11 @@ class Api:
     """Answers every request to `/api/` once, in shape, and counts it."""
 
     def __init__(
-        self, registry: Registry, resources: Resources, admin_token: str, entropy: Entropy, metrics: HttpMetrics
+        self, registry: Registry, resources: Resources, callers: Callers, entropy: Entropy, metrics: HttpMetrics
     ) -> None:
         """Take what requests are checked with, and what handles them."""
         self._registry, self._resources = registry, resources
-        self._admin_token, self._entropy, self._metrics = admin_token, entropy, metrics
+        self._callers, self._entropy, self._metrics = callers, entropy, metrics
         self._paths = Paths(targets(resources))
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -109,7 +113,7 @@ class Api:
         if found is not None and request.method == "OPTIONS":
             return Answer(204, {"Allow": found[0].allow})
         self._registry.ensure_fresh()
-        caller = authenticate(self._admin_token, request.headers.get("Authorization"))
+        caller = await self._callers.surely(request.headers.get("Authorization"))
         if found is None:
             raise MessagesError(404, [error("path.not.found", "There is no such path")])
         target, parameters = found
@@ -133,6 +137,8 @@ class Api:
     ) -> Call:
         company = self._company(request, caller) if target.resource.in_company else None
         object_id = checked_id(unquote(parameters["id"])) if target.is_one else None
+        writes = request.method not in ("GET", "HEAD")
+        check_role(caller, target.resource.name, company, writes=writes)
         return Call(request, target.resource, object_id, caller, company, request_id)
 
     def _company(self, request: web.BaseRequest, caller: Caller) -> str:

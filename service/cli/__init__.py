@@ -9,7 +9,7 @@ import click
 
 from streams.domain.errors import UpNextError
 
-COMMANDS = ("config", "demo", "serve", "topics")
+COMMANDS = ("config", "demo", "serve", "topics", "users")
 
 
 class Refused(click.ClickException):

@@ -16,22 +16,30 @@ def authenticate(tenants: Tenants, authorization: str | None) -> Client:
         UnauthorizedError: There are none, or none that are good.
 
     Source:
-        RFC 7617.
+        RFC 7617, RFC 6750.
     """
-    credentials = _basic(authorization) if authorization is not None else None
-    client = tenants.authenticate(*credentials) if credentials is not None else None
+    client = _client(tenants, authorization or "")
     # Test keys plug in here: until their answers are generated, a client that showed one is refused like any
-    # unknown one. So do `Bearer` tokens (in `_basic`) and the client's list of allowed addresses (403).
+    # unknown one. So does the client's list of allowed addresses (403).
     if client is None or not client.live:
         raise UnauthorizedError
     return client
 
 
-def _basic(authorization: str) -> tuple[str, str] | None:
-    """Return the client id and secret of a `Basic` header, None where it is no such header."""
+def _client(tenants: Tenants, authorization: str) -> Client | None:
     scheme, _, token = authorization.partition(" ")
-    if scheme.lower() != "basic":
-        return None
+    match scheme.lower():
+        case "basic":
+            credentials = _basic(token)
+            return None if credentials is None else tenants.authenticate(*credentials)
+        case "bearer":
+            return tenants.authenticate_token(token.strip())
+        case _:
+            return None
+
+
+def _basic(token: str) -> tuple[str, str] | None:
+    """Return the client id and secret of a `Basic` header, None where it has none."""
     try:
         pair = binascii.a2b_base64(token.strip().encode("ascii"), strict_mode=True).decode()
     except (binascii.Error, UnicodeError):

@@ -67,7 +67,7 @@ def openapi_document(more: Mapping[str, Any]) -> Json:
     return {
         "openapi": "3.1.0",
         "info": {"title": "UpNext", "version": API_VERSION, "description": _DESCRIPTION},
-        "security": [{"basic": []}],
+        "security": [{"basic": []}, {"token": []}],
         "paths": {**paths, **more.get("paths", {})},
         "components": {**merged, **others},
     }
@@ -76,7 +76,12 @@ def openapi_document(more: Mapping[str, Any]) -> Json:
 def _components() -> Json:
     return {
         "securitySchemes": {
-            "basic": {"type": "http", "scheme": "basic", "description": "A client's id and its secret key."}
+            "basic": {"type": "http", "scheme": "basic", "description": "A client's id and its secret key."},
+            "token": {
+                "type": "http",
+                "scheme": "bearer",
+                "description": "A client's access token, which `POST /api/authenticate` gives.",
+            },
         },
         "headers": _headers(),
         "parameters": _header_parameters(),

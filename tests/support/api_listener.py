@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,9 +13,10 @@ import aiohttp
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
+from service.adapters.passwords import Cost, PasswordPool
 from service.adapters.tenants import RegistryTenants
 from service.adapters.vault import Vault
-from service.api import api_openapi, build_api_routes
+from service.api import Identity, Tokens, api_openapi, build_api_routes
 from service.http.app import build_public_app
 from service.http.connections import Runner
 from service.http.deps import Deps
@@ -27,6 +30,8 @@ from tests.support.nodes import ADMIN_TOKEN, Caller, yarl_raw
 SPEC = TopicSpec(REGISTRY_EVENTS, 1, Kept.FOR_EVER, log_append_time=True)
 KEY = MasterKey(bytes(range(32)))
 PARTITIONS = 8
+CHEAP = Cost(memory_kib=8, passes=1)
+"""What a hash costs in tests, where nobody steals any."""
 
 
 class Died(Exception):  # noqa: N818 - no error of the program: what a test's die does instead of ending the process
@@ -37,13 +42,27 @@ def die(reason: str) -> NoReturn:
     raise Died(reason)
 
 
+class Clock:
+    """Time as tests have it: it goes on by itself, and *later* it is by as much as they say."""
+
+    def __init__(self) -> None:
+        self.ahead_s = 0.0
+
+    def now_s(self) -> int:
+        return int(time.time() + self.ahead_s)
+
+    def monotonic_s(self) -> float:
+        return time.monotonic() + self.ahead_s
+
+
 class ApiNode:
     """One node, as far as the resource API is concerned."""
 
-    def __init__(self, log: EmbeddedLog, registry: Registry, http: aiohttp.ClientSession, port: int) -> None:
-        self.log, self.registry, self.http = log, registry, http
+    def __init__(
+        self, log: EmbeddedLog, registry: Registry, tenants: RegistryTenants, http: aiohttp.ClientSession, port: int
+    ) -> None:
+        self.log, self.registry, self.tenants, self.http = log, registry, tenants, http
         self.url = f"http://127.0.0.1:{port}"
-        self.tenants = RegistryTenants(registry)
 
     @property
     def admin(self) -> Caller:
@@ -69,24 +88,36 @@ async def embedded_log(directory: Path, kind: type[EmbeddedLog] = EmbeddedLog) -
 
 
 @asynccontextmanager
-async def api_node(log: EmbeddedLog) -> AsyncIterator[ApiNode]:
-    """Run a node on *log*; several may share one."""
+async def api_node(
+    log: EmbeddedLog, clock: Clock | None = None, passwords: PasswordPool | None = None
+) -> AsyncIterator[ApiNode]:
+    """Run a node on *log*; several may share one. *clock* is what people's tokens, codes and waits go by."""
+    clock = clock or Clock()
     registry = Registry(log, fingerprint=KEY.fingerprint, partitions=PARTITIONS, die=die)
     await registry.start()
     world = World()
+    tokens = Tokens(KEY.derive(b"tokens"), clock.now_s, os.urandom)
+    tenants = RegistryTenants(registry, tokens, clock.now_s)
+    passwords = passwords or PasswordPool(CHEAP)
+    identity = Identity(
+        admin_token=ADMIN_TOKEN,
+        tokens=tokens,
+        client_keys=tenants,
+        passwords=passwords,
+        vault=Vault(KEY.derive(b"secrets")),
+        clock_s=clock.monotonic_s,
+    )
     deps = Deps(
         log_id=log.id,
         positions_key=KEY.positions_key,
         ids=KEY.id_keys,
-        tenants=RegistryTenants(registry),
+        tenants=tenants,
         events=world,
         session_commands=world,
         context_views=ContextViewsFake(world),
         session_views=SessionViewsFake(world),
         metrics=CollectorRegistry(),
-        add_routes=build_api_routes(
-            registry, KEY.id_keys, ADMIN_TOKEN, Vault(KEY.derive(b"secrets")), body_limit_s=0.5
-        ),
+        add_routes=build_api_routes(registry, KEY.id_keys, identity, now_s=clock.now_s, body_limit_s=0.5),
         more_openapi=api_openapi(),
     )
     runner = Runner(build_public_app(deps), deps.entropy, shutdown_limit_s=1.0)
@@ -96,7 +127,8 @@ async def api_node(log: EmbeddedLog) -> AsyncIterator[ApiNode]:
     port = runner.addresses[0][1]
     try:
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(20)) as http:
-            yield ApiNode(log, registry, http, port)
+            yield ApiNode(log, registry, tenants, http, port)
     finally:
         await runner.cleanup()
         await registry.stop()
+        passwords.close()

@@ -1,0 +1,55 @@
+"""What users, clients and their tokens are known by, put together."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from service.api.auth_callers import Callers
+from service.api.auth_keys import ApiKeys
+from service.api.auth_routes import Ways
+from service.api.auth_throttle import Throttle
+from service.api.people import People
+from service.api.people_factors import FactorCalls
+from service.api.people_totp import SecondFactors, SecretVault
+from service.api.ports import Passwords, Registry
+from service.api.resource import Entropy
+from service.api.tokens import Tokens
+from service.api.tokens_grants import ClientKeys, Grants
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """What the node knows people and clients by."""
+
+    admin_token: str
+    """The super user's."""
+    tokens: Tokens
+    client_keys: ClientKeys
+    passwords: Passwords
+    vault: SecretVault
+    clock_s: Callable[[], float] = time.monotonic
+    """Measures how long those who guess must wait."""
+
+
+class Doors(NamedTuple):
+    """Who calls, and how they came to be known."""
+
+    callers: Callers
+    ways: Ways
+
+
+def build_doors(registry: Registry, identity: Identity, entropy: Entropy, body_limit_s: float) -> Doors:
+    """Return what requests are told apart by."""
+    tokens = identity.tokens
+    people = People(registry, entropy)
+    callers = Callers(identity.admin_token, registry, people, tokens, ApiKeys(registry, people, tokens.now_s, entropy))
+    factors = SecondFactors(identity.vault, tokens.now_s, entropy)
+    # A code has six digits: guesses at it are held up from the first one on, wherever they come from.
+    guesses, codes = Throttle(identity.clock_s), Throttle(identity.clock_s, free=1)
+    grants = Grants(
+        registry, people, callers, tokens, identity.client_keys, identity.passwords, factors, guesses, codes
+    )
+    return Doors(callers, Ways(grants, callers, FactorCalls(people, factors, codes), entropy, body_limit_s))
