@@ -29,8 +29,10 @@ _PRIVATE_NAMES = (
     "invalid",
 )
 """Top-level names that lead nowhere but into somebody's own network (RFC 6761, RFC 6762, RFC 8375 and custom)."""
-_CARRIERS = tuple(map(ipaddress.ip_network, ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32", "::/96")))
-"""IPv6 networks whose addresses carry one of IPv4, which could be anybody's."""
+_UNICAST = ipaddress.ip_network("2000::/3")
+"""All of IPv6 that is given out to the world (RFC 4291, 2.4)."""
+_NOT_PUBLIC = tuple(map(ipaddress.ip_network, ("192.0.0.0/24", "192.88.99.0/24", "2002::/16", "2001::/23")))
+"""Beside what `is_global` knows: protocols' own networks, and those whose addresses carry one of IPv4, anybody's."""
 
 
 @dataclass(frozen=True)
@@ -85,12 +87,10 @@ def is_public(host: str) -> bool:
 
 def may_be_called(address: Address) -> bool:
     """Say whether an address is public, and not one that stands for another."""
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.ipv4_mapped is not None:
-            return may_be_called(address.ipv4_mapped)
-        if any(address in network for network in _CARRIERS):
-            return False
-    return address.is_global and not address.is_multicast and not address.is_reserved
+    if isinstance(address, ipaddress.IPv6Address) and address not in _UNICAST:
+        return False
+    is_special = address.is_multicast or address.is_reserved or any(address in network for network in _NOT_PUBLIC)
+    return address.is_global and not is_special
 
 
 def _split(text: str) -> SplitResult | None:
