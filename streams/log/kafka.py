@@ -14,6 +14,7 @@ from streams.log.kafka_config import KafkaConfig
 from streams.log.kafka_connection import KafkaConnection
 from streams.log.kafka_lane import compress_fast
 from streams.log.kafka_reader import KafkaReader
+from streams.log.kafka_resets import tell_of_resets
 from streams.log.kafka_topics import KafkaTopics
 from streams.log.port import Appended, Chunk, Claim, Row
 from streams.topics import TopicSpec
@@ -45,13 +46,13 @@ class KafkaLog:
     async def start(self) -> None:
         """Connect, waiting for the brokers as long as the configuration says, then raise `RefusedStartError`."""
         compress_fast()
+        tell_of_resets()
         loop = asyncio.get_running_loop()
         end = loop.time() + self._config.start_limit_s
         while True:
             try:
                 await self._connect()
             except (KafkaError, OSError, LogUnavailableError) as error:
-                await self._connection.stop()
                 if loop.time() > end:
                     config = self._config
                     raise RefusedStartError(
@@ -64,9 +65,13 @@ class KafkaLog:
                 return
 
     async def _connect(self) -> None:
-        await self._connection.start()
-        self._id = await self._topics.cluster_id()
-        await self._appender.start()
+        try:
+            await self._connection.start()
+            self._id = await self._topics.cluster_id()
+            await self._appender.start()
+        except BaseException:
+            await self._connection.stop()
+            raise
 
     async def stop(self) -> None:
         """Send what is waiting, and close; who follows a partition gets `LogUnavailableError`."""
