@@ -66,9 +66,9 @@ def test_a_variable_names_the_file(tmp_path: Path) -> None:
 
 def test_a_file_in_its_own_types(tmp_path: Path) -> None:
     """Numbers and lists of words are written in a file as TOML has them."""
-    file = 'partitions = 4\nstale_reads_max_s = 1.5\nroles = ["api", "streams"]\nkafka = ["a:1", "b:2"]'
+    file = 'partitions = 4\nstale_reads_max_s = 7.5\nroles = ["api", "streams"]\nkafka = ["a:1", "b:2"]'
     settings, _ = loaded(file, tmp_path)
-    assert (settings.partitions, settings.stale_reads_max_s, settings.kafka) == (4, 1.5, "a:1,b:2")
+    assert (settings.partitions, settings.stale_reads_max_s, settings.kafka) == (4, 7.5, "a:1,b:2")
 
 
 def test_partitions_where_nobody_says() -> None:
@@ -247,7 +247,7 @@ def test_config_prints_a_file_that_can_be_read(tmp_path: Path) -> None:
     before = loaded(
         kafka="a:1,b:2",
         data='da"ta',
-        stale_reads_max_s="1.5",
+        stale_reads_max_s="7.5",
         UPNEXT_MASTER_KEY=KEY,
         UPNEXT_ADMIN_TOKEN="token-of-the-tests",
     )
