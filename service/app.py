@@ -159,6 +159,7 @@ def _deps(settings: Settings, node: Node, claim: _Claim, passwords: PasswordPool
         client_keys=tenants,
         passwords=passwords,
         vault=Vault(claim.key.derive(b"secrets")),
+        proxies=settings.trusted_proxies or (),
     )
     return Deps(
         log_id=node.log.id,

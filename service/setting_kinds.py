@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import ipaddress
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Generic, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 T = TypeVar("T")
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _INTEGER = re.compile(r"[0-9]{1,9}")
 _NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?")
@@ -90,6 +92,13 @@ def _url(text: str) -> str | None:
     return text.rstrip("/") if there and not url.query and not url.fragment and url.path in {"", "/"} else None
 
 
+def _networks(text: str) -> tuple[Network, ...] | None:
+    try:
+        return tuple(ipaddress.ip_network(part.strip()) for part in text.split(","))
+    except ValueError:
+        return None
+
+
 def integer(low: int, high: int) -> SettingKind[int]:
     """Return the kind of the integers from *low* to *high*."""
 
@@ -126,6 +135,12 @@ ROLES = SettingKind[frozenset[Role]](
     "api, streams, or both separated by a comma",
     _roles,
     lambda roles: ",".join(sorted(r.value for r in roles)),
+)
+NETWORKS = SettingKind[tuple[Network, ...]](
+    "NETWORK,…",
+    "addresses or networks in CIDR notation, several separated by commas",
+    _networks,
+    lambda networks: ",".join(map(str, networks)),
 )
 FLAG = SettingKind[bool](
     "true|false",

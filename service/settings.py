@@ -13,12 +13,14 @@ from service.setting_kinds import (
     FILE,
     FLAG,
     MASTER_KEY,
+    NETWORKS,
     ROLES,
     SERVERS,
     TEXT,
     TOKEN,
     URL,
     Address,
+    Network,
     Role,
     SettingKind,
     integer,
@@ -101,6 +103,11 @@ class Settings:
     )
     webhooks_allow_loopback: bool = _setting(
         FLAG, "false", "Whether webhooks may go to this machine, also in plain HTTP; for development."
+    )
+    trusted_proxies: tuple[Network, ...] | None = _setting(
+        NETWORKS,
+        None,
+        "The proxies whose `X-Forwarded-For` is believed; where this is left out, a connection's own address counts.",
     )
     log_level: str = _setting(
         one_of("debug", "info", "warning", "error"), "info", "The least important messages that are logged."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from time import perf_counter
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ from service.api.kinds import API
 from service.api.people_factors import FactorCalls
 from service.api.resource import Entropy
 from service.api.tokens_grants import Asked, Grants
+from service.http.addresses import Network, client_address
 from service.http.bodies import read_body
 from service.http.calls import Answer
 from service.http.gate import new_request_id
@@ -46,11 +47,17 @@ class Ways:
     """Answers requests to its paths once, in shape, and counts them."""
 
     def __init__(
-        self, grants: Grants, callers: Callers, factors: FactorCalls, entropy: Entropy, body_limit_s: float
+        self,
+        grants: Grants,
+        callers: Callers,
+        factors: FactorCalls,
+        entropy: Entropy,
+        proxies: Sequence[Network],
+        body_limit_s: float,
     ) -> None:
-        """Take what handles them, randomness for their ids, and how long a body may take."""
+        """Take what handles them, randomness for their ids, whose word on addresses counts, and a body's time."""
         self._grants, self._callers, self._factors = grants, callers, factors
-        self._entropy, self._body_limit_s = entropy, body_limit_s
+        self._entropy, self._proxies, self._body_limit_s = entropy, proxies, body_limit_s
         self._json = JsonReader()
 
     def add_to(self, app: web.Application, metrics: HttpMetrics) -> None:
@@ -100,7 +107,9 @@ class Ways:
             raise MethodNotAllowedError(ALLOW)
         body = await read_body(request, most=MAX_BODY_BYTES, limit_s=self._body_limit_s)
         fields = read_fields(body, self._json)
-        asked = Asked(fields, request.headers.get("Authorization"), request.remote, request_id)
+        forwarded = request.headers.getall("X-Forwarded-For", [])
+        address = client_address(request.remote, forwarded, self._proxies)
+        asked = Asked(fields, request.headers.get("Authorization"), address, request_id)
         answer = await way.handle(request, asked)
         return Answer(204, {}) if answer is None else Answer(200, {}, msgspec.json.encode(answer))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ from service.api.ports import Passwords, Registry
 from service.api.resource import Entropy
 from service.api.tokens import Tokens
 from service.api.tokens_grants import ClientKeys, Grants
+from service.http.addresses import Network
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +31,8 @@ class Identity:
     client_keys: ClientKeys
     passwords: Passwords
     vault: SecretVault
+    proxies: Sequence[Network] = ()
+    """Whose word on where requests come from is taken."""
     clock_s: Callable[[], float] = time.monotonic
     """Measures how long those who guess must wait."""
 
@@ -47,9 +50,12 @@ def build_doors(registry: Registry, identity: Identity, entropy: Entropy, body_l
     people = People(registry, entropy)
     callers = Callers(identity.admin_token, registry, people, tokens, ApiKeys(registry, people, tokens.now_s, entropy))
     factors = SecondFactors(identity.vault, tokens.now_s, entropy)
-    # A code has six digits: guesses at it are held up from the first one on, wherever they come from.
-    guesses, codes = Throttle(identity.clock_s), Throttle(identity.clock_s, free=1)
+    # A code has six digits, and who guesses at it knows the password: it is held up from the first guess on, wherever
+    # the next one comes from.
+    guesses, codes = Throttle(identity.clock_s), Throttle(identity.clock_s, free=1, strict=True)
     grants = Grants(
         registry, people, callers, tokens, identity.client_keys, identity.passwords, factors, guesses, codes
     )
-    return Doors(callers, Ways(grants, callers, FactorCalls(people, factors, codes), entropy, body_limit_s))
+    return Doors(
+        callers, Ways(grants, callers, FactorCalls(people, factors, codes), entropy, identity.proxies, body_limit_s)
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NoReturn
@@ -17,6 +17,7 @@ from service.adapters.passwords import Cost, PasswordPool
 from service.adapters.tenants import RegistryTenants
 from service.adapters.vault import Vault
 from service.api import Identity, Tokens, api_openapi, build_api_routes
+from service.http.addresses import Network
 from service.http.app import build_public_app
 from service.http.connections import Runner
 from service.http.deps import Deps
@@ -89,7 +90,10 @@ async def embedded_log(directory: Path, kind: type[EmbeddedLog] = EmbeddedLog) -
 
 @asynccontextmanager
 async def api_node(
-    log: EmbeddedLog, clock: Clock | None = None, passwords: PasswordPool | None = None
+    log: EmbeddedLog,
+    clock: Clock | None = None,
+    passwords: PasswordPool | None = None,
+    proxies: Sequence[Network] = (),
 ) -> AsyncIterator[ApiNode]:
     """Run a node on *log*; several may share one. *clock* is what people's tokens, codes and waits go by."""
     clock = clock or Clock()
@@ -105,6 +109,7 @@ async def api_node(
         client_keys=tenants,
         passwords=passwords,
         vault=Vault(KEY.derive(b"secrets")),
+        proxies=proxies,
         clock_s=clock.monotonic_s,
     )
     deps = Deps(

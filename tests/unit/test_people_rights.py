@@ -7,8 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from service.api.auth import Caller as AuthCaller
+from service.api.auth import Role
+from service.api.auth_objects import Guard
+from service.api.drafts import Given
+from service.api.messages import MessagesError
+from service.api.users import USERS
 from tests.support.api_listener import ApiNode, Clock, api_node, embedded_log
 from tests.support.nodes import Caller
 from tests.support.people import PASSWORD, bearer, log_in, logged_in, make_company, make_user
@@ -212,3 +219,19 @@ async def test_last_use(setting: Setting) -> None:
         assert shown["lastUsed"] is not None
         setting.clock.ahead_s += 24 * 3_600
     assert "key" not in shown
+
+
+async def test_roles_are_judged_with_the_version_that_is_written(setting: Setting) -> None:
+    """Where a user gets a role elsewhere between the question and the write, the write is judged again, and refused."""
+    state = setting.node.registry.state
+    caller = AuthCaller("boss", is_super=False, roles={setting.ours: Role.ADMIN})
+    given = Given("ann", {"password": "another password"}, None)
+    before = state.find("users", "ann")
+    assert before is not None
+    expect = Guard(caller, USERS, state).over([given], lambda _: None)
+    expect(before)
+    roles = [*before.fields["roles"], {"company": setting.theirs, "role": "ADMIN"}]
+    after = msgspec.structs.replace(before, fields={**before.fields, "roles": roles})
+    with pytest.raises(MessagesError) as refused:
+        expect(after)
+    assert refused.value.status == 403

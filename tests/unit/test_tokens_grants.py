@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 from base64 import b64encode
 from collections.abc import AsyncIterator
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from service.api.auth_throttle import SITE_FREE
+from streams.log.embedded import EmbeddedLog
+from streams.log.port import Chunk
 from streams.topics import REGISTRY_EVENTS
 from tests.support.api_listener import ApiNode, Clock, api_node, embedded_log
 from tests.support.nodes import Answer, Caller
@@ -339,3 +343,65 @@ async def test_codes(node: ApiNode, clock: Clock) -> None:
     clock.ahead_s += 301
     late = await ask(node, "/2fa", authorization=token, code=code(otpauth, clock))
     assert late.status == 401
+
+
+async def test_behind_a_proxy(tmp_path: Path) -> None:
+    """Behind a proxy that is trusted each client has an address of its own; what others say of theirs is ignored."""
+    for proxies, statuses in (((ip_network("127.0.0.0/8"),), {401}), ((), {401, 429})):
+        async with embedded_log(tmp_path / str(len(proxies))) as log, api_node(log, proxies=proxies) as node:
+            got = set()
+            for number in range(SITE_FREE + 5):
+                form = f"grant_type=password&username=u{number}&password=x".encode()
+                said = {"X-Forwarded-For": f"192.0.2.{number}"}
+                stranger = Caller(node.http, node.url, said)
+                got.add((await stranger.call("POST", "/api/authenticate", data=form)).status)
+            assert got == statuses
+
+
+async def test_the_longest_password(node: ApiNode) -> None:
+    """A password is compared whole: one that goes on after 1,024 characters is another."""
+    await make_user(node, "ann", password="x" * 1_024)
+    assert (await log_in(node, "ann", "x" * 1_025)).status == 401
+    assert (await log_in(node, "ann", "x" * 1_024)).status == 200
+
+
+class Late(EmbeddedLog):
+    """The embedded log, whose followers see nothing new until somebody asks where its end is."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.asked: asyncio.Event | None = None
+        """None: nobody is held up."""
+
+    async def end_offset(self, topic: str, partition: int) -> int:
+        end = await super().end_offset(topic, partition)
+        if self.asked is not None:
+            self.asked.set()
+        return end
+
+    async def read(self, topic: str, partition: int, start: int, end: int | None = None) -> AsyncIterator[Chunk]:
+        async for chunk in super().read(topic, partition, start, end):
+            if self.asked is not None and end is None:
+                await self.asked.wait()
+            yield chunk
+
+
+async def test_what_a_late_node_has_not_seen(tmp_path: Path) -> None:
+    """A node whose registry is late looks again before it lets in whoever has a password that was changed elsewhere."""
+    async with embedded_log(tmp_path, Late) as log, api_node(log) as node:
+        assert isinstance(log, Late)
+        await make_user(node, "ann", password="an old password")
+        user = node.registry.state.find("users", "ann")
+        assert user is not None
+        for _ in range(3):
+            log.asked = asyncio.Event()
+            writing = asyncio.create_task(make_user(node, "ann"))
+            while await EmbeddedLog.end_offset(log, REGISTRY_EVENTS, 0) == user.offset + 1:
+                await asyncio.sleep(0.001)
+            assert node.registry.state.find("users", "ann") == user
+            assert (await log_in(node, "ann", "an old password")).status == 401
+            await writing
+            log.asked = None
+            await make_user(node, "ann", password="an old password")
+            user = node.registry.state.find("users", "ann")
+            assert user is not None
