@@ -7,7 +7,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import aiohttp
 
@@ -16,7 +16,7 @@ from tests.support.kafka import Broker
 from tests.support.nodes import NodeProcess
 
 How = Callable[[Sequence[str]], list[str]]
-FOLD_LIMIT_S = 300.0
+START_LIMIT_S = FOLD_LIMIT_S = 300.0
 
 
 class Node(NodeProcess):
@@ -28,6 +28,15 @@ class Node(NodeProcess):
 
     def command(self) -> list[str]:
         return self._how(super().command())
+
+    async def start(self) -> Self:
+        """Start the process and return once it is ready, however much it has to recover."""
+        process = self.spawn()
+        async with aiohttp.ClientSession() as http, asyncio.timeout(START_LIMIT_S):
+            while not await _is_ready(http, f"{self.internal_url}/health/ready"):
+                assert process.poll() is None, self.tail()
+                await asyncio.sleep(0.05)
+        return self
 
     @property
     def pid(self) -> int:
@@ -70,6 +79,14 @@ class Node(NodeProcess):
         lines = self.output.read_text(errors="replace").splitlines()
         spoken = (json.loads(line) for line in lines if line.startswith("{"))
         return [line for line in spoken if line.get("event") == event]
+
+
+async def _is_ready(http: aiohttp.ClientSession, url: str) -> bool:
+    try:
+        async with http.get(url) as answer:
+            return answer.status == 200
+    except aiohttp.ClientError:
+        return False
 
 
 def folded_all(metrics: Mapping[str, float], at_least: Mapping[str, int]) -> bool:
