@@ -90,6 +90,7 @@ class NodeProcess:
                     return self
                 time.sleep(0.02)  # noqa: ASYNC251 - a bounded poll of another process
         msg = f"the node did not become ready (exit status {process.poll()}):\n{self.tail()}"
+        self.kill()
         raise AssertionError(msg)
 
     def tail(self, size: int = 4_000) -> str:
