@@ -78,8 +78,8 @@ async def serve(settings: Settings, stop: asyncio.Event, tell: Tell, die: Die) -
         internal = web.AppRunner(build_internal_app(health.awaited, metrics), access_log=None, shutdown_timeout=1.0)
         await open_things.enter_async_context(_answering(internal, claim.internal, "internal"))
         tell(_starting(settings, claim))
+        open_things.push_async_callback(_stop, node, die)
         if await _is_started(node, stop):
-            open_things.push_async_callback(_stop, node, die)
             health.started()
             if settings.answers:
                 passwords = PasswordPool()

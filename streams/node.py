@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,7 +80,8 @@ class Node:
         self._contact: Contact | None = None
         self._engine: Engine | None = None
         self._faust: ProcessorsOnFaust | None = None
-        self._trimmer: Trimmer | None = None
+        self._begun = AsyncExitStack()
+        """What was started, or had begun to when it was told to stop; it is stopped in the other order."""
 
     async def start(self) -> None:
         """
@@ -92,13 +93,16 @@ class Node:
         config = self.config
         self.log = EmbeddedLog(config.data / LOG, self._die) if config.kafka is None else KafkaLog(config.kafka)
         await self.log.start()
+        self._begun.push_async_callback(self.log.stop)
         await prepare_topics(self.log, topic_specs(config.partitions))
         self.registry = Registry(
             self.log, fingerprint=config.key.fingerprint, partitions=config.partitions, die=self._die
         )
+        self._begun.push_async_callback(self.registry.stop)
         await self.registry.start()
         self.writer = LogWriter(self.log, config.partitions)
         self._contact = Contact(self.log, time.monotonic)
+        self._begun.push_async_callback(self._contact.stop)
         await self._contact.start()
         if config.folds:
             await self._start_folding(self._contact)
@@ -113,6 +117,7 @@ class Node:
         def processor(fold: Fold) -> Processor:
             files = TableFiles(storage, fold.name)
             table = OwnedTable(fold, files, self.log, contact, stale_reads_max_s=config.stale_reads_max_s)
+            self._begun.callback(table.close)
             return Processor(fold, table, self.log, self._die, partitions=config.partitions)
 
         contexts = processor(ContextsFold(hash_key=config.key.hash_key))
@@ -126,9 +131,11 @@ class Node:
             self._faust.on_embedded(self.log)
         elif config.kafka is not None:
             self._faust.on_kafka(config.kafka)
+        self._begun.push_async_callback(self._faust.stop)
         await self._faust.start()
-        self._trimmer = Trimmer(self.log, self._engine.processors)
-        self._trimmer.start()
+        trimmer = Trimmer(self.log, self._engine.processors)
+        self._begun.push_async_callback(trimmer.stop)
+        trimmer.start()
 
     def _read(self, contexts: Table, sessions: Table, judge: Judge) -> None:
         partitions, waits = self.config.partitions, WaitLimit()
@@ -137,18 +144,8 @@ class Node:
         self.commands = LogCommands(self.writer, judge, self.session_views, partitions)
 
     async def stop(self) -> None:
-        """Finish what was begun, commit, leave the group, close."""
-        if self._trimmer is not None:
-            await self._trimmer.stop()
-        if self._faust is not None:
-            await self._faust.stop()
-        if self._engine is not None:
-            for processor in self._engine.processors:
-                processor.table.close()
-        if self._contact is not None:
-            await self._contact.stop()
-        await self.registry.stop()
-        await self.log.stop()
+        """Finish what was begun, commit, leave the group, close; also where `start` was cancelled or has failed."""
+        await self._begun.aclose()
 
     def status(self) -> NodeStatus:
         """Say how the node is."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
+from typing import Any
 
 import aiokafka
 import faust
@@ -12,6 +13,7 @@ import structlog
 from aiokafka.errors import KafkaError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
+from mode.threads import WorkerThread
 from yarl import URL
 
 from streams.log.kafka_config import KafkaConfig
@@ -28,6 +30,14 @@ FETCH_WAIT_MS = 50
 records have just been taken waits for it to come back."""
 
 
+class _EndsWithTheProcess(WorkerThread):  # type: ignore[misc]
+    """A thread that does not keep the process alive, whatever it waits for (`mode/threads.py:59` of 0.7.1)."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.daemon = True
+
+
 class KafkaConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     """
     The thread of the consumer.
@@ -37,10 +47,12 @@ class KafkaConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     the start (509-513); settings for SASL and TLS pass through Faust's own, which know fewer.
     """
 
+    Worker = _EndsWithTheProcess
+
     async def on_start(self) -> None:
         """Start the consumer, however long the brokers are away."""
         self.time_started = time.monotonic()
-        while True:
+        while not self.should_stop:
             self._consumer = self._create_consumer(loop=self.thread_loop)
             try:
                 await self._consumer.start()
