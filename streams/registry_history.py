@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 from streams.domain.errors import PoisonError
 from streams.domain.registry_events import Transaction
@@ -11,17 +10,6 @@ from streams.domain.registry_history import Past, past_in
 from streams.log.port import Log, Record
 from streams.registry_codec import decode_registry_event
 from streams.topics import REGISTRY_EVENTS
-
-READ_THROUGH = 1_000
-"""Records between two that are wanted, at most, for which one read goes on instead of beginning anew."""
-
-
-class Span(NamedTuple):
-    """Offsets that one read is made for."""
-
-    start: int
-    end: int
-    """Not included."""
 
 
 async def past_versions(log: Log, type_name: str, object_id: str, offsets: Sequence[int]) -> list[Past]:
@@ -39,27 +27,9 @@ async def past_versions(log: Log, type_name: str, object_id: str, offsets: Seque
     Raises:
         LogUnavailableError: The log did not answer.
     """
-    wanted = frozenset(offsets)
-    found: list[Past] = []
-    for span in spans(offsets):
-        async for chunk in log.read(REGISTRY_EVENTS, 0, span.start, span.end):
-            for record in chunk.records:
-                past = _past(record, type_name, object_id) if record.offset in wanted else None
-                if past is not None:
-                    found.append(past)
-    return found
-
-
-def spans(offsets: Sequence[int]) -> Iterator[Span]:
-    """Yield as few spans as cover *offsets*, ascending, without reading through too much that is not wanted."""
-    start = end = None
-    for offset in offsets:
-        if start is not None and end is not None and offset - end > READ_THROUGH:
-            yield Span(start, end)
-            start = None
-        start, end = offset if start is None else start, offset + 1
-    if start is not None and end is not None:
-        yield Span(start, end)
+    records = log.read_at(REGISTRY_EVENTS, 0, offsets)
+    pasts = [_past(record, type_name, object_id) async for record in records]
+    return [past for past in pasts if past is not None]
 
 
 def _past(record: Record, type_name: str, object_id: str) -> Past | None:

@@ -13,7 +13,7 @@ from streams.log.embedded_gathered import Gathered
 from streams.log.embedded_partition import RECENT_BYTES, AnyRow, Partition, Recent
 from streams.log.embedded_store import EmbeddedStore, now_ms
 from streams.log.embedded_threads import Die, StoreThreads
-from streams.log.port import MAX_BATCH_BYTES, Appended, Chunk, Claim, Row, row_bytes
+from streams.log.port import MAX_BATCH_BYTES, Appended, Chunk, Claim, Record, Row, row_bytes
 from streams.topics import TopicSpec
 
 APPEND_TIMEOUT_S = 5.0
@@ -192,6 +192,14 @@ class EmbeddedLog:
                 else:
                     start = chunk.next_offset
                     yield chunk
+
+    async def read_at(self, topic: str, partition: int, offsets: Sequence[int]) -> AsyncIterator[Record]:
+        """Yield the records at *offsets*, all below the end, in this order; what is not there any more is left out."""
+        source = self._partitions[topic, partition]
+        for offset in offsets:
+            chunk = await self.fetch(source, offset, offset + 1)
+            for record in () if chunk is None else chunk.records:
+                yield record
 
     async def fetch(self, source: Partition, start: int, end: int | None = None) -> Chunk | None:
         """Return what follows from *start* up to *end*, about 1 MiB of it; None where nothing is there yet."""

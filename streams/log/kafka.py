@@ -16,7 +16,7 @@ from streams.log.kafka_lane import compress_fast
 from streams.log.kafka_reader import KafkaReader
 from streams.log.kafka_resets import tell_of_resets
 from streams.log.kafka_topics import KafkaTopics
-from streams.log.port import Appended, Chunk, Claim, Row
+from streams.log.port import Appended, Chunk, Claim, Record, Row
 from streams.topics import TopicSpec
 
 __all__ = ["KafkaConfig", "KafkaLog"]
@@ -120,6 +120,10 @@ class KafkaLog:
         A read without an end outlives the absence of the brokers; a bounded one raises `LogUnavailableError`.
         """
         return self._reader.read(topic, partition, start, end)
+
+    def read_at(self, topic: str, partition: int, offsets: Sequence[int]) -> AsyncIterator[Record]:
+        """Yield the records at *offsets*, all below the end, in this order; what is not there any more is left out."""
+        return self._reader.read_at(topic, partition, offsets)
 
     async def delete_before(self, topic: str, partition: int, offset: int) -> None:
         """Delete the records below *offset*."""

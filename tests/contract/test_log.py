@@ -128,6 +128,17 @@ async def test_any_range_can_be_read(log: Log) -> None:
         assert [chunk async for chunk in log.read(topic, 0, start, end)] == []
 
 
+async def test_any_records_can_be_read_at_their_offsets(log: Log) -> None:
+    """Records are given in the order that their offsets are asked for; what is not there any more is left out."""
+    topic = (await made(log, Kept.UNTIL_FOLDED)).name
+    await log.append_many(topic, 0, [(b"k", b"%d" % n * (50_000 if n == 150 else 20)) for n in range(300)])
+    everything = await records(log, topic)
+    for offsets in ([], [0], [299], [7, 8, 9], [3, 150, 298], [200, 5, 5, 100]):
+        assert [r async for r in log.read_at(topic, 0, offsets)] == [everything[n] for n in offsets]
+    await log.delete_before(topic, 0, 60)
+    assert [r async for r in log.read_at(topic, 0, [10, 59, 60, 20, 61])] == everything[60:62]
+
+
 async def test_a_bounded_read_waits_for_what_is_to_come(log: Log) -> None:
     """A range whose end is not reached yet is read to its end."""
     topic = (await made(log)).name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 
 from streams.domain.errors import LogUnavailableError
 from streams.log.embedded import EmbeddedLog
+from streams.log.port import Record
 from streams.topics import REGISTRY_EVENTS
 from tests.support.api_listener import ApiNode, api_node, embedded_log
 from tests.support.api_types import CASES, PLANTED
@@ -211,14 +212,14 @@ async def _names(node: ApiNode, ids: Any) -> dict[str, list[str]]:
 
 
 class Away(EmbeddedLog):
-    """The embedded log, which a test can make refuse bounded reads."""
+    """The embedded log, which a test can make refuse to read what is asked for by its place."""
 
     is_away = False
 
-    def read(self, topic: str, partition: int, start: int, end: int | None = None) -> Any:
-        if self.is_away and end is not None:
+    def read_at(self, topic: str, partition: int, offsets: Sequence[int]) -> AsyncIterator[Record]:
+        if self.is_away:
             raise LogUnavailableError
-        return super().read(topic, partition, start, end)
+        return super().read_at(topic, partition, offsets)
 
 
 async def test_the_log_away(tmp_path: Path) -> None:

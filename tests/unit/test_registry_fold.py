@@ -94,6 +94,58 @@ def test_versions_times_and_users() -> None:
     assert folded.state.count == 1
 
 
+def shared(object_id: str, *partners: str, version: int = 0) -> ObjectWrite:
+    """Return an availability of company c, shared with others."""
+    return ObjectWrite(
+        type="availabilities", id=object_id, version=version, company="c", name=object_id, partners=partners, fields={}
+    )
+
+
+def test_what_is_shared_is_seen_by_each(folded: Folded) -> None:
+    """An object is among those of its own company and of the ones that it is shared with, for as long as it is."""
+
+    def seen(company: str) -> list[str]:
+        return [stored.id for stored in folded.state.ordered("availabilities", company)]
+
+    assert isinstance(folded.write(shared("x", "d", "e"), shared("y", "d")), Applied)
+    assert (seen("c"), seen("d"), seen("e"), seen("f")) == (["x", "y"], ["x", "y"], ["x"], [])
+    stored = folded.state.find("availabilities", "x")
+    assert stored is not None
+    assert [company for company in ("c", "d", "e", "f", None) if stored.is_seen_by(company)] == ["c", "d", "e"]
+    assert isinstance(folded.write(shared("x", "f", version=1)), Applied)
+    assert (seen("c"), seen("d"), seen("e"), seen("f")) == (["x", "y"], ["y"], [], ["x"])
+    assert [stored.id for stored in folded.state.ordered("availabilities", None)] == ["x", "y"]
+
+
+def test_what_is_shared_may_be_referred_to(folded: Folded) -> None:
+    """A reference that names a company holds where the object is that company's or is shared with it."""
+
+    def refers(object_id: str, company: str | None, target: str = "x") -> Verdict:
+        references = (Reference("availabilities", target, company),)
+        return folded.write(ObjectWrite(type="notes", id=object_id, version=0, fields={}, references=references))
+
+    folded.write(shared("x", "d"))
+    for number, company in enumerate(("c", "d", None)):
+        assert isinstance(refers(f"n{number}", company), Applied)
+    dangling = Dangling("notes", "z", Reference("availabilities", "x", "e"))
+    assert refers("z", "e") == Refused((dangling,))
+    note = ObjectWrite(type="notes", id="z", version=0, fields={}, references=(Reference("availabilities", "w", "d"),))
+    assert isinstance(folded.write(shared("w", "d"), note), Applied)
+
+
+def test_where_each_version_was_written(folded: Folded) -> None:
+    """The offset of each version is known, in their order; what was refused has none."""
+    for version in range(1, 6):
+        assert isinstance(folded.write(app(version=version)), Applied)
+        assert isinstance(folded.write(app(version=version)), Refused)
+    stored = folded.state.find("apps", "a")
+    assert stored is not None
+    assert folded.state.offsets(stored, 1, 6) == [1, 2, 4, 6, 8, 10]
+    assert folded.state.offsets(stored, 6, 6) == [10]
+    assert folded.state.offsets(stored, 2, 4) == [2, 4, 6]
+    assert folded.state.offsets(stored, 5, 9) == [8, 10]
+
+
 def test_stale_is_refused_and_changes_nothing(folded: Folded) -> None:
     """Of two transactions made from the same version, the first in the log is applied, the second refused."""
     revision = folded.state.revision
