@@ -94,6 +94,8 @@ async def api_node(
     clock: Clock | None = None,
     passwords: PasswordPool | None = None,
     proxies: Sequence[Network] = (),
+    *,
+    allows_loopback: bool = False,
 ) -> AsyncIterator[ApiNode]:
     """Run a node on *log*; several may share one. *clock* is what people's tokens, codes and waits go by."""
     clock = clock or Clock()
@@ -122,7 +124,14 @@ async def api_node(
         context_views=ContextViewsFake(world),
         session_views=SessionViewsFake(world),
         metrics=CollectorRegistry(),
-        add_routes=build_api_routes(registry, KEY.id_keys, identity, now_s=clock.now_s, body_limit_s=0.5),
+        add_routes=build_api_routes(
+            registry,
+            KEY.id_keys,
+            identity,
+            now_s=clock.now_s,
+            body_limit_s=0.5,
+            allows_loopback=allows_loopback,
+        ),
         more_openapi=api_openapi(),
     )
     runner = Runner(build_public_app(deps), deps.entropy, shutdown_limit_s=1.0)

@@ -201,6 +201,19 @@ async def test_endpoints_that_are_never_called(setting: Setting) -> None:
     await setting.refused(400, "referenced.object.not.found", "webhookendpoints", body)
 
 
+async def test_loopback_where_the_deployment_allows_it(setting: Setting) -> None:
+    """A node that was told so takes URLs of its own machine in plain HTTP; another one refuses them."""
+    client = await _client(setting, setting.app, setting.ours)
+    body = {"client": client, "endpointUrl": "http://127.0.0.1:9000/hooks"}
+    (message,) = await setting.refused(400, "field.format", "webhookendpoints", body)
+    assert message["params"]["field"] == "endpointUrl"
+    async with api_node(setting.node.log, allows_loopback=True) as other:
+        path = f"/api/v1/webhookendpoints?context={setting.ours}"
+        made = await other.admin.ok("POST", path, body)
+        assert made.json["endpointUrl"] == body["endpointUrl"]
+        assert (await other.admin.call("POST", path, {**body, "endpointUrl": "http://10.0.0.1/"})).status == 400
+
+
 def test_what_is_sealed() -> None:
     """What was sealed is opened with the same key for the same purpose alone, and only as it was."""
     vault = Vault(KEY.derive(b"secrets"))
