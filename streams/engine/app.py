@@ -63,6 +63,14 @@ class EngineApp(faust.App):  # type: ignore[misc]
 
     BootStrategy = _Boot
 
+    async def _wait_for_table_recovery_completed(self) -> bool:
+        """
+        Have the start wait for nothing: a node takes writes, and says how far it is, while its tables come back.
+
+        Upstream's (`faust/app/base.py:620, 637`) waits for the recovery, lest its web server serve half a table.
+        """
+        return False
+
 
 class ProcessorsOnFaust:
     """
@@ -141,7 +149,8 @@ class ProcessorsOnFaust:
         while not crashed.done() and not self.app.consumer.has_died:
             await asyncio.wait({crashed}, timeout=_WATCH_S)
         reason = self.app.crash_reason
-        self._logger.critical("faust_crashed", exc_info=reason)
+        with suppress(Exception):
+            self._logger.critical("faust_crashed", exc_info=reason)
         self._die(f"the stream processing crashed: {reason!r}" if reason else "the consumer has left its group")
 
     async def _recover(self, changelogs: set[TP]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NoReturn
 
 Die = Callable[[str], NoReturn]
@@ -15,7 +16,11 @@ EXIT_STATUS = 70
 
 def die(reason: str) -> NoReturn:
     """Print *reason* as the last line of standard error and end the process with status 70."""
-    sys.stdout.flush()
-    sys.stderr.write(f"upnext: fatal: {reason}\n")
-    sys.stderr.flush()
-    os._exit(EXIT_STATUS)
+    try:
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
+        sys.stderr.write(f"upnext: fatal: {reason}\n")
+        sys.stderr.flush()
+    finally:
+        # Nobody may be left to read it: the end comes all the same.
+        os._exit(EXIT_STATUS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import structlog
 
@@ -129,7 +129,8 @@ class Processor:
                 raise
             except Exception as error:
                 # Whatever it is: Faust would take the event as done, and go on.
-                self._logger.critical("processor_failed", exc_info=error)
+                with suppress(Exception):
+                    self._logger.critical("processor_failed", exc_info=error)
                 self._die(_last_words(self.fold.name, error))
             finally:
                 self._idle.set()
