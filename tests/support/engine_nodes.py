@@ -15,6 +15,7 @@ import pytest
 from streams.domain.feed import LIMITS, Limits
 from streams.engine.contact import Contact
 from streams.engine.engine import Engine
+from streams.engine.fatal import Die
 from streams.engine.fold import Fold
 from streams.engine.inbox import Fetched
 from streams.engine.processor import Positions, Processor
@@ -48,6 +49,7 @@ class Parts(NamedTuple):
     table: type[OwnedTable] = OwnedTable
     trimmer: type[Trimmer] = Trimmer
     contexts: type[ContextsFold] = ContextsFold
+    engine: type[Engine] = Engine
 
 
 ENGINE = Parts()
@@ -75,6 +77,7 @@ class Node:
         parts: Parts = ENGINE,
         limits: Limits = LIMITS,
         partitions: int = PARTITIONS,
+        die: Die = die,
     ) -> None:
         self.log, self.directory, self.partitions, self.limits = log, directory, partitions, limits
         self.clock = Clock()
@@ -90,7 +93,9 @@ class Node:
         self.contexts = processor(parts.contexts(hash_key=HASH_KEY, limits=limits))
         self.sessions = processor(SessionsFold(hash_key=HASH_KEY, limits=limits))
         self.processors = self.contexts, self.sessions
-        self.engine = Engine(self.processors, partitions=partitions, files_directory=directory, die=die, again_s=0.0)
+        self.engine = parts.engine(
+            self.processors, partitions=partitions, files_directory=directory, die=die, again_s=0.0
+        )
         self.engine.use(self._seek)
         self.trimmer = parts.trimmer(log, self.processors)
         self.next: dict[tuple[str, int], int] = {}
