@@ -34,6 +34,11 @@ class _EmbeddedFetches(WholeFetches, EmbeddedConsumer):
 
     has_died = False
 
+    async def is_member(self, generation: int) -> bool:
+        """Say that there is no other."""
+        del generation
+        return True
+
 
 class _KafkaFetches(WholeFetches, KafkaConsumer):
     """The consumer of Kafka."""
@@ -138,7 +143,10 @@ class ProcessorsOnFaust:
         self._declare()
         consumer = self.app.consumer
         consumer.intake = self._engine
-        self._engine.use(lambda positions: consumer.seek_wait({TP(*tp): at for tp, at in positions.items()}))
+        self._engine.use(
+            lambda positions: consumer.seek_wait({TP(*tp): at for tp, at in positions.items()}),
+            lambda: consumer.is_member(self.app.tables.recovery._generation_id),  # noqa: SLF001 - what is assigned here
+        )
         self._watching = asyncio.create_task(self._watch(), name="faust watch")
         self._engine.files_directory.mkdir(parents=True, exist_ok=True)
         await self.app.start()

@@ -13,7 +13,7 @@ from streams.domain.errors import RefusedStartError
 from streams.engine.fatal import Die
 from streams.engine.inbox import Fetched
 from streams.engine.partition import OwnedPartition
-from streams.engine.processor import AGAIN_S, Processor, Seek, recover
+from streams.engine.processor import AGAIN_S, IsMember, Processor, Seek, is_alone, recover
 from streams.engine.table_files import StoreError
 from streams.log.port import Record
 from streams.status import ProcessorStatus
@@ -38,13 +38,15 @@ class Engine:
         self.partitions = partitions
         self.files_directory = files_directory
         self._die, self._again_s = die, again_s
+        self._is_member: IsMember = is_alone
         self._by_topic = {topic: processor for processor in processors for topic in processor.topics}
         self._logger = structlog.get_logger(__name__)
 
-    def use(self, seek: Seek) -> None:
-        """Take what makes the consumer read from elsewhere."""
+    def use(self, seek: Seek, is_member: IsMember = is_alone) -> None:
+        """Take what makes the consumer read from elsewhere, and what knows whose the partitions are."""
+        self._is_member = is_member
         for processor in self.processors:
-            processor.use(seek)
+            processor.use(seek, is_member)
 
     def wants(self, topic: str) -> bool:
         """Say whether more of *topic* should be fetched now."""
@@ -76,7 +78,7 @@ class Engine:
 
         async def one(owned: OwnedPartition) -> None:
             async with few:
-                while not await recover(owned):  # noqa: ASYNC110 - the log cannot tell when it is back
+                while not await recover(owned, self._is_member):  # noqa: ASYNC110 - neither log nor group tell when they are back
                     await asyncio.sleep(self._again_s)
 
         try:

@@ -31,6 +31,14 @@ MOST_GAPS = 10
 Positions = Mapping[tuple[str, int], int]
 """Topic and partition → the offset to read from next."""
 Seek = Callable[[Positions], Awaitable[None]]
+IsMember = Callable[[], Awaitable[bool]]
+"""Says whether the group's coordinator takes this node for the owner of what it was assigned. Who was away for too long
+does not know that its partitions are another's, and a claim of theirs would end the other."""
+
+
+async def is_alone() -> bool:
+    """Say that nobody else can own anything."""
+    return True
 
 
 class Processor:
@@ -55,6 +63,7 @@ class Processor:
         self.inbox = Inbox()
         self._log, self._die, self._partitions, self._again_s = log, die, partitions, again_s
         self._seek: Seek | None = None
+        self._is_member: IsMember = is_alone
         self._expected: dict[str, list[asyncio.Future[Verdict]]] = {}
         """Event id → who waits: a command that is repeated bears the same one."""
         self._missing: dict[tuple[str, int], tuple[int, int]] = {}
@@ -71,9 +80,9 @@ class Processor:
 
     # What the consumer and the recovery do
 
-    def use(self, seek: Seek) -> None:
-        """Take what makes the consumer read from elsewhere."""
-        self._seek = seek
+    def use(self, seek: Seek, is_member: IsMember = is_alone) -> None:
+        """Take what makes the consumer read from elsewhere, and what knows whose the partitions are."""
+        self._seek, self._is_member = seek, is_member
 
     async def pause(self) -> None:
         """Take nothing more, and return when the turn under way is over."""
@@ -299,7 +308,7 @@ class Processor:
         waiting = list(lost)
         while waiting:
             await asyncio.sleep(self._again_s)
-            recovered = await asyncio.gather(*(recover(owned) for owned in waiting))
+            recovered = await asyncio.gather(*(recover(owned, self._is_member) for owned in waiting))
             waiting = [owned for owned, done in zip(waiting, recovered, strict=True) if not done]
         self._logger.info("regained", partitions=[owned.partition for owned in lost])
         await self._read_again(
@@ -313,9 +322,11 @@ class Processor:
             await self._seek(positions)
 
 
-async def recover(owned: OwnedPartition) -> bool:
-    """Recover a partition; say whether the log answered."""
+async def recover(owned: OwnedPartition, is_member: IsMember) -> bool:
+    """Recover a partition that is still this node's; say whether it is, and the log answered."""
     try:
+        if not await is_member():
+            return False
         await owned.recover()
     except UnavailableError:
         return False

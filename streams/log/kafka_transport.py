@@ -94,6 +94,16 @@ class KafkaConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
             return False
         return True
 
+    async def is_member(self, generation: int) -> bool:
+        """Ask the group's coordinator whether this node belongs to *generation*, and that is the newest."""
+        coordinator = self._ensure_consumer()._coordinator  # noqa: SLF001 - upstream asks only when its timer says so
+        try:
+            is_known = coordinator.generation == generation and await coordinator._do_heartbeat()  # noqa: SLF001
+        except KafkaError as error:
+            structlog.get_logger(__name__).warning("membership_unknown", error=repr(error))
+            return False
+        return bool(is_known and coordinator.generation == generation)
+
     @property
     def has_died(self) -> bool:
         """Whether the task that keeps this node in its group has ended: upstream ends it with a mere log line."""
@@ -111,6 +121,12 @@ class KafkaConsumer(driver.Consumer):  # type: ignore[misc]
 
     def _new_consumer_thread(self) -> KafkaConsumerThread:
         return KafkaConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def is_member(self, generation: int) -> bool:
+        """Say whether the group's coordinator takes this node for a member of *generation*, and that is the newest."""
+        thread = self._thread
+        asked = asyncio.run_coroutine_threadsafe(thread.is_member(generation), thread.thread_loop)
+        return await asyncio.wrap_future(asked)
 
     @property
     def has_died(self) -> bool:

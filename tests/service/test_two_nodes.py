@@ -1,0 +1,187 @@
+"""Two nodes on one Kafka: whoever comes, goes, dies, freezes or is cut off, what was acknowledged is in the lists."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from tests.service.oracle import Household
+from tests.support.fleets import Fleet, FleetCaller
+from tests.support.kafka import Broker, free_ports
+from tests.support.nodes import NodeProcess
+from tests.support.proxy import Proxy
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
+
+PARTITIONS = 4
+AWAY_S = 10.0
+"""Longer than a session with the group, 6 s, so that another node has taken over."""
+SETTLED_S = 60.0
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    """A broker with a second way to it, for a node that is to be cut off."""
+    (public,) = free_ports(1)
+    broker = Broker(tmp_path / "broker", listeners={"CUT": "PLAINTEXT"}, advertised={"CUT": public})
+    try:
+        broker.start()
+        yield broker
+    finally:
+        broker.stop()
+
+
+@pytest.fixture
+async def fleet(tmp_path: Path, broker: Broker, http: aiohttp.ClientSession) -> AsyncIterator[Fleet]:
+    """A node that serves, and one that has not begun yet."""
+    nodes = [NodeProcess(tmp_path / n, "--partitions", str(PARTITIONS), kafka=broker.bootstrap) for n in "ab"]
+    try:
+        await nodes[0].start()
+        yield Fleet(nodes[0], http, nodes=nodes)
+    finally:
+        for node in nodes:
+            if node.process is not None and node.process.poll() is None:
+                node.process.send_signal(signal.SIGCONT)
+                node.kill()
+
+
+async def household_of(fleet: Fleet, seed: int) -> Household:
+    household = await Household.make(fleet, seed=seed, contexts=8, sessions=4)
+    await household.attach_all()
+    return household
+
+
+@asynccontextmanager
+async def written_to(household: Household) -> AsyncIterator[None]:
+    """Have every context written to meanwhile."""
+    stop = asyncio.Event()
+    writing = asyncio.create_task(household.write_until(stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        await writing
+
+
+def owners(fleet: Fleet, household: Household) -> Callable[[], Awaitable[list[list[int]]]]:
+    """Return what asks every node for every session."""
+
+    async def ask() -> list[list[int]]:
+        platform = household.platform
+        assert isinstance(platform, FleetCaller)
+        alone = FleetCaller(platform.http, "", platform.headers, nodes=running(fleet))
+        return [await alone.where(f"/v1/sessions/upnext/{session}") for session in household.sessions]
+
+    return ask
+
+
+def running(fleet: Fleet) -> list[NodeProcess]:
+    return [node for node in fleet.nodes if node.process is not None and node.process.poll() is None]
+
+
+async def settled(fleet: Fleet, household: Household) -> list[list[int]]:
+    """Return, once every session is served by exactly one node and the others say so, who serves what."""
+    ask = owners(fleet, household)
+    async with asyncio.timeout(SETTLED_S):
+        while True:
+            statuses = await ask()
+            if all(sorted(each)[:1] == [200] and each.count(200) == 1 for each in statuses):
+                return statuses
+            await asyncio.sleep(0.1)
+
+
+async def gives_way(node: NodeProcess) -> None:
+    """Have a node that has ended, as its changelogs are another's, started again."""
+    assert node.process is not None
+    if node.process.poll() is not None:
+        assert "claimed" in node.tail().strip().splitlines()[-1]
+        await node.start()
+
+
+async def test_a_node_comes_is_killed_comes_back_and_is_stopped(fleet: Fleet) -> None:
+    """Partitions go to and fro, under writes; each is served by one node at a time, the other answers 503."""
+    first, second = fleet.nodes
+    household = await household_of(fleet, seed=41)
+    async with written_to(household):
+        await household.acknowledge(100)
+        await second.start()
+        await household.acknowledge(100)
+    statuses = await settled(fleet, household)
+    assert any(each[1] == 200 for each in statuses), "the second node was given nothing"
+    await household.check()
+    async with written_to(household):
+        await household.acknowledge(50)
+        second.kill()
+        await household.acknowledge(300)
+    await settled(fleet, household)
+    await household.check()
+    async with written_to(household):
+        await second.start()
+        await household.acknowledge(100)
+        status = await asyncio.to_thread(first.terminate)
+        assert status == 0, first.tail()
+        await household.acknowledge(100)
+    await settled(fleet, household)
+    await household.check()
+    assert second.terminate() == 0, second.tail()
+
+
+async def test_a_node_that_was_frozen_past_its_session_writes_nothing(fleet: Fleet) -> None:
+    """It wakes up to partitions that are another's: it gives way, and the other never notices."""
+    first, second = fleet.nodes
+    await second.start()
+    household = await household_of(fleet, seed=42)
+    async with written_to(household):
+        await household.acknowledge(100)
+        assert second.process is not None
+        second.process.send_signal(signal.SIGSTOP)
+        fleet.nodes.remove(second)
+        await household.acknowledge(20)
+        await asyncio.sleep(AWAY_S)
+        await settled(fleet, household)
+        fleet.nodes.append(second)
+        second.process.send_signal(signal.SIGCONT)
+        await household.acknowledge(300)
+    assert first.process is not None
+    assert first.process.poll() is None, first.tail()
+    await gives_way(second)
+    await settled(fleet, household)
+    await household.check()
+    assert first.terminate() == 0, first.tail()
+    assert second.terminate() == 0, second.tail()
+
+
+async def test_a_node_that_was_cut_off_does_not_take_back_what_is_anothers(fleet: Fleet, broker: Broker) -> None:
+    """Cut off from Kafka past its session, in the middle of turns: back again, it claims only what is given to it."""
+    first, second = fleet.nodes
+    proxy = Proxy(broker.advertised["CUT"], broker.ports["CUT"])
+    await proxy.start()
+    try:
+        second.kafka = f"127.0.0.1:{broker.advertised['CUT']}"
+        await second.start()
+        household = await household_of(fleet, seed=43)
+        async with written_to(household):
+            await household.acknowledge(200)
+            await proxy.stop()
+            fleet.nodes.remove(second)
+            await asyncio.sleep(AWAY_S)
+            await settled(fleet, household)
+            await proxy.start()
+            await household.acknowledge(300)
+            fleet.nodes.append(second)
+            await household.acknowledge(100)
+        assert first.process is not None
+        assert first.process.poll() is None, first.tail()
+        await gives_way(second)
+        await settled(fleet, household)
+        await household.check()
+        for node in fleet.nodes:
+            assert await asyncio.to_thread(node.terminate) == 0, node.tail()
+    finally:
+        await proxy.stop()

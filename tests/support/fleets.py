@@ -1,0 +1,74 @@
+"""Callers of several nodes: they ask one after another until one is responsible."""
+
+from __future__ import annotations
+
+import asyncio
+from base64 import b64encode
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+
+from tests.support.nodes import ADMIN_TOKEN, Answer, Caller, Deployment, NodeProcess
+
+_AGAIN_S = 0.05
+
+
+def is_elsewhere(answer: Answer) -> bool:
+    """Say whether a node has answered that the partition is not on it."""
+    return answer.status == 503 and answer.code == "view_unavailable"
+
+
+@dataclass
+class FleetCaller(Caller):
+    """One client, who knows the addresses of all nodes."""
+
+    nodes: Sequence[NodeProcess] = ()
+
+    async def call(self, method: str, path: str, *args: Any, **more: Any) -> Answer:
+        """Call the nodes that run, one after another, until one does not say that another should be asked."""
+        lost: Exception | None = None
+        answer: Answer | None = None
+        for node in self.nodes:
+            if node.process is None or node.process.poll() is not None:
+                continue
+            self.url = node.url
+            try:
+                answer = await super().call(method, path, *args, **more)
+            except (aiohttp.ClientError, OSError) as error:
+                lost = error
+            else:
+                if not is_elsewhere(answer):
+                    return answer
+        await asyncio.sleep(_AGAIN_S)
+        if answer is None:
+            raise lost or aiohttp.ClientConnectionError("no node runs")
+        return answer
+
+    async def where(self, path: str) -> list[int]:
+        """Return the statuses with which the nodes answer a read, each asked by itself."""
+        statuses = []
+        for node in self.nodes:
+            self.url = node.url
+            answer = await Caller.call(self, "GET", path)
+            assert answer.status == 200 or is_elsewhere(answer), (node.url, answer.status, answer.body)
+            statuses.append(answer.status)
+        return statuses
+
+
+@dataclass
+class Fleet(Deployment):
+    """Several nodes of one deployment; `node` is the one that the registry is written through."""
+
+    nodes: list[NodeProcess] = field(default_factory=list)
+
+    @property
+    def admin(self) -> Caller:
+        return FleetCaller(self.http, "", {"Authorization": f"Bearer {ADMIN_TOKEN}"}, nodes=self.nodes)
+
+    async def client(self, tenant: str, company: str) -> Caller:
+        made = await super().client(tenant, company)
+        pair = b64encode(f"{made.client_id}:{made.secret}".encode()).decode()
+        headers = {"Authorization": f"Basic {pair}"}
+        return FleetCaller(self.http, "", headers, tenant, made.client_id, made.secret, nodes=self.nodes)
