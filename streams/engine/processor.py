@@ -322,7 +322,7 @@ class Processor:
             await self._seek(positions)
 
 
-async def recover(owned: OwnedPartition, is_member: IsMember) -> bool:
+async def recover(owned: OwnedPartition, is_member: IsMember = is_alone) -> bool:
     """Recover a partition that is still this node's; say whether it is, and the log answered."""
     try:
         if not await is_member():

@@ -1,0 +1,54 @@
+"""Whose a partition is says the group, and nobody claims what is another's."""
+
+from __future__ import annotations
+
+import asyncio
+
+from streams.topics import CONTEXT_EVENTS
+from tests.support.engine_examples import CONTEXTS_CHANGELOG, TOPICS, put_many, titles
+from tests.support.engine_faults import Trouble
+from tests.support.engine_nodes import living
+
+CLAIM = f"claim {TOPICS.contexts_changelog}-0"
+
+
+async def test_nothing_is_claimed_before_the_group_says_that_it_is_ours() -> None:
+    """A node that was away too long would end the rightful owner by its claim: it asks until it is told yes."""
+    answers, claimed_before = [False, False, True], []
+    async with living() as one:
+
+        async def is_member() -> bool:
+            claimed_before.append(one.log.calls.count(CLAIM))
+            return answers.pop(0)
+
+        one.node.engine.use(one.node._seek, is_member)
+        claims = one.log.calls.count(CLAIM)
+        await put_many(one, 2)
+        await one.node.fetch(CONTEXT_EVENTS, 0)
+        lost = iter([Trouble.LOST])
+        one.log.troubles = lambda call: next(lost, Trouble.NONE) if call == CONTEXTS_CHANGELOG else Trouble.NONE
+        await one.node.turn(one.node.contexts)
+        assert claimed_before == [claims] * 3
+        assert one.log.calls.count(CLAIM) == claims + 1
+        await one.node.drain()
+        assert titles(one) == ["T1", "T0"]
+
+
+async def test_what_is_assigned_is_not_claimed_either_once_the_group_has_gone_on() -> None:
+    """A node that is frozen while it recovers claims nothing after it wakes up; the next assignment ends the wait."""
+    async with living() as one:
+        asked = asyncio.Event()
+
+        async def is_no_member() -> bool:
+            asked.set()
+            return False
+
+        one.node.engine.use(one.node._seek, is_no_member)
+        claims = one.log.calls.count(CLAIM)
+        recovering = asyncio.create_task(one.node.recover())
+        async with asyncio.timeout(20):
+            await asked.wait()
+            recovering.cancel()
+            await asyncio.wait({recovering})
+        assert recovering.cancelled()
+        assert one.log.calls.count(CLAIM) == claims
