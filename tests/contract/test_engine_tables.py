@@ -121,6 +121,7 @@ async def test_a_short_tail_is_applied_at_one_go(parts: Parts) -> None:
         async def look() -> None:
             nonlocal looked
             looked += 1
+            assert one.node.contexts.table.partitions[0].served
             assert {value for _, value in one.node.contexts.table.rows(0).range(b"x")} == {b"1"}
             with pytest.raises(ViewUnavailableError):
                 one.node.contexts.owns(0)
