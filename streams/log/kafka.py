@@ -14,7 +14,7 @@ from streams.log.kafka_config import KafkaConfig
 from streams.log.kafka_connection import KafkaConnection
 from streams.log.kafka_lane import compress_fast
 from streams.log.kafka_reader import KafkaReader
-from streams.log.kafka_resets import tell_of_resets
+from streams.log.kafka_sockets import mend_connections
 from streams.log.kafka_topics import KafkaTopics
 from streams.log.port import Appended, Chunk, Claim, Record, Row
 from streams.topics import TopicSpec
@@ -46,7 +46,7 @@ class KafkaLog:
     async def start(self) -> None:
         """Connect, waiting for the brokers as long as the configuration says, then raise `RefusedStartError`."""
         compress_fast()
-        tell_of_resets()
+        mend_connections()
         loop = asyncio.get_running_loop()
         end = loop.time() + self._config.start_limit_s
         while True:

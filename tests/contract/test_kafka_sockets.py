@@ -14,7 +14,7 @@ from aiokafka.conn import create_conn
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.protocol.metadata import MetadataRequest
 
-from streams.log.kafka_resets import tell_of_resets
+from streams.log.kafka_sockets import mend_connections
 
 pytestmark = pytest.mark.kafka
 
@@ -80,6 +80,6 @@ async def what_a_sender_hears(port: int) -> BaseException:
 
 def test_whoever_sends_over_a_reset_connection_is_told_so(kafka: str) -> None:
     """At every moment: what aiokafka does not expect would end its search for brokers, for good and without a word."""
-    tell_of_resets()
+    mend_connections()
     heard = uvloop.run(what_a_sender_hears(int(kafka.rpartition(":")[2])))
     assert isinstance(heard, KafkaConnectionError), repr(heard)
