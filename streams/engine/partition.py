@@ -70,12 +70,17 @@ class OwnedPartition:
             self.served = False
         await self._restore(end)
         if not self.served:
-            self._served_from = {t: await self._log.end_offset(t, self.partition) - 1 for t in self._inputs}
+            self._served_from = {topic: await self._last_offset(topic) for topic in self._inputs}
         self._read_positions()
         self.recovery_s += time.monotonic() - began
         self.claim = claim
         self._serve_if_caught_up()
         self.waiters.committed((), source_moved=True)
+
+    async def _last_offset(self, topic: str) -> int:
+        """Return the offset of an input's last record, -1 where all that it had is deleted."""
+        end = await self._log.end_offset(topic, self.partition)
+        return end - 1 if await self._log.start_offset(topic, self.partition) < end else -1
 
     def _serve_if_caught_up(self) -> None:
         self.served = self.served or all(self.positions[t] >= self._served_from[t] for t in self._inputs)

@@ -110,6 +110,38 @@ async def test_nobody_is_served_a_half_restored_table(parts: Parts) -> None:
         node.close()
 
 
+async def test_nobody_is_served_what_is_older_than_the_log_was(parts: Parts) -> None:
+    """A partition that has records to fold when it comes here answers once it has folded all of them."""
+    async with living(parts) as one:
+        await put_many(one, 3)
+        node = one.another("b", parts)
+        await node.recover()
+        with pytest.raises(ViewUnavailableError):
+            node.contexts.table.rows(0)
+        await node.fetch(CONTEXT_EVENTS, 0, 2)
+        await node.turn(node.contexts)
+        with pytest.raises(ViewUnavailableError):
+            node.contexts.table.rows(0)
+        await node.drain()
+        node.contexts.table.rows(0)
+        # What comes later makes nothing unavailable.
+        await put_many(one, 3)
+        await node.recover()
+        node.contexts.table.rows(0)
+        node.close()
+
+
+async def test_what_is_deleted_is_not_waited_for(parts: Parts) -> None:
+    """An input of which nothing is left keeps no partition from being served."""
+    async with living(parts) as one:
+        await put_many(one, 3)
+        await one.real.delete_before(CONTEXT_EVENTS, 0, 3)
+        node = one.another("b", parts)
+        await node.recover()
+        node.contexts.table.rows(0)
+        node.close()
+
+
 async def test_a_short_tail_is_applied_at_one_go(parts: Parts) -> None:
     """Readers of a partition that is claimed again see the rows of before until all that is new is there."""
     async with living(parts) as one:
