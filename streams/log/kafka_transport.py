@@ -13,6 +13,7 @@ import structlog
 from aiokafka.errors import KafkaError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
+from mode import Service
 from mode.threads import WorkerThread
 from yarl import URL
 
@@ -23,6 +24,7 @@ HEARTBEAT_S = 1.0
 REQUEST_S = 40.0
 REBALANCE_S = 20.0
 START_AGAIN_S = 0.2
+GROUP_AGAIN_S = 1.0
 FETCH_BYTES = 4 << 20
 FETCH_RECORDS = 5_000
 FETCH_WAIT_MS = 50
@@ -93,6 +95,23 @@ class KafkaConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
             structlog.get_logger(__name__).info("positions_not_committed", error=repr(error))
             return False
         return True
+
+    @Service.task  # type: ignore[untyped-decorator,unused-ignore]
+    async def _ask_again(self) -> None:
+        """
+        Have the coordinator go on after an error.
+
+        It waits until somebody has heard of one (`aiokafka/consumer/group_coordinator.py:336` of 0.14.0), which is for
+        ever where records are fetched as Faust does it: out of its group the node would neither fold nor end.
+        """
+        while not self.should_stop:
+            coordinator = self._ensure_consumer()._coordinator  # noqa: SLF001 - upstream asks where it fetches
+            if coordinator._pending_exception is not None:  # noqa: SLF001
+                try:
+                    coordinator.check_errors()
+                except KafkaError as error:
+                    structlog.get_logger(__name__).error("group_refuses", error=repr(error))
+            await self.sleep(GROUP_AGAIN_S)
 
     async def is_member(self, generation: int) -> bool:
         """Ask the group's coordinator whether this node belongs to *generation*, and that is the newest."""

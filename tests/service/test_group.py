@@ -1,0 +1,69 @@
+"""The group of consumers that decides which node has which partitions."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import InconsistentGroupProtocolError
+
+from streams.topics import CONTEXT_EVENTS, VIEW
+from tests.support.kafka import Broker
+from tests.support.nodes import NodeProcess
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
+
+REFUSED_S = 40.0
+
+
+async def test_a_node_that_its_group_refuses_asks_again(tmp_path: Path) -> None:
+    """Whatever the coordinator has against it for a while: once it has not any more, the node gets its partitions."""
+    broker = Broker(tmp_path / "broker")
+    broker.start()
+    node = NodeProcess(tmp_path / "node", kafka=broker.bootstrap)
+    try:
+        await node.start()
+        assert node.terminate() == 0, node.tail()
+        other = await joined(broker)
+        try:
+            node.spawn()
+            end = time.monotonic() + REFUSED_S
+            while "InconsistentGroupProtocol" not in node.tail(1 << 30):
+                assert time.monotonic() < end, node.tail()
+                await asyncio.sleep(0.1)
+        finally:
+            await other.stop()
+        assert node.process is not None
+        assert node.process.poll() is None, node.tail()
+        await until_ready(node)
+        assert node.terminate() == 0, node.tail()
+    finally:
+        if node.process is not None and node.process.poll() is None:
+            node.kill()
+        broker.stop()
+
+
+async def joined(broker: Broker) -> AIOKafkaConsumer:
+    """Return a member of the group who divides partitions in another way: nobody may join who does not."""
+    end = time.monotonic() + REFUSED_S
+    while True:
+        other = AIOKafkaConsumer(CONTEXT_EVENTS, bootstrap_servers=broker.bootstrap, group_id=VIEW)
+        try:
+            await other.start()
+        except InconsistentGroupProtocolError:
+            # The node is a member until its session is over.
+            await other.stop()
+            assert time.monotonic() < end
+        else:
+            return other
+
+
+async def until_ready(node: NodeProcess) -> None:
+    before = node.tail(1 << 30).count("node_ready")
+    end = time.monotonic() + REFUSED_S
+    while node.tail(1 << 30).count("node_ready") == before:
+        assert time.monotonic() < end, node.tail()
+        await asyncio.sleep(0.1)
