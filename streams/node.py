@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, AsyncExitStack
@@ -21,7 +22,7 @@ from streams.engine.processor import Processor
 from streams.engine.table import NoTable, OwnedTable
 from streams.engine.table_files import Identity, Storage, TableFiles
 from streams.engine.trimmer import Trimmer
-from streams.keys import MasterKey
+from streams.keys import MasterKey, keep_secret
 from streams.log.embedded import EmbeddedLog
 from streams.log.kafka import KafkaLog
 from streams.log.kafka_config import KafkaConfig
@@ -36,7 +37,7 @@ from streams.views.session_views import SessionReader
 from streams.views.tables import Table, WaitLimit
 from streams.writer import LogWriter
 
-LOG, TABLES = "log", "tables"
+LOG, TABLES, NAME = "log", "tables", "node.name"
 _TOPICS_LIMIT_S = 5.0
 """For so long another node may take to create the topics that this one has found in part."""
 
@@ -46,13 +47,13 @@ class NodeConfig:
     """What a node is built from."""
 
     data: Path
-    """The data directory: `log/` (embedded), `tables/`, `master.key`, `admin.token`."""
+    """The data directory: `log/` (embedded), `tables/`, `node.name`, `master.key`, `admin.token`."""
     kafka: KafkaConfig | None
     """None: the embedded log."""
     partitions: int
     key: MasterKey
     url: str
-    """The internal listener's, which no other node has."""
+    """Where other nodes reach the internal listener."""
     folds: bool = True
     """Whether both processors run here."""
     stale_reads_max_s: float = 60.0
@@ -126,7 +127,9 @@ class Node:
         self._engine = Engine(
             (contexts, sessions), partitions=config.partitions, files_directory=storage.directory, die=self._die
         )
-        self._faust = ProcessorsOnFaust(self._engine, view=VIEW, url=config.url, die=self._die)
+        # Not the URL alone: nodes that are told no other one have the same, each on its own machine.
+        name = keep_secret(config.data / NAME, secrets.token_hex(8))
+        self._faust = ProcessorsOnFaust(self._engine, view=VIEW, url=config.url, name=name, die=self._die)
         if isinstance(self.log, EmbeddedLog):
             self._faust.on_embedded(self.log)
         elif config.kafka is not None:

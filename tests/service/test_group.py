@@ -17,6 +17,8 @@ from tests.support.nodes import NodeProcess
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
 
 REFUSED_S = 40.0
+HEARTBEATS_S = 4.0
+"""In so long a member hears several times that it is none any more."""
 
 
 async def test_a_node_that_its_group_refuses_asks_again(tmp_path: Path) -> None:
@@ -43,6 +45,29 @@ async def test_a_node_that_its_group_refuses_asks_again(tmp_path: Path) -> None:
     finally:
         if node.process is not None and node.process.poll() is None:
             node.kill()
+        broker.stop()
+
+
+async def test_nodes_that_are_told_no_url_share_the_partitions(tmp_path: Path) -> None:
+    """Each on its own machine has the same one then: they are two members all the same, and leave each other be."""
+    broker = Broker(tmp_path / "broker")
+    broker.start()
+    flags = "--internal-url", "http://127.0.0.1:6565", "--partitions", "4"
+    nodes = [NodeProcess(tmp_path / name, *flags, kafka=broker.bootstrap) for name in "ab"]
+    try:
+        for node in nodes:
+            await node.start()
+        await asyncio.sleep(HEARTBEATS_S)
+        recovered = [node.tail(1 << 30).count('"recovered"') for node in nodes]
+        await asyncio.sleep(HEARTBEATS_S)
+        assert [node.tail(1 << 30).count('"recovered"') for node in nodes] == recovered
+        assert all('"event":"recovered"' in node.tail() and '"partitions":4' in node.tail() for node in nodes)
+        for node in nodes:
+            assert node.terminate() == 0, node.tail()
+    finally:
+        for node in nodes:
+            if node.process is not None and node.process.poll() is None:
+                node.kill()
         broker.stop()
 
 
