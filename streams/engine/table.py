@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 from streams.domain.errors import ViewUnavailableError
 from streams.domain.rows import Rows
@@ -40,6 +41,15 @@ class OwnedTable:
         owned.claim = None
         owned.waiters.gone()
         self.files.close_partition(number)
+
+    def note_use(self) -> None:
+        """Note on disk that the partitions which have all of their changelogs are in use, while the log is there."""
+        if self._contact.age_s is None:
+            for owned in self.partitions.values():
+                if owned.claim is not None:
+                    # Where this cannot be noted, the next start may restore what it need not.
+                    with suppress(OSError):
+                        owned.store.touch()
 
     def close(self) -> None:
         """Let every partition go."""

@@ -16,7 +16,11 @@ AT_LEAST = 1_000
 
 
 class Trimmer:
-    """Every so often deletes, in the partitions owned here, the records below the table's own durable position."""
+    """
+    Every so often deletes, in the partitions owned here, the records below the table's own durable position.
+
+    And has the tables note that they are in use: one that served for weeks is not to be taken for one that was off.
+    """
 
     def __init__(self, log: Log, processors: Sequence[Processor], *, every_s: float = EVERY_S) -> None:
         self._log, self._processors, self._every_s = log, processors, every_s
@@ -37,6 +41,8 @@ class Trimmer:
     async def _run(self) -> None:
         while True:
             await asyncio.sleep(self._every_s)
+            for processor in self._processors:
+                processor.table.note_use()
             # A log that does not answer now keeps the records until the next time.
             with suppress(LogUnavailableError):
                 await self.trim()
