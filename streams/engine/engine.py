@@ -85,7 +85,7 @@ class Engine:
             async with asyncio.TaskGroup() as group:
                 for processor in self.processors:
                     numbers = {number for topic, number in changelogs if topic == processor.fold.changelog}
-                    for owned in processor.table.assign(numbers):
+                    for owned in await processor.table.assign(numbers):
                         group.create_task(one(owned), name=f"recover {processor.fold.name} {owned.partition}")
         except* (StoreError, RefusedStartError) as errors:
             self._die(str(errors.exceptions[0]))

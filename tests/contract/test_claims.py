@@ -1,4 +1,4 @@
-"""Whose a partition is says the group, and nobody claims what is another's."""
+"""Whose a partition is says the group; nobody claims what is another's, and nobody waits while they come and go."""
 
 from __future__ import annotations
 
@@ -52,3 +52,24 @@ async def test_what_is_assigned_is_not_claimed_either_once_the_group_has_gone_on
             await asyncio.wait({recovering})
         assert recovering.cancelled()
         assert one.log.calls.count(CLAIM) == claims
+
+
+async def test_the_loop_is_not_held_up_by_many_partitions_at_once() -> None:
+    """While partitions come and go, requests have their turn after each of them."""
+    async with living(partitions=8) as one:
+        turns = 0
+
+        async def requests() -> None:
+            nonlocal turns
+            while True:
+                await asyncio.sleep(0)
+                turns += 1
+
+        others = asyncio.create_task(requests())
+        table = one.node.contexts.table
+        for wanted in (range(0), range(8), range(4)):
+            turns, changing = 0, len(set(wanted) ^ table.partitions.keys())
+            owned = await table.assign(wanted)
+            assert [partition.partition for partition in owned] == list(wanted)
+            assert turns >= changing - 1
+        others.cancel()
