@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from bench.cores import elsewhere, on_one_core, resident_mib
 from bench.figures import Figure
 from bench.households import Household, Tenants, pairs_of, poll_total, tenants, writer_to
-from bench.load import Requests, load, request, zipf
+from bench.load import Requests, request, zipf
 from bench.nodes import Node
 from bench.pairs import BARE_AUTHORIZATION, Target, bare, paired
 from bench.sizes import Sizes
@@ -31,7 +32,7 @@ async def page(directory: Path, sizes: Sizes) -> list[Figure]:
             requests = _gets(made.platform, there)
             body = (await made.platform.ok("GET", there.session_path(0))).body
             async with bare(len(body), _bare_get(), how=on_one_core) as theirs:
-                await load(node.port, requests, seconds=sizes.load_s)
+                await _warm(made.platform, there)
                 pair = await paired(Target(node.port, node.pid, requests), theirs, sizes)
             resident = resident_mib(node.pid)
     what = f"GET page of 50, warm, {sizes.page_sessions:,} sessions of {CONTEXTS * ITEMS} items, Zipf"
@@ -68,6 +69,19 @@ async def _filled(directory: Path, sizes: Sizes) -> AsyncIterator[tuple[Node, Te
         node.stop()
         await node.start()
         yield node, made, there
+
+
+async def _warm(platform: Caller, there: Household) -> None:
+    """Read every list once, those that are read most in the end: what a cache would hold after long."""
+    paths = iter([there.session_path(n) for n in reversed(range(len(there.sessions)))])
+
+    async def read() -> None:
+        for path in paths:
+            await platform.ok("GET", path)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(32):
+            group.create_task(read())
 
 
 def _alone(sizes: Sizes) -> int:
