@@ -102,7 +102,7 @@ class Node:
         self._begun.push_async_callback(self.registry.stop)
         await self.registry.start()
         self.writer = LogWriter(self.log, config.partitions)
-        self._contact = Contact(self.log, time.monotonic)
+        self._contact = Contact(self.log, time.monotonic, die=self._die)
         self._begun.push_async_callback(self._contact.stop)
         await self._contact.start()
         if config.folds:
@@ -136,7 +136,7 @@ class Node:
             self._faust.on_kafka(config.kafka)
         self._begun.push_async_callback(self._faust.stop)
         await self._faust.start()
-        trimmer = Trimmer(self.log, self._engine.processors)
+        trimmer = Trimmer(self.log, self._engine.processors, die=self._die)
         self._begun.push_async_callback(trimmer.stop)
         trimmer.start()
 
@@ -147,7 +147,7 @@ class Node:
         self.commands = LogCommands(self.writer, judge, self.session_views, partitions)
 
     async def stop(self) -> None:
-        """Finish what was begun, commit, leave the group, close; also where `start` was cancelled or has failed."""
+        """Finish what was begun, commit, close; also where `start` was cancelled or has failed."""
         await self._begun.aclose()
 
     def status(self) -> NodeStatus:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from streams.domain.errors import LogUnavailableError
+from streams.engine import fatal
+from streams.engine.fatal import Die
 from streams.log.port import Log
 
 _EVERY_S = 0.5
@@ -17,15 +19,15 @@ _FRESH_S = 2.5
 class Contact:
     """Asks the log whether it is there, and remembers when it last was."""
 
-    def __init__(self, log: Log, clock_s: Callable[[], float]) -> None:
-        self._log, self._clock_s = log, clock_s
+    def __init__(self, log: Log, clock_s: Callable[[], float], *, die: Die = fatal.die) -> None:
+        self._log, self._clock_s, self._die = log, clock_s, die
         self._last_s = clock_s()
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Begin to ask."""
         self.made()
-        self._task = asyncio.create_task(self._ask(), name="log contact")
+        self._task = fatal.begin(self._ask(), "log contact", self._die)
 
     async def stop(self) -> None:
         """Ask no more."""

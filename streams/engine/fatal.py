@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import NoReturn
+from typing import Any, NoReturn
 
 Die = Callable[[str], NoReturn]
 """Ends the process with a reason. Never returns: nothing after a bug may be committed."""
@@ -24,3 +25,15 @@ def die(reason: str) -> NoReturn:
     finally:
         # Nobody may be left to read it: the end comes all the same.
         os._exit(EXIT_STATUS)
+
+
+def begin(work: Coroutine[Any, Any, None], name: str, die: Die) -> asyncio.Task[None]:
+    """Begin a task that goes on until it is cancelled; one that fails ends the process, for nobody waits for it."""
+
+    def ended(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            die(f"{name} failed: {error!r}")
+
+    task = asyncio.create_task(work, name=name)
+    task.add_done_callback(ended)
+    return task

@@ -6,7 +6,11 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 
+import structlog
+
 from streams.domain.errors import LogUnavailableError
+from streams.engine import fatal
+from streams.engine.fatal import Die
 from streams.engine.processor import Processor
 from streams.log.port import Log
 
@@ -22,14 +26,16 @@ class Trimmer:
     And has the tables note that they are in use: one that served for weeks is not to be taken for one that was off.
     """
 
-    def __init__(self, log: Log, processors: Sequence[Processor], *, every_s: float = EVERY_S) -> None:
-        self._log, self._processors, self._every_s = log, processors, every_s
+    def __init__(
+        self, log: Log, processors: Sequence[Processor], *, every_s: float = EVERY_S, die: Die = fatal.die
+    ) -> None:
+        self._log, self._processors, self._every_s, self._die = log, processors, every_s, die
         self._trimmed: dict[tuple[str, int], int] = {}
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Begin."""
-        self._task = asyncio.create_task(self._run(), name="trimmer")
+        self._task = fatal.begin(self._run(), "trimmer", self._die)
 
     async def stop(self) -> None:
         """Stop, at once."""
@@ -43,9 +49,11 @@ class Trimmer:
             await asyncio.sleep(self._every_s)
             for processor in self._processors:
                 processor.table.note_use()
-            # A log that does not answer now keeps the records until the next time.
-            with suppress(LogUnavailableError):
+            try:
                 await self.trim()
+            except LogUnavailableError as error:
+                # It keeps the records until the next time.
+                structlog.get_logger(__name__).warning("not_trimmed", error=str(error))
 
     async def trim(self, *, at_least: int = AT_LEAST) -> None:
         """Delete what is worth a call; raise `LogUnavailableError` where the log does not answer."""
