@@ -51,6 +51,11 @@ class Pair(NamedTuple):
     def ratio(self) -> float:
         return self.ours.load.rate / self.theirs.load.rate
 
+    @property
+    def by_cpu(self) -> str:
+        """The ratio as the CPU says it: another one where a side was held up by something else than itself."""
+        return f"by CPU {self.theirs.cpu_us / self.ours.cpu_us:.2f}"
+
 
 @asynccontextmanager
 async def bare(page_bytes: int, requests: Requests, *, how: How = list) -> AsyncIterator[Target]:

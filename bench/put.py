@@ -43,7 +43,7 @@ async def beside_bare(directory: Path, sizes: Sizes) -> list[Figure]:
             pair = await paired(Target(api.port, api.pid, _puts(made.app, there)), theirs, sizes)
         folded = (await folding.metrics())[folded_name(CONTEXT_EVENTS)]
     what = "PUT item, acknowledged, 32 connections, API-only node, folding in another process, Kafka"
-    beside = f"bare handler {pair.theirs}; {folded:,.0f} were folded meanwhile"
+    beside = f"bare handler {pair.theirs}; {pair.by_cpu}; {folded:,.0f} were folded meanwhile"
     return [Figure(what, str(pair.ours), beside, pair.ratio, at_least=0.5)]
 
 
