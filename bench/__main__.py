@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import signal
 import sys
 import tempfile
 import time
@@ -54,6 +55,8 @@ def main() -> int:
     given = parser.parse_args()
     if unknown := [name for name in given.names if name not in ALL]:
         parser.error(f"there is no {', '.join(unknown)}; there are {', '.join(ALL)}")
+    # As Ctrl-C does: the nodes and brokers that were started are ended too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     figures, failed = asyncio.run(_run(given.names or list(ALL), SMALL if given.small else FULL))
     print(table(figures))
     print(f"\nwritten to {save(figures, 'small.json' if given.small else 'latest.json')}", file=sys.stderr)

@@ -32,10 +32,14 @@ class Node(NodeProcess):
     async def start(self) -> Self:
         """Start the process and return once it is ready, however much it has to recover."""
         process = self.spawn()
-        async with aiohttp.ClientSession() as http, asyncio.timeout(START_LIMIT_S):
-            while not await _is_ready(http, f"{self.internal_url}/health/ready"):
-                assert process.poll() is None, self.tail()
-                await asyncio.sleep(0.05)
+        try:
+            async with aiohttp.ClientSession() as http, asyncio.timeout(START_LIMIT_S):
+                while not await _is_ready(http, f"{self.internal_url}/health/ready"):
+                    assert process.poll() is None, self.tail()
+                    await asyncio.sleep(0.05)
+        except BaseException:
+            self.kill()  # nobody else would: the node has not been entered yet
+            raise
         return self
 
     @property
@@ -110,8 +114,8 @@ def total(metrics: Mapping[str, float], name: str) -> float:
 async def broker(directory: Path) -> AsyncIterator[Broker]:
     """A Kafka broker of the benchmark's own."""
     made = Broker(directory)
-    made.start()
     try:
+        made.start()
         yield made
     finally:
         made.stop()
