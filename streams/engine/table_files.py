@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import struct
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,6 +76,10 @@ class PartitionStore:
 
     def __init__(self, storage: Storage, path: Path) -> None:
         self.path = path
+        # No write-ahead log: the changelog is one. RocksDB does not miss an older file of several of its own, and the
+        # rows would be as of one batch and the offset as of another; its tables alone are always as of one.
+        self._unlogged = rocksdict.WriteOptions()
+        self._unlogged.disable_wal = True
         self._database, made_for, offset = _open(storage, path)
         self._check_identity(storage.identity, made_for)
         self.offset = -1 if offset is None else int(_U64.unpack(offset)[0])
@@ -86,6 +90,7 @@ class PartitionStore:
     def _check_identity(self, identity: Identity, stored: bytes | None) -> None:
         if stored is None:
             self._database.put(_IDENTITY_KEY, msgspec.json.encode(identity))
+            self._database.flush()
             return
         found = msgspec.json.decode(stored, type=Identity)
         if found == identity:
@@ -149,7 +154,7 @@ class PartitionStore:
                 put(key, value)
         put(_OFFSET_KEY, _U64.pack(offset))
         try:
-            self._database.write(batch)
+            self._database.write(batch, self._unlogged)
         except Exception as error:
             raise self.failed(error) from error
         self.offset = offset
@@ -162,11 +167,20 @@ class PartitionStore:
         return StoreError(f"the table in {self.path} failed: {error}")
 
     def close(self) -> None:
-        """Flush and close."""
-        try:
-            self._database.flush()
-        finally:
-            self._database.close()
+        """Flush and close; raise `StoreError` where either fails: a compaction may have met a broken block."""
+        database, self._database = self._database, None
+        errors = [error for step in (database.flush, database.close) if (error := _failure(step))]
+        if errors:
+            # Without its traceback, which holds the database: what could not be closed is closed when nobody holds it.
+            raise self.failed(errors[0]) from errors[0].with_traceback(None)
+
+
+def _failure(step: Callable[[], None]) -> Exception | None:
+    try:
+        step()
+    except Exception as error:  # noqa: BLE001 - rocksdict raises nothing more exact
+        return error
+    return None
 
 
 def encode_position(offset: int) -> bytes:

@@ -27,7 +27,7 @@ START_AGAIN_S = 0.2
 GROUP_AGAIN_S = 1.0
 FETCH_BYTES = 4 << 20
 FETCH_RECORDS = 5_000
-FETCH_WAIT_MS = 50
+FETCH_WAIT_MS = 20
 """How long a broker may hold a fetch that finds nothing. There is one fetch under way a broker, and a partition whose
 records have just been taken waits for it to come back."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import shutil
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -57,7 +58,7 @@ def write_until_killed(directory: Path, batches: int) -> int:
 
 @pytest.fixture(scope="module")
 def crashed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with a table as a kill left it: the last batches are in the write-ahead log only."""
+    """A directory with a table as a kill left it: the last batches are not in it."""
     directory = tmp_path_factory.mktemp("crashed")
     write_until_killed(directory, BATCHES)
     return directory
@@ -99,7 +100,7 @@ def test_ranges(tmp_path: Path) -> None:
 
 
 def test_a_batch_is_there_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
-    """Whenever the process is killed: the rows are those of the offset, which is not before the last that it said."""
+    """Whenever the process is killed: the rows are those of the offset, which never goes back."""
     seed = random.randrange(2**32)
     print(f"seed {seed}")
     rng = random.Random(seed)
@@ -107,7 +108,8 @@ def test_a_batch_is_there_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
     for _ in range(KILLS):
         said = write_until_killed(tmp_path, rng.randrange(1, 400))
         with closing(opened(tmp_path)) as store:
-            assert store.offset >= said > last
+            # What was not in a file yet is in the changelog.
+            assert last <= store.offset <= said + 1
             assert store.position(TOPIC) == store.offset
             assert found(store) == expected(store.offset)
             last = store.offset
@@ -192,7 +194,7 @@ def remove(path: Path, _rng: random.Random) -> None:
 
 
 @pytest.mark.parametrize("damage", [flip, zero, cut, remove])
-@pytest.mark.parametrize("kind", [".sst", "MANIFEST", ".log", "CURRENT"])
+@pytest.mark.parametrize("kind", [".sst", "MANIFEST", "CURRENT"])
 def test_a_damaged_file(
     crashed: Path, tmp_path: Path, kind: str, damage: Callable[[Path, random.Random], None]
 ) -> None:
@@ -204,15 +206,17 @@ def test_a_damaged_file(
         directory = tmp_path / str(round_)
         shutil.copytree(crashed, directory)
         damage(rng.choice(files(directory, kind)), rng)
-        try:
+        with suppress(StoreError):
             with closing(opened(directory)) as damaged:
                 assert found(damaged) == expected(damaged.offset)
                 assert damaged.position(TOPIC) == damaged.offset
-        except StoreError:
-            assert (directory / "0" / "suspect").exists()
-            with closing(opened(directory)) as restored:
-                assert (restored.offset, found(restored)) == (-1, {})
-            assert aside(directory) in (["failed"], ["corrupt"])
+            continue
+        # What holds the database, the error's frames, is gone: the process that met the error would be, too.
+        gc.collect()
+        assert (directory / "0" / "suspect").exists()
+        with closing(opened(directory)) as restored:
+            assert (restored.offset, found(restored)) == (-1, {})
+        assert aside(directory) in (["failed"], ["corrupt"])
 
 
 def test_partitions_of_a_table(tmp_path: Path) -> None:
