@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from base64 import b64encode
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,6 +39,8 @@ class Household:
         self.attached: dict[str, set[str]] = {session: set() for session in sessions}
         self.attach_positions: dict[str, str] = {}
         self.acknowledged = self.unknown = 0
+        self.items, self.description_bytes = 12, 0
+        """How many items a context has, and how much text that cannot be compressed each has."""
         self._progress = asyncio.Event()
 
     @classmethod
@@ -61,9 +64,9 @@ class Household:
                 self.attached[session].add(context.id)
                 self.attach_positions[session] = answer.position
 
-    async def write(self, context: Context, *, items: int = 12) -> None:
+    async def write(self, context: Context) -> None:
         """Make one random write of one context and note its outcome. One at a time per context."""
-        name = f"c{self.random.randrange(items)}"
+        name = f"c{self.random.randrange(self.items)}"
         title: str | None = f"{name} {self.random.randrange(10**9)}"
         if self.random.random() < 0.2:
             title = None
@@ -88,7 +91,8 @@ class Household:
     async def _send(self, context: Context, name: str, title: str | None) -> Answer:
         if title is None:
             return await context.app.call("DELETE", f"{context.path}/{name}")
-        return await context.app.call("PUT", context.path, item(name, title=title))
+        text = b64encode(self.random.randbytes(self.description_bytes * 3 // 4)).decode() or "A film about a list."
+        return await context.app.call("PUT", context.path, item(name, title=title, description=text))
 
     async def acknowledge(self, more: int, *, limit_s: float = 60) -> None:
         """Return once *more* further writes were acknowledged."""

@@ -162,6 +162,8 @@ async def test_a_full_disk_loses_nothing(own_node: OwnNode, connect: Connect) ->
     largest = max(path.stat().st_size for path in node.directory.rglob("*") if path.is_file())
     node.file_limit = largest + 200_000
     await node.start()
+    # Enough to fill a table's write buffer soon, and more than the limit when it is written out.
+    household.items, household.description_bytes = 30, 4_000
     stop = asyncio.Event()
     writing = asyncio.create_task(household.write_until(stop))
     assert node.process is not None
