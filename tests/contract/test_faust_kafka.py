@@ -67,7 +67,7 @@ async def thread(tmp_path: Path) -> AsyncIterator[KafkaConsumerThread]:
     """The consumer thread of a node on a Kafka that is not there; nothing of it runs."""
     async with opened_log(tmp_path / "log") as real:
         node = Node(FaultyLog(real), tmp_path / "tables")
-        faust = ProcessorsOnFaust(node.engine, view=VIEW, url="http://127.0.0.1:6066", die=die)
+        faust = ProcessorsOnFaust(node.engine, view=VIEW, url="http://127.0.0.1:6066", name="test", die=die)
         faust.on_kafka(NOWHERE)
         thread: KafkaConsumerThread = faust.app.consumer._thread
         own, thread.thread_loop = thread.thread_loop, asyncio.get_running_loop()
@@ -83,7 +83,7 @@ async def test_the_consumer_is_as_the_engine_needs_it(thread: KafkaConsumerThrea
         assert consumer._auto_offset_reset == "earliest"
         assert consumer._fetch_max_wait_ms == FETCH_WAIT_MS < 1_500
         assert consumer._group_id == VIEW
-        assert consumer._group_instance_id == "http-127.0.0.1-6066"
+        assert consumer._group_instance_id == "http-127.0.0.1-6066-test"
         assert consumer._session_timeout_ms == SESSION_S * 1_000
         assert consumer._max_poll_interval_ms >= 24 * 3_600_000
         assert consumer._client._bootstrap_servers == NOWHERE.bootstrap

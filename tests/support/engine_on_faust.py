@@ -70,7 +70,7 @@ class OnFaust:
     def __init__(self, real: EmbeddedLog, directory: Path, parts: Parts, die: Die) -> None:
         self.real, self.log = real, FaultyLog(real)
         self.node = Node(self.log, directory, parts=parts, partitions=PARTITIONS, die=die)
-        self.faust = ProcessorsOnFaust(self.node.engine, view=VIEW, url="http://127.0.0.1:1", die=die)
+        self.faust = ProcessorsOnFaust(self.node.engine, view=VIEW, url="http://127.0.0.1:1", name="test", die=die)
         self.faust.on_embedded(real)
         self.writes = Writes(real, PARTITIONS)
 
