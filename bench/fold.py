@@ -6,8 +6,8 @@ import asyncio
 import shutil
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 
@@ -28,7 +28,8 @@ _STOCK_LIMIT_S = 300.0
 FEED = view_topics().feed
 
 
-class Rate(NamedTuple):
+@dataclass(frozen=True)
+class Rate:
     """So many in so many seconds, with so much CPU."""
 
     count: float

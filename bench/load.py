@@ -8,6 +8,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 import uvloop
@@ -88,7 +89,7 @@ async def _run(port: int, draws: Requests, connections: int, seconds: float, see
     made = []
     for _ in range(connections):
         done: asyncio.Future[None] = loop.create_future()
-        _, protocol = await loop.create_connection(lambda done=done: _Connection(draw, done), "127.0.0.1", port)  # type: ignore[misc]
+        _, protocol = await loop.create_connection(partial(_Connection, draw, done), "127.0.0.1", port)
         made.append((protocol, done))
     await asyncio.gather(*(done for _, done in made))
     took = time.perf_counter() - began
@@ -99,7 +100,7 @@ async def _run(port: int, draws: Requests, connections: int, seconds: float, see
 
 def _process(
     pipe: multiprocessing.connection.Connection, port: int, draws: Requests, connections: int, seconds: float, seed: int
-) -> None:  # type: ignore[name-defined]
+) -> None:
     pipe.send(uvloop.run(_run(port, draws, connections, seconds, seed)))
 
 

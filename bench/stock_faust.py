@@ -77,9 +77,10 @@ async def fold(source: Source) -> Measured:
     table = made.Table("rows", **how)
     topic = made.topic(source.topic, **{**how, "partitions": None}, key_serializer="raw", value_serializer="raw")
     left = {p: end for p, end in (await ends(source.bootstrap, source.topic, source.partitions)).items() if end}
-    count, done, marks = sum(left.values()), asyncio.Event(), []
+    count, done = sum(left.values()), asyncio.Event()
+    marks: list[tuple[float, float]] = []
 
-    @made.agent(topic)  # type: ignore[untyped-decorator,unused-ignore]
+    @made.agent(topic)
     async def rows(stream: Any) -> None:
         async for event in stream.events():
             table[event.key] = event.value
@@ -113,7 +114,7 @@ async def recover(source: Source) -> Measured:
 
     table = made.Table("rows", on_changelog_event=first, **how)
 
-    @table.on_recover  # type: ignore[untyped-decorator,unused-ignore]
+    @table.on_recover
     async def recovered() -> None:
         marks.append(_now())
         done.set()

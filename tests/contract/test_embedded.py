@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
@@ -42,7 +42,7 @@ class Clock:
 
 
 @asynccontextmanager
-async def opened(directory: Path, **options: int | Callable[[], int]) -> AsyncIterator[EmbeddedLog]:
+async def opened(directory: Path, **options: Any) -> AsyncIterator[EmbeddedLog]:
     log = EmbeddedLog(directory, die, **options)
     await log.start()
     try:

@@ -17,7 +17,7 @@ from streams.topics import CONTEXT_EVENTS, SESSION_EVENTS
 from tests.contract.appending import records
 from tests.support.engine_checks import check_node, stored_rows
 from tests.support.engine_examples import CONTEXT, CONTEXTS_CHANGELOG, SESSION, TOPICS, put_many, titles
-from tests.support.engine_faults import CrashError, Trouble
+from tests.support.engine_faults import CrashError, Trouble, Troubles
 from tests.support.engine_nodes import ENGINE, DiedError, Living, Node, Parts, living
 
 CHANGELOG = TOPICS.contexts_changelog
@@ -84,7 +84,7 @@ async def test_nobody_is_served_a_half_restored_table(parts: Parts) -> None:
     async with living(parts) as one:
         await fill_changelog(one, ATOMIC_ROWS * 2, value=b"1")
         node = one.another("b", parts)
-        node.log._chunk = 1_000  # type: ignore[attr-defined]
+        node.log._chunk = 1_000
         refused = 0
 
         async def look() -> None:
@@ -97,7 +97,7 @@ async def test_nobody_is_served_a_half_restored_table(parts: Parts) -> None:
                 await node.contexts.table.until(0, b"", lambda: True, limit_s=1)
             refused += 1
 
-        node.log.gates[f"read {CHANGELOG}-0"] = look  # type: ignore[attr-defined]
+        node.log.gates[f"read {CHANGELOG}-0"] = look
         await node.recover()
         assert refused > 10
         assert len(list(node.contexts.table.rows(0).range(b"x"))) == ATOMIC_ROWS * 2 * 9 // 10
@@ -169,10 +169,10 @@ async def test_a_recovery_that_was_broken_off_goes_on_where_it_was() -> None:
     async with living() as one:
         await fill_changelog(one, ATOMIC_ROWS * 3, value=b"1")
         node = one.another("b")
-        node.log._chunk = 1_000  # type: ignore[attr-defined]
+        node.log._chunk = 1_000
         reads = f"read {CHANGELOG}-0"
-        node.log.troubles = lambda call: (  # type: ignore[attr-defined]
-            Trouble.CRASH if call == reads and node.log.calls.count(call) > 12 else Trouble.NONE  # type: ignore[attr-defined]
+        node.log.troubles = lambda call: (
+            Trouble.CRASH if call == reads and node.log.calls.count(call) > 12 else Trouble.NONE
         )
         with pytest.raises(CrashError):
             await node.recover()
@@ -196,10 +196,10 @@ async def test_what_a_former_owner_wrote_last_is_restored(parts: Parts) -> None:
         await one.writes.put(CONTEXT, "last", title="last")
 
         async def write_at_the_last_moment() -> None:
-            other.log.gates.clear()  # type: ignore[attr-defined]
+            other.log.gates.clear()
             await one.node.drain()
 
-        other.log.gates[f"claim {CHANGELOG}-0"] = write_at_the_last_moment  # type: ignore[attr-defined]
+        other.log.gates[f"claim {CHANGELOG}-0"] = write_at_the_last_moment
         await other.recover()
         one.node.close()
         await one.writes.put(CONTEXT, "new", title="new")
@@ -221,9 +221,9 @@ async def test_a_log_that_is_away_at_the_start_is_waited_for() -> None:
             left[call] = left.get(call, 0) - 1
             return Trouble.LOST if left[call] >= 0 else Trouble.NONE
 
-        node.log.troubles = troubles  # type: ignore[attr-defined]
+        node.log.troubles = troubles
         await node.recover()
-        assert node.log.calls.count(f"claim {CHANGELOG}-0") == 8  # type: ignore[attr-defined]
+        assert node.log.calls.count(f"claim {CHANGELOG}-0") == 8
         await check_node_quietly(node, one)
         node.close()
 
@@ -458,6 +458,11 @@ async def test_a_store_that_cannot_be_written_ends_the_process() -> None:
 # One recovery at a time
 
 
+def lost(prefix: str) -> Troubles:
+    """Lose the calls whose names begin so."""
+    return lambda call: Trouble.LOST if call.startswith(prefix) else Trouble.NONE
+
+
 async def test_recover_says_whether_the_log_answered() -> None:
     """A partition whose log is away is not claimed, and serves what it has."""
     async with living() as one:
@@ -465,7 +470,7 @@ async def test_recover_says_whether_the_log_answered() -> None:
         await one.node.drain()
         owned = one.node.contexts.table.partitions[0]
         for call in ("claim", "end"):
-            one.log.troubles = lambda name, call=call: Trouble.LOST if name.startswith(call) else Trouble.NONE
+            one.log.troubles = lost(call)
             assert not await recover(owned)
             assert owned.claim is None
             assert titles(one) == ["T0"]

@@ -429,7 +429,7 @@ async def test_a_wait_that_is_over_leaves_nothing_behind(*, stop: bool) -> None:
         finally:
             ended.set()
 
-    task = asyncio.create_task(waiting.wait(last()))
+    task = asyncio.ensure_future(waiting.wait(last()))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     (waiting._stopped if stop else waiting.signal_recovery_start).set()

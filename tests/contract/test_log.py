@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
 
 import pytest
@@ -61,7 +61,7 @@ async def test_single_and_many_keep_their_order(log: Log) -> None:
     """An append that is called for after an append of many, or before it, stands after it, or before it."""
     topic = (await made(log)).name
     await log.append(topic, 0, b"first", b"")
-    calls = []
+    calls: list[Awaitable[object]] = []
     for n in range(40):
         calls.append(log.append(topic, 0, b"one", b"%d" % n))
         calls.append(log.append_many(topic, 0, [(b"many", b"%d" % n)] * (n % 4)))

@@ -39,6 +39,8 @@ from tests.support.engine_bugs import (
     with_batch,
     with_partition,
 )
+from tests.support.engine_examples import CONTEXTS_CHANGELOG as CHANGELOG
+from tests.support.engine_examples import FEED
 from tests.support.engine_faults import Trouble
 from tests.support.engine_nodes import DiedError, Parts
 from tests.support.engine_runs import run
@@ -63,7 +65,6 @@ def poison(parts: Parts) -> Awaitable[None]:
 
 
 ORDER = test_engine_outcomes.test_outputs_then_changelog_then_table_then_readers
-FEED, CHANGELOG = test_engine_outcomes.FEED, test_engine_outcomes.CONTEXTS_CHANGELOG
 
 EXAMPLES = [
     Bug("outputs come before the changelog", Parts(ChangelogFirst), ORDER),

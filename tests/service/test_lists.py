@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from tests.service.conftest import Pair, make_pair
 from tests.support.nodes import Deployment, item
 
 
-def ids(page: dict[str, object]) -> list[str]:
-    return [entry["content_id"] for entry in page["items"]]  # type: ignore[attr-defined,index]
+def ids(page: dict[str, Any]) -> list[str]:
+    return [entry["content_id"] for entry in page["items"]]
 
 
 async def test_a_put_is_in_the_contexts_list(pair: Pair) -> None:

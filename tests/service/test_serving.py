@@ -87,7 +87,7 @@ async def test_serve_as_machines_see_it(tmp_path: Path) -> None:
     """Every line is JSON, the token opens the API, SIGTERM ends it with status 0, and the next start finds it all."""
     for _ in range(2):
         with serving(tmp_path) as node:
-            node.wait_until(lambda node=node: "node_ready" in node.said)  # type: ignore[misc]
+            node.wait_until(lambda: "node_ready" in node.said)
             headers = {"Authorization": f"Bearer {(node.data / 'admin.token').read_text().strip()}"}
             async with (
                 aiohttp.ClientSession() as http,

@@ -23,6 +23,7 @@ from service.http.connections import Runner
 from service.http.deps import Deps
 from streams.keys import MasterKey
 from streams.log.embedded import EmbeddedLog
+from streams.log.port import Log
 from streams.registry import Registry
 from streams.topics import REGISTRY_EVENTS, Kept, TopicSpec
 from tests.support.fakes import ContextViewsFake, SessionViewsFake, World
@@ -60,7 +61,7 @@ class ApiNode:
     """One node, as far as the resource API is concerned."""
 
     def __init__(
-        self, log: EmbeddedLog, registry: Registry, tenants: RegistryTenants, http: aiohttp.ClientSession, port: int
+        self, log: Log, registry: Registry, tenants: RegistryTenants, http: aiohttp.ClientSession, port: int
     ) -> None:
         self.log, self.registry, self.tenants, self.http = log, registry, tenants, http
         self.url = f"http://127.0.0.1:{port}"
@@ -90,7 +91,7 @@ async def embedded_log(directory: Path, kind: type[EmbeddedLog] = EmbeddedLog) -
 
 @asynccontextmanager
 async def api_node(
-    log: EmbeddedLog,
+    log: Log,
     clock: Clock | None = None,
     passwords: PasswordPool | None = None,
     proxies: Sequence[Network] = (),

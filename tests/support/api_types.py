@@ -54,7 +54,7 @@ class Pools:
 
 
 TEXT_OR_NULL = [1, "", True, [], {}]
-LINKS = [1, None, {}, {"id": 1}, [], "a b"]
+LINKS: list[object] = [1, None, {}, {"id": 1}, [], "a b"]
 CASES = [
     Type(
         "companies",

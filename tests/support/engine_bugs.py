@@ -280,7 +280,7 @@ class DeletionsNotRestored(OwnedPartition):
         start = self.store.offset + 1
         async for chunk in self._log.read(self._changelog, self.partition, start, end):
             rows = {r.key: r.value for r in chunk.records if r.key not in {None, CLAIM_KEY} and r.value is not None}
-            self.store.write(rows, chunk.next_offset - 1)  # type: ignore[arg-type]
+            self.store.write(rows, chunk.next_offset - 1)
 
 
 class ServedMeanwhile(OwnedPartition):

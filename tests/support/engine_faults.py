@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from typing import TypeVar
 
 from streams.domain.errors import LogUnavailableError, OverloadedError
-from streams.log.port import Appended, Chunk, Claim, Log, Row
+from streams.log.port import Appended, Chunk, Claim, Log, Record, Row
 from streams.topics import TopicSpec
 
 T = TypeVar("T")
@@ -132,17 +132,25 @@ class FaultyLog:
         return await self.through(f"end {topic}-{partition}", end, end)
 
     async def read(self, topic: str, partition: int, start: int, end: int | None = None) -> AsyncIterator[Chunk]:
-        async def begin() -> None:
-            return None
-
-        await self.through(f"read {topic}-{partition}", begin, begin)
+        call = f"read {topic}-{partition}"
+        await self._given(call, None)
         async for chunk in self.real.read(topic, partition, start, end):
             for part in self._parts(chunk):
+                yield await self._given(call, part)
 
-                async def give(part: Chunk = part) -> Chunk:
-                    return part
+    async def read_at(self, topic: str, partition: int, offsets: Sequence[int]) -> AsyncIterator[Record]:
+        call = f"read {topic}-{partition}"
+        await self._given(call, None)
+        async for record in self.real.read_at(topic, partition, offsets):
+            yield await self._given(call, record)
 
-                yield await self.through(f"read {topic}-{partition}", give, give)
+    async def _given(self, call: str, value: T) -> T:
+        """Return *value*, which has been read, unless something becomes of the call."""
+
+        async def give() -> T:
+            return value
+
+        return await self.through(call, give, give)
 
     def _parts(self, chunk: Chunk) -> Iterable[Chunk]:
         parts = [chunk.records[n : n + self._chunk] for n in range(0, len(chunk.records), self._chunk)] or [()]

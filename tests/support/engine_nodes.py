@@ -23,7 +23,7 @@ from streams.engine.table import OwnedTable
 from streams.engine.table_files import Identity, PartitionStore, Storage, TableFiles
 from streams.engine.trimmer import Trimmer
 from streams.log.embedded import EmbeddedLog
-from streams.log.port import Log, Record
+from streams.log.port import Record
 from streams.processors.contexts import ContextsFold
 from streams.processors.sessions import SessionsFold
 from streams.topics import topic_specs
@@ -71,7 +71,7 @@ class Node:
 
     def __init__(
         self,
-        log: Log,
+        log: FaultyLog,
         directory: Path,
         *,
         parts: Parts = ENGINE,

@@ -211,7 +211,7 @@ class Run:
         """Have the former owner fold what it does not know to be another's; its changelogs refuse it."""
         zombie = self._zombie
         assert zombie is not None
-        zombie.log.troubles = lambda _: Trouble.NONE  # type: ignore[attr-defined]
+        zombie.log.troubles = lambda _: Trouble.NONE
         processor = self.rng.choice(zombie.processors)
         for topic in processor.topics:
             await zombie.fetch(topic, self.rng.randrange(PARTITIONS))

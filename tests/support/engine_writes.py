@@ -7,7 +7,7 @@ from streams.domain.events import ContextAttached, ContextDetached, ContextEvent
 from streams.domain.ids import ContextId, Kind, SessionId, id_text
 from streams.log.port import Appended, Log
 from streams.topics import CONTEXT_EVENTS, SESSION_EVENTS, partition_of
-from tests.support.tables import CLIENT, app_of, make_item
+from tests.support.tables import CLIENT, Cause, app_of, make_item
 
 
 class Writes:
@@ -17,10 +17,10 @@ class Writes:
         self._log, self._partitions = log, partitions
         self._events = 0
 
-    def cause(self) -> dict[str, str]:
+    def cause(self) -> Cause:
         """Return what every event bears: an id of its own, and who caused it."""
         self._events += 1
-        return {"id": f"{self._events:032x}", "client": CLIENT}
+        return Cause(id=f"{self._events:032x}", client=CLIENT)
 
     def partition(self, raw: bytes) -> int:
         return partition_of(raw, self._partitions)

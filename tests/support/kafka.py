@@ -52,7 +52,7 @@ class Broker:
         come to them, where it is not their own; *settings* win over the usual ones.
         """
         self.directory = directory
-        self.port, self.controller_port = ports or tuple(free_ports(2))  # type: ignore[assignment]
+        self.port, self.controller_port = ports or tuple(free_ports(2))
         self.node_id = node_id
         self._voters = voters or f"{node_id}@127.0.0.1:{self.controller_port}"
         self._replication = replication

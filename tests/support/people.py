@@ -78,4 +78,4 @@ async def logged_in(node: ApiNode, name: str, **more: str) -> Caller:
 
 def code(otpauth: str, clock: Clock, steps: int = 0) -> str:
     """Return the code that a device shows, so many steps of 30 s from now."""
-    return pyotp.parse_uri(otpauth).generate_otp(clock.now_s() // 30 + steps)  # type: ignore[union-attr] # a TOTP
+    return pyotp.parse_uri(otpauth).generate_otp(clock.now_s() // 30 + steps)

@@ -47,7 +47,7 @@ from tests.support.protocol_checks import BrokenError, Checks
 from tests.support.protocol_oracle import Oracle
 from tests.support.protocol_owner import Entry, Log, Owner, day_of
 from tests.support.rows import MemoryRows
-from tests.support.tables import CLIENT, HASH_KEY, START_MS, app_of, context_id, make_item, session_id
+from tests.support.tables import CLIENT, HASH_KEY, START_MS, Cause, app_of, context_id, make_item, session_id
 
 STEPS = 160
 CONTEXTS = [context_id(n) for n in range(2)]
@@ -201,9 +201,9 @@ class Run:
         self._now_ms += self.rng.choice([-2_000, 0, 0, 1, 1, 1, 5, 700])
         return self._now_ms
 
-    def _cause(self) -> dict[str, str]:
+    def _cause(self) -> Cause:
         self._events += 1
-        return {"id": f"{self._events:032x}", "client": CLIENT}
+        return Cause(id=f"{self._events:032x}", client=CLIENT)
 
     def _put(self, context: ContextId, content_id: str, description: str) -> None:
         hidden = self.rng.choice([UNSET, UNSET, UNSET, True, False])
@@ -297,8 +297,10 @@ def _damaged(message: Change | Snapshot) -> Change | Snapshot:
 
 
 def _with_damage(operations: list[Operation]) -> list[Operation]:
-    *rest, last = operations or [None]
-    if last is None or last.fragment is None:
+    if not operations:
+        return []
+    *rest, last = operations
+    if last.fragment is None:
         return rest
     return [*rest, replace(last, fragment=last.fragment.replace(b"movie", b"m0vie"))]
 

@@ -7,10 +7,10 @@ from streams.domain.errors import SessionDeletedError
 from streams.domain.feed import NONE, Limits
 from streams.domain.ids import ContextId, SessionId
 from streams.domain.items import item_hash
+from streams.domain.rows import Rows
 from streams.domain.session_rows import Member
 from streams.views.sessions import newest, read_state
 from tests.support.protocol_oracle import Items, Oracle
-from tests.support.rows import MemoryRows
 from tests.support.tables import HASH_KEY
 
 _U64 = (1 << 64) - 1
@@ -44,7 +44,7 @@ class Checks:
         self._seen: dict[tuple[SessionId, ContextId, int], int] = {}
         self._last: dict[SessionId, tuple[session_rows.Session, Members]] = {}
 
-    def step(self, rows: MemoryRows, folded: int) -> None:
+    def step(self, rows: Rows, folded: int) -> None:
         """Check every session whose rows have changed; *folded* is the offset of the last folded session event."""
         for session in self._oracle.sessions:
             state = session_rows.read_session(rows, session)
@@ -52,10 +52,10 @@ class Checks:
             attached = self._oracle.sessions[session].at(folded)
             epochs = {context: member.epoch for context, member in members.items()}
             claim((state.deleted, epochs) == attached, "attached")
-            last = self._last.get(session, (None, {}))
+            last = self._last.get(session)
             if last == (state, members):
                 continue
-            revision = NONE if last[0] is None else last[0].revision
+            revision = NONE if last is None else last[0].revision
             claim(state.revision > revision, "revision")
             claim(state.members == len(members), "members")
             claim(state.total == sum(member.count for member in members.values()), "total")
@@ -63,7 +63,7 @@ class Checks:
                 self._check_member(rows, session, context, member)
             self._last[session] = state, members
 
-    def _check_member(self, rows: MemoryRows, session: SessionId, context: ContextId, member: Member) -> None:
+    def _check_member(self, rows: Rows, session: SessionId, context: ContextId, member: Member) -> None:
         attachment = session, context, member.epoch
         claim(member.sequence >= self._seen.get(attachment, NONE), "monotonic")
         self._seen[attachment] = member.sequence
@@ -78,7 +78,7 @@ class Checks:
             claim(member.load == NONE or oracle.is_event(member.sequence), "sequence")
             claim(stored == oracle.at(member.sequence), "prefix")
 
-    def end(self, contexts: MemoryRows, sessions: MemoryRows) -> None:
+    def end(self, contexts: Rows, sessions: Rows) -> None:
         """
         Check what must hold once everything is folded.
 
@@ -100,7 +100,7 @@ class Checks:
         self._check_subscriptions(contexts, sessions)
         _check_leaks(sessions, list(self._oracle.sessions))
 
-    def _check_list(self, rows: MemoryRows, session: SessionId) -> None:
+    def _check_list(self, rows: Rows, session: SessionId) -> None:
         everything = 2**62
         try:
             state = read_state(rows, session)
@@ -114,7 +114,7 @@ class Checks:
         fragments = [entry.item[1] for entry in newest(rows, state)]
         claim(fragments == self._oracle.merged(session, everything, refused), "converged")
 
-    def _check_subscriptions(self, contexts: MemoryRows, sessions: MemoryRows) -> None:
+    def _check_subscriptions(self, contexts: Rows, sessions: Rows) -> None:
         for context in self._oracle.contexts:
             attached = {
                 session: member.epoch
@@ -127,7 +127,7 @@ class Checks:
             claim(context_rows.read_meta(contexts, context).subscribers == len(fed), "subscribers")
 
 
-def items_of(rows: MemoryRows, session: SessionId, context: ContextId, load: int) -> Items:
+def items_of(rows: Rows, session: SessionId, context: ContextId, load: int) -> Items:
     """Return the items that rows of both kinds have under *load*; claim that the two kinds agree."""
     if load == NONE:
         return {}
@@ -143,7 +143,7 @@ def items_of(rows: MemoryRows, session: SessionId, context: ContextId, load: int
     return items
 
 
-def _check_leaks(rows: MemoryRows, sessions: list[SessionId]) -> None:
+def _check_leaks(rows: Rows, sessions: list[SessionId]) -> None:
     for session in sessions:
         live = {
             (context, load)

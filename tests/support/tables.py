@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypedDict
 
 import pytest
 
@@ -35,6 +36,13 @@ from tests.support.rows import MemoryRows
 HASH_KEY = b"k" * 32
 CLIENT = "0123456789abcdef"
 START_MS = 1_700_000_000_000
+
+
+class Cause(TypedDict):
+    """What every event must say of where it comes from."""
+
+    id: str
+    client: str
 
 
 class MemoryTable:

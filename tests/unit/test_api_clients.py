@@ -113,7 +113,8 @@ async def test_a_tenant_is_required_and_stays(setting: Setting) -> None:
     path = f"/api/v1/clients?context={setting.company}"
     (message,) = await setting.error(path, {"name": "K"}, 400)
     assert (message["code"], message["params"]["field"]) == ("error.field.required", "tenant")
-    for broken in (1, None, {}, {"id": 1}, [], "a b", {"url": "/api/v1/apps/x"}):
+    broken_tenants: list[object] = [1, None, {}, {"id": 1}, [], "a b", {"url": "/api/v1/apps/x"}]
+    for broken in broken_tenants:
         (message,) = await setting.error(path, {"name": "K", "tenant": broken}, 400)
         assert message["params"]["field"] == "tenant"
     made = await setting.make(setting.app)

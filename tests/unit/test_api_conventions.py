@@ -121,7 +121,8 @@ async def test_an_id_outside_the_alphabet(world: World) -> None:
 
 async def test_an_id_in_a_body_outside_the_alphabet(world: World) -> None:
     """An id in a body is held to the same alphabet."""
-    for object_id in ("", ".", "..", "a b", "a/b", "x" * 65, 1, None, [], {}):
+    outside: list[object] = ["", ".", "..", "a b", "a/b", "x" * 65, 1, None, [], {}]
+    for object_id in outside:
         await world.refused(400, "id.invalid", "POST", "", world.body(id=object_id))
         await world.refused(400, "id.invalid", "POST", "", [world.body(id=object_id)])
 
@@ -250,7 +251,7 @@ async def test_read_only_fields(world: World) -> None:
     for name in world.type.read_only:
         assert (await world.call("POST", made["id"], {name: shown[name]})).status == 200
         await world.refused(400, "field.read.only", "POST", made["id"], {name: ["other"]})
-        await world.refused(400, "field.read.only", "POST", "", world.body(**{name: ["other"]}))
+        await world.refused(400, "field.read.only", "POST", "", {**world.body(), name: ["other"]})
     late = {**shown, "updateTime": "2020-01-01T00:00:00.000Z", "createUser": {"id": "me"}, "url": "elsewhere"}
     assert (await world.call("PUT", made["id"], late)).json == shown
 
@@ -393,8 +394,9 @@ async def test_company_in_a_body(world: World) -> None:
         return
     for company in (world.company, {"id": world.company}):
         assert (await world.make(company=company))["company"]["id"] == world.company
-    for company in ("other", None, {"id": "other"}, 1):
-        await world.refused(400, "field.immutable", "POST", "", world.body(company=company))
+    others: list[object] = ["other", None, {"id": "other"}, 1]
+    for other in others:
+        await world.refused(400, "field.immutable", "POST", "", world.body(company=other))
 
 
 async def test_a_hidden_company_gets_no_new_objects(world: World) -> None:

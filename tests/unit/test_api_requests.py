@@ -20,10 +20,11 @@ from service.http.openapi import openapi_document
 from streams.domain.errors import LogUnavailableError, RegistryBehindError
 from streams.domain.registry_state import RegistryState, StoredObject
 from streams.log.embedded import EmbeddedLog
-from streams.log.port import Appended, Chunk
+from streams.log.port import Appended, Chunk, Log
 from streams.registry import LAG_LIMIT_S
 from streams.topics import REGISTRY_EVENTS
 from tests.support.api_listener import ApiNode, api_node, embedded_log
+from tests.support.engine_faults import FaultyLog
 from tests.support.nodes import ADMIN_TOKEN, Answer, Caller
 
 
@@ -239,23 +240,20 @@ async def test_a_failure_of_our_own(node: ApiNode) -> None:
     assert b"secret" not in answer.body
 
 
-class Late:
+class Late(FaultyLog):
     """A log whose follower gets nothing more until somebody asks for its end."""
 
-    def __init__(self, log: EmbeddedLog) -> None:
-        self._log = log
+    def __init__(self, log: Log) -> None:
+        super().__init__(log)
         self.flows = asyncio.Event()
         self.flows.set()
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._log, name)
-
     async def end_offset(self, topic: str, partition: int) -> int:
         self.flows.set()
-        return await self._log.end_offset(topic, partition)
+        return await super().end_offset(topic, partition)
 
     async def read(self, topic: str, partition: int, start: int, end: int | None = None) -> AsyncIterator[Chunk]:
-        async for chunk in self._log.read(topic, partition, start, end):
+        async for chunk in super().read(topic, partition, start, end):
             await self.flows.wait()
             yield chunk
 

@@ -71,7 +71,9 @@ def warned(shown: Any) -> list[str]:
 async def test_a_username_is_one_user_s(setting: Setting) -> None:
     """No two users have one e-mail address, whatever its case, also where they are made at once on two nodes."""
     async with api_node(setting.node.log) as other:
-        bodies = [{"username": name, "roles": []} for name in ("Ann@A.example", "ann@a.example") * 5]
+        bodies: list[dict[str, object]] = [
+            {"username": name, "roles": []} for name in ("Ann@A.example", "ann@a.example") * 5
+        ]
         calls = [
             (setting.node, other)[number % 2].admin.call("POST", "/api/v1/users", body)
             for number, body in enumerate(bodies)
@@ -260,7 +262,7 @@ async def test_attributes_have_names_of_their_own(setting: Setting) -> None:
 
 async def test_values_against_what_is_requested(setting: Setting) -> None:
     """Values say where they are not what the platform asks for, as it asks now."""
-    attributes = [
+    attributes: list[dict[str, object]] = [
         {"name": "text", "kind": "REQUESTED", "required": True},
         {"name": "number", "kind": "REQUESTED", "valueType": "INTEGER"},
         {"name": "url", "kind": "REQUESTED", "valueType": "URL"},

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from service.commands.callers import Cause
 from streams import codec
 from streams.domain.errors import NewerEventError, PoisonError
 from streams.domain.events import (
@@ -49,7 +50,7 @@ C, S = context_id(1), session_id(1)
 CONTEXT, SESSION = id_text(Kind.CONTEXT, C), id_text(Kind.SESSION, S)
 APP, PLATFORM = id_text(Kind.APP, bytes(17)), id_text(Kind.PLATFORM, bytes(17))
 ID = "0123456789abcdef0123456789abcdef"
-CAUSE = {"id": ID, "client": "fedcba9876543210", "request": "req_0123456789abcdef"}
+CAUSE = Cause(id=ID, client="fedcba9876543210", request="req_0123456789abcdef")
 EPISODE = Item(
     content_id="e/1 \u00e9\U0001f600",
     action="up_next_continue",
@@ -137,7 +138,7 @@ def test_every_type_has_a_golden_file() -> None:
     events = [*CONTEXT_EVENTS.values(), *SESSION_EVENTS.values()]
     assert {event.__struct_config__.tag for event in events} == codec.known_tags()
     messages = {type(message) for message in (*FEED.values(), *SUBSCRIPTIONS.values())}
-    assert messages == {*FeedMessage.__args__, *Subscription.__args__}  # type: ignore[attr-defined]
+    assert messages == {*FeedMessage.__args__, *Subscription.__args__}
     files = {f"{name}.json" for name in (*CONTEXT_EVENTS, *SESSION_EVENTS)} | {
         f"{n}.bin" for n in (*FEED, *SUBSCRIPTIONS)
     }
@@ -349,11 +350,11 @@ def test_any_bytes_as_an_event(key: bytes | None, value: bytes | None) -> None:
     """They are an event, poison, or newer; nothing else is ever raised, and an event that is read is written again."""
     for decode in (codec.decode_context_event, codec.decode_session_event):
         try:
-            raw, event = decode(key, value)  # type: ignore[operator]
+            raw, event = decode(key, value)
         except (PoisonError, NewerEventError):
             continue
         else:
-            assert decode(key, codec.encode_event(event)) == (raw, event)  # type: ignore[operator]
+            assert decode(key, codec.encode_event(event)) == (raw, event)
 
 
 @settings(max_examples=400, deadline=None, print_blob=True)
@@ -365,11 +366,11 @@ def test_any_bytes_as_a_message(key: bytes | None, value: bytes | None) -> None:
     """They are a message or poison; a message that is read is written again."""
     for decode in (codec.decode_feed, codec.decode_subscription):
         try:
-            raw, message = decode(key, value)  # type: ignore[operator]
+            raw, message = decode(key, value)
         except PoisonError:
             continue
         else:
-            assert decode(key, codec.encode_message(message)) == (raw, message)  # type: ignore[operator]
+            assert decode(key, codec.encode_message(message)) == (raw, message)
 
 
 def test_ids_of_other_contexts_and_sessions_are_theirs() -> None:

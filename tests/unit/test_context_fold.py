@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import msgspec
 import pytest
 from hypothesis import given, settings
@@ -133,7 +135,7 @@ def test_hiding_changes_neither_time_nor_place() -> None:
     assert (content_id, time_ms) == (b"a", START_MS + 10)
     assert fragment is not None
     assert fragment.endswith(b'"hidden":true')
-    for again in (lambda: context.hide("a"), lambda: context.hide("gone"), lambda: context.remove("gone")):
+    for again in (partial(context.hide, "a"), partial(context.hide, "gone"), partial(context.remove, "gone")):
         (change,) = changes(again())
         assert (change.operations, change.sequence, change.after) == ([], context.offset, context.offset - 1)
     assert context.meta.time_ms == START_MS + 20

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import aiohttp
 import pytest
@@ -60,7 +60,7 @@ class World:
 
 
 @asynccontextmanager
-async def answering(world: World) -> AsyncIterator[Callable[..., object]]:
+async def answering(world: World) -> AsyncIterator[Callable[..., AbstractAsyncContextManager[aiohttp.ClientResponse]]]:
     """Serve the internal listener; yields a function that gets a path."""
     with bound(Address("127.0.0.1", 0), "internal") as sockets:
         runner = web.AppRunner(build_internal_app(world.health.awaited, world.metrics))
@@ -77,7 +77,8 @@ async def test_live_from_the_first_moment_to_the_last() -> None:
     """A process whose loop runs is alive, whether it can serve or not."""
     world = World()
     async with answering(world) as call:
-        for change in (lambda: None, world.health.started, world.health.stopping):
+        changes: list[Callable[[], None]] = [lambda: None, world.health.started, world.health.stopping]
+        for change in changes:
             change()
             async with call("GET", "/health/live") as answer:
                 assert answer.status == 200

@@ -39,16 +39,17 @@ def test_reads_see_what_was_written(
     rows = MemoryRows()
     for key, value in below.items():
         rows.put(key, value)
-    overlay, model, written = Overlay(rows), dict(below), {}
-    for key, value in writes:
-        written[key] = value
-        if value is None:
+    overlay, model = Overlay(rows), dict(below)
+    written: dict[bytes, bytes | None] = {}
+    for key, value_or_none in writes:
+        written[key] = value_or_none
+        if value_or_none is None:
             overlay.delete(key)
             model.pop(key, None)
         else:
-            overlay.put(key, value)
-            model[key] = value
-        assert overlay.get(key) == value
+            overlay.put(key, value_or_none)
+            model[key] = value_or_none
+        assert overlay.get(key) == value_or_none
     prefix = group + tail.encode()
     begin = None if start is None else prefix + start.encode()
     expected = [

@@ -70,7 +70,7 @@ async def test_what_cannot_be_made(node: ApiNode, tmp_path: Path) -> None:
         ((*here, "--url", "http://127.0.0.1:1"), {}, "does not answer"),
         ((*here, "--url", "nonsense"), {}, "does not answer"),
     ):
-        done = await create(node, *words, **more)  # type: ignore[arg-type] # typed, or a token
+        done = await create(node, *words, **more)
         assert done.exit_code != 0, done.output
         assert said in done.stderr.splitlines()[-1], done.output
     assert (await create(node, *here)).exit_code == 0

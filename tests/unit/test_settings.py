@@ -20,7 +20,7 @@ from streams.log.kafka_config import KafkaConfig
 KEY = "0f" * 32
 
 
-def loaded(file: str | None = None, tmp_path: Path | None = None, **given: str) -> Loaded:
+def loaded(file: str | None = None, tmp_path: Path | None = None, /, **given: str) -> Loaded:
     """Load settings from a file's text, variables (upper case) and flags (lower case)."""
     path = None
     if file is not None:
@@ -31,7 +31,7 @@ def loaded(file: str | None = None, tmp_path: Path | None = None, **given: str) 
     return load_settings(path, environ, {name: text for name, text in given.items() if name.islower()})
 
 
-def faults(file: str | None = None, tmp_path: Path | None = None, **given: str) -> tuple[str, ...]:
+def faults(file: str | None = None, tmp_path: Path | None = None, /, **given: str) -> tuple[str, ...]:
     with pytest.raises(SettingsError) as refused:
         loaded(file, tmp_path, **given)
     return refused.value.faults
@@ -42,7 +42,7 @@ def test_nothing_given() -> None:
     settings, origins = loaded()
     assert settings == dataclasses.replace(Settings(), partitions=8)
     assert (settings.listen, settings.internal) == (Address("127.0.0.1", 8080), Address("127.0.0.1", 8081))
-    assert (settings.kafka, settings.roles) == (None, {Role.API, Role.STREAMS})
+    assert (settings.kafka, settings.roles) == (None, frozenset({Role.API, Role.STREAMS}))
     assert set(origins.values()) == {"default"}
 
 

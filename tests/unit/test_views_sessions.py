@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import pytest
@@ -167,7 +168,9 @@ class Changing(MemoryRows):
 
     changes = 100
 
-    def range(self, prefix: bytes, *, start: bytes | None = None, reverse: bool = False):  # noqa: ANN201
+    def range(
+        self, prefix: bytes, *, start: bytes | None = None, reverse: bool = False
+    ) -> Iterator[tuple[bytes, bytes]]:
         yield from super().range(prefix, start=start, reverse=reverse)
         if prefix.startswith(layout.LIST) and self.changes:
             self.changes -= 1
