@@ -29,6 +29,7 @@ from streams.log.kafka_config import KafkaConfig
 from streams.processors.contexts import ContextsFold
 from streams.processors.sessions import SessionsFold
 from streams.registry import Registry
+from streams.registry_keeper import FILE as SNAPSHOT
 from streams.status import NodeStatus
 from streams.topics import VIEW, TopicSpec, topic_specs
 from streams.views.context_views import ContextReader
@@ -47,7 +48,7 @@ class NodeConfig:
     """What a node is built from."""
 
     data: Path
-    """The data directory: `log/` (embedded), `tables/`, `node.name`, `master.key`, `admin.token`."""
+    """The data directory: `log/` (embedded), `tables/`, `node.name`, `registry.snapshot`, and the secrets' files."""
     kafka: KafkaConfig | None
     """None: the embedded log."""
     partitions: int
@@ -97,7 +98,11 @@ class Node:
         self._begun.push_async_callback(self.log.stop)
         await prepare_topics(self.log, topic_specs(config.partitions))
         self.registry = Registry(
-            self.log, fingerprint=config.key.fingerprint, partitions=config.partitions, die=self._die
+            self.log,
+            fingerprint=config.key.fingerprint,
+            partitions=config.partitions,
+            die=self._die,
+            snapshot=config.data / SNAPSHOT,
         )
         self._begun.push_async_callback(self.registry.stop)
         await self.registry.start()
@@ -132,8 +137,8 @@ class Node:
         self._faust = ProcessorsOnFaust(self._engine, view=VIEW, url=config.url, name=name, die=self._die)
         if isinstance(self.log, EmbeddedLog):
             self._faust.on_embedded(self.log)
-        elif config.kafka is not None:
-            self._faust.on_kafka(config.kafka)
+        else:
+            self._faust.on_kafka(self.log)
         self._begun.push_async_callback(self._faust.stop)
         await self._faust.start()
         trimmer = Trimmer(self.log, self._engine.processors, die=self._die)
@@ -164,6 +169,7 @@ class Node:
             registry_objects=self.registry.objects,
             registry_lag_s=self.registry.lag_s,
             processors=tuple(processors),
+            registry_snapshots_discarded=self.registry.snapshots_discarded,
         )
 
     def _ends(self) -> dict[tuple[str, int], int]:

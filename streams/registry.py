@@ -1,4 +1,4 @@
-"""The registry on a node: `registry-events` folded whole into memory, and followed."""
+"""The registry on a node: `registry-events` folded whole into memory, from its snapshot on, and followed."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 import structlog
 
@@ -26,6 +27,7 @@ from streams.engine.fatal import Die
 from streams.log.port import Log, Record
 from streams.registry_codec import decode_registry_event, encode_registry_event, registry_key
 from streams.registry_history import past_versions
+from streams.registry_keeper import SNAPSHOT_AFTER_BYTES, Keeper
 from streams.topics import REGISTRY_EVENTS
 
 PARTITION = 0
@@ -58,6 +60,8 @@ class Registry:
         die: Die,
         clock_s: Callable[[], float] = time.monotonic,
         limit_s: float = VERDICT_LIMIT_S,
+        snapshot: Path | None = None,
+        snapshot_after_bytes: int = SNAPSHOT_AFTER_BYTES,
     ) -> None:
         """
         Take the log, and what this node was started with.
@@ -69,6 +73,8 @@ class Registry:
             die: Ends the process.
             clock_s: Measures lag.
             limit_s: How long a transaction may take.
+            snapshot: The file that what was folded is kept in; None: it is folded anew at every start.
+            snapshot_after_bytes: Of events since the last one, after which there is another.
         """
         self._log, self._die, self._clock_s, self._limit_s = log, die, clock_s, limit_s
         self._fingerprint, self._partitions = fingerprint, partitions
@@ -80,6 +86,7 @@ class Registry:
         # Ends of the log that are not reached yet, oldest first, and when each was first known.
         self._ends: deque[tuple[int, float]] = deque()
         self.state = RegistryState()
+        self._keeper = Keeper(log, snapshot, snapshot_after_bytes)
         self.poison = 0
         """Records that could not be read and were passed over, since the start."""
 
@@ -91,6 +98,9 @@ class Registry:
             RefusedStartError: The deployment has another master key or number of partitions.
             LogUnavailableError: The log did not answer.
         """
+        restored = await self._keeper.restored()
+        if restored is not None:
+            self.state, self._next = restored.state, restored.header.next_offset
         await self._fold_until(await self._log.end_offset(REGISTRY_EVENTS, PARTITION))
         if self.state.deployment is None:
             mine = DeploymentDeclared(
@@ -102,15 +112,18 @@ class Registry:
         self._tasks = [
             asyncio.create_task(self._for_ever(self._follow), name="registry follower"),
             asyncio.create_task(self._for_ever(self._watch_end), name="registry end"),
+            asyncio.create_task(self._for_ever(self._keep), name="registry snapshots"),
         ]
 
     async def stop(self) -> None:
-        """Stop following."""
+        """Stop following, and keep what was folded for the next start."""
         for task in self._tasks:
             task.cancel()
         for task in self._tasks:
             with suppress(asyncio.CancelledError):
                 await task
+        if self._tasks:
+            await self._keeper.save(self.state, self._next)
 
     async def transact(self, transaction: Transaction) -> Verdict:
         """
@@ -169,9 +182,18 @@ class Registry:
         return self._clock_s() - self._ends[0][1] if self._ends else 0.0
 
     @property
+    def snapshots_discarded(self) -> int:
+        """How many snapshots were there at the start and could not be used: 0 or 1."""
+        return self._keeper.discarded
+
+    @property
     def objects(self) -> int:
         """How many objects there are."""
         return self.state.count
+
+    async def _keep(self) -> None:
+        await self._keeper.due()
+        await self._keeper.save(self.state, self._next)
 
     async def _append(self, event: AnyRegistryEvent) -> int:
         value = encode_registry_event(event)
@@ -192,6 +214,7 @@ class Registry:
     def _fold(self, record: Record) -> None:
         if record.offset < self._next:
             return
+        self._keeper.note(record)
         try:
             event = decode_registry_event(record.key, record.value)
         except PoisonError as error:

@@ -50,3 +50,5 @@ class NodeStatus(NamedTuple):
     """For how long the registry has been behind its log; 0 where it is not."""
     processors: tuple[ProcessorStatus, ...]
     """Empty where the node folds nothing."""
+    registry_snapshots_discarded: int = 0
+    """Snapshots of the registry that could not be used at the start."""

@@ -36,6 +36,11 @@ def _of_node(status: NodeStatus) -> Iterator[Metric]:
     yield _gauge("upnext_log_silent_seconds", "Seconds since the log was last heard of.", status.silent_s)
     yield _gauge("upnext_registry_objects", "Objects in the registry.", status.registry_objects)
     yield _gauge("upnext_registry_lag_seconds", "For how long the registry is behind its log.", status.registry_lag_s)
+    yield _counter(
+        "upnext_registry_snapshots_discarded",
+        "Snapshots of the registry that could not be used at the start.",
+        status.registry_snapshots_discarded,
+    )
     processors = status.processors
     yield _counter(
         "upnext_holes", "Offsets that the log does not have any more.", sum(processor.holes for processor in processors)

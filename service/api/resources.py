@@ -11,8 +11,9 @@ from service.api.calls import Call, expected, read_given
 from service.api.drafts import Given
 from service.api.history import read_history
 from service.api.kinds import Json
+from service.api.listed import listed
 from service.api.messages import MessagesError, not_found
-from service.api.params import Listing, read_listing
+from service.api.params import read_listing
 from service.api.ports import Registry
 from service.api.resource import Action
 from service.api.shown import etag, show, show_name
@@ -37,13 +38,12 @@ class Resources:
     async def list(self, call: Call) -> Answer:
         """Answer a page of the objects that are asked for."""
         listing = read_listing(call.request.query)
-        found = self._listed(call, listing)
-        start = listing.page * listing.page_size
+        found = listed(call, listing, self._registry.state)
         page = {
             "page": listing.page,
             "pageSize": listing.page_size,
-            "totalCount": len(found),
-            "results": [self._show_listed(call, stored) for stored in found[start : start + listing.page_size]],
+            "totalCount": found.total,
+            "results": [self._show_listed(call, stored) for stored in found.objects],
         }
         return Answer(200, {}, msgspec.json.encode(page))
 
@@ -92,16 +92,6 @@ class Resources:
             raise MessagesError(404, [not_found(call.resource.label, object_id)], may_be_news=stored is None)
         return stored
 
-    def _listed(self, call: Call, listing: Listing) -> Sequence[StoredObject]:
-        others = listing.include_others and call.resource.names_are_public
-        return [
-            stored
-            for stored in self._registry.state.ordered(call.resource.name, None if others else call.company)
-            if sees(call.caller, call.resource, stored)
-            and (listing.ids is None or stored.id in listing.ids)
-            and (stored.state == "ACTIVE" or _is_listed(stored, listing, call.company))
-        ]
-
     def _show_listed(self, call: Call, stored: StoredObject) -> Json:
         return self._show(call, stored) if stored.is_seen_by(call.company) else show_name(call.resource, stored)
 
@@ -111,8 +101,3 @@ class Resources:
     def _show_written(self, call: Call, written: Sequence[Written]) -> Sequence[Json]:
         state = self._registry.state
         return [show(call.resource, one.stored, state, one.shown_once) for one in written]
-
-
-def _is_listed(stored: StoredObject, listing: Listing, company: str | None) -> bool:
-    """Say whether an object that is not ACTIVE is listed: others' never are."""
-    return stored.is_seen_by(company) and (listing.include_hidden or stored.state != "HIDDEN")

@@ -84,8 +84,8 @@ def fold(state: RegistryState, event: AnyRegistryEvent, offset: int, time_ms: in
             if reasons:
                 return Refused(reasons)
             applied = tuple(_stored(state, write, event.user, offset, time_ms) for write in event.objects)
-            for stored in applied:
-                state.put(stored)
+            for stored, write in zip(applied, event.objects, strict=True):
+                state.put(stored, keeps_past=write.keeps_past)
             state.revision = offset + 1
             return Applied(applied)
         case _:

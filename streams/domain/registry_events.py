@@ -74,6 +74,8 @@ class ObjectWrite(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """Those that this write brings; what was there before is not judged again."""
     unique: tuple[UniqueValue, ...] = ()
     """All that the object has."""
+    keeps_past: bool = True
+    """Whether the versions before this one can still be asked for."""
 
 
 class Transaction(RegistryEvent, frozen=True, kw_only=True, tag="registry.transaction.v1"):

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 
 from streams.domain.registry_events import DeploymentDeclared, ObjectState, ObjectWrite, Reference, UniqueValue
+from streams.domain.registry_order import Entry, Ordered
+
+_OFFSET = struct.Struct("<q")
 
 
-class StoredObject(msgspec.Struct, frozen=True, kw_only=True):
+class StoredObject(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """One object of the registry as it is now. Its fields are never changed in place."""
 
     type: str
@@ -36,8 +39,19 @@ class StoredObject(msgspec.Struct, frozen=True, kw_only=True):
         return self.company == company or company in self.partners
 
 
-_Scope = tuple[str, str | None]
-_NO_OBJECTS: Mapping[str, StoredObject] = {}
+class Found(NamedTuple):
+    """Part of a list, and how many there are in all of it."""
+
+    objects: list[StoredObject]
+    total: int
+
+
+# What came from JSON fits into JSON again, which cannot be said of anything more compact.
+_ENCODER = msgspec.json.Encoder()
+_DECODER = msgspec.json.Decoder(StoredObject)
+_NO_ENTRIES: Mapping[str, Entry] = {}
+_STATES: Mapping[ObjectState, ObjectState] = {"ACTIVE": "ACTIVE", "INACTIVE": "INACTIVE", "HIDDEN": "HIDDEN"}
+"""One copy of each, for all objects."""
 
 
 class RegistryState:
@@ -50,20 +64,19 @@ class RegistryState:
         """Changes with every transaction that is applied: one more than its offset."""
         self.count = 0
         """Objects of all types."""
-        self._by_type: dict[str, dict[str, StoredObject]] = {}
-        self._by_company: dict[_Scope, dict[str, StoredObject]] = {}
-        self._holders: dict[tuple[str, UniqueValue], str] = {}
-        self._ordered: dict[_Scope, Sequence[StoredObject]] = {}
-        # Most objects are written once, so this holds the offsets of versions before the last alone.
-        self._earlier: dict[tuple[str, str], array[int]] = {}
+        self._entries: dict[str, dict[str, Entry]] = {}
+        self._ordered: dict[str, dict[str | None, Ordered]] = {}
+        # Type → field → value → id.
+        self._holders: dict[str, dict[str, dict[str, str]]] = {}
 
     def find(self, type_name: str, object_id: str) -> StoredObject | None:
         """Return an object, also a HIDDEN one; None where there is none."""
-        return self._by_type.get(type_name, _NO_OBJECTS).get(object_id)
+        entry = self._entries.get(type_name, _NO_ENTRIES).get(object_id)
+        return None if entry is None else _DECODER.decode(entry.body)
 
     def holder(self, type_name: str, unique: UniqueValue) -> StoredObject | None:
         """Return the object of a type that has a unique value."""
-        object_id = self._holders.get((type_name, unique))
+        object_id = self._holders.get(type_name, {}).get(unique.field, {}).get(unique.value)
         return None if object_id is None else self.find(type_name, object_id)
 
     def resolve(self, reference: Reference) -> StoredObject | None:
@@ -71,59 +84,83 @@ class RegistryState:
         target = self.find(reference.type, reference.id)
         return target if target is not None and may_be_referred_to(target, reference) else None
 
-    def ordered(self, type_name: str, company: str | None) -> Sequence[StoredObject]:
-        """Return the objects of a type, HIDDEN ones too, by name, then id; all, or those that one company sees."""
-        known = self._ordered.get((type_name, company))
-        if known is None:
-            objects = (
-                self._by_type.get(type_name, _NO_OBJECTS)
-                if company is None
-                else self._by_company.get((type_name, company), _NO_OBJECTS)
-            )
-            known = self._ordered[type_name, company] = sorted(objects.values(), key=_place)
-        return known
+    def ordered(self, type_name: str, company: str | None) -> Iterator[StoredObject]:
+        """Yield the objects of a type, HIDDEN ones too, by name, then id; all, or those that one company sees."""
+        return (_DECODER.decode(entry.body) for entry in self._scope(type_name, company))
 
-    def put(self, stored: StoredObject) -> None:
+    def page(self, type_name: str, company: str | None, start: int, limit: int, *, with_hidden: bool) -> Found:
+        """Return a part of the objects of a type, by name, then id; of all, or of those that one company sees."""
+        scope = self._scope(type_name, company)
+        entries = scope.page(start, limit, with_hidden=with_hidden)
+        return Found([_DECODER.decode(entry.body) for entry in entries], scope.count(with_hidden=with_hidden))
+
+    def page_with_others(
+        self, type_name: str, company: str | None, start: int, limit: int, *, with_hidden: bool
+    ) -> Found:
+        """Return a part of the objects of a type that one company sees or that are ACTIVE, by name, then id."""
+        own = {entry.id for entry in self._scope(type_name, company) if with_hidden or entry.state != "HIDDEN"}
+        entries = [e for e in self._scope(type_name, None) if e.state == "ACTIVE" or e.id in own]
+        return Found([_DECODER.decode(entry.body) for entry in entries[start : start + limit]], len(entries))
+
+    def put(self, stored: StoredObject, *, keeps_past: bool = True) -> None:
         """Take an object in the place of the one with its type and id. For the fold alone."""
-        before = self.find(stored.type, stored.id)
-        if before is None:
-            self.count += 1
-        else:
-            self._forget(before)
-        for unique in stored.unique:
-            self._holders[stored.type, unique] = stored.id
-        self._by_type.setdefault(stored.type, {})[stored.id] = stored
-        self._ordered.pop((stored.type, None), None)
-        for company in _companies(stored):
-            self._by_company.setdefault((stored.type, company), {})[stored.id] = stored
-            self._ordered.pop((stored.type, company), None)
+        known = self._entries.get(stored.type, _NO_ENTRIES).get(stored.id)
+        earlier = b""
+        if known is not None:
+            before = _DECODER.decode(known.body)
+            self._forget(before, known)
+            earlier = known.earlier + _OFFSET.pack(before.offset) if keeps_past else b""
+        entry = self._remember(stored, _ENCODER.encode(stored), earlier)
+        for scope in self._scopes(stored):
+            scope.add(entry)
 
     def offsets(self, stored: StoredObject, first: int, last: int) -> Sequence[int]:
         """Return where the versions *first* to *last* of an object, given as it is now, were written."""
-        earlier = self._earlier.get((stored.type, stored.id), ())[first - 1 : last]
-        return [*earlier, stored.offset] if last >= stored.version else list(earlier)
+        packed = self._entries[stored.type][stored.id].earlier
+        earlier = [offset for (offset,) in _OFFSET.iter_unpack(packed[(first - 1) * 8 : last * 8])]
+        return [*earlier, stored.offset] if last >= stored.version else earlier
 
-    def _forget(self, before: StoredObject) -> None:
-        """Take an object that is replaced out of the indexes, and keep where it was written."""
+    def copied(self) -> Sequence[Sequence[Entry]]:
+        """Return all objects as of now, type by type, each type in its order."""
+        return [list(self._ordered[name][None]) for name in sorted(self._ordered)]
+
+    def restore(self, body: bytes, earlier: bytes) -> None:
+        """Take an object that `copied` has returned; all of them, in its order, into a state without objects."""
+        stored = _DECODER.decode(body)
+        entry = self._remember(stored, body, earlier)
+        for scope in self._scopes(stored):
+            scope.append(entry)
+
+    def _scope(self, type_name: str, company: str | None) -> Ordered:
+        return self._ordered.get(type_name, {}).get(company) or Ordered()
+
+    def _scopes(self, stored: StoredObject) -> list[Ordered]:
+        """Return the lists that an object is in: of all, of its company, and of those that it is shared with."""
+        scopes = self._ordered.setdefault(stored.type, {})
+        return [scopes.setdefault(name, Ordered()) for name in {None, stored.company, *stored.partners}]
+
+    def _remember(self, stored: StoredObject, body: bytes, earlier: bytes) -> Entry:
+        entry = Entry(stored.name, stored.id, _STATES[stored.state], body, earlier)
+        entries = self._entries.setdefault(stored.type, {})
+        self.count += stored.id not in entries
+        # The key, where there is one already, stays, so that there is one copy of the id.
+        entries[entry.id] = entry
+        holders = self._holders.setdefault(stored.type, {})
+        for unique in stored.unique:
+            holders.setdefault(unique.field, {})[unique.value] = entry.id
+        return entry
+
+    def _forget(self, before: StoredObject, known: Entry) -> None:
+        """Take an object that is replaced out of the indexes."""
         for unique in before.unique:
-            if self._holders.get((before.type, unique)) == before.id:
-                del self._holders[before.type, unique]
-        for company in _companies(before):
-            del self._by_company[before.type, company][before.id]
-            self._ordered.pop((before.type, company), None)
-        self._earlier.setdefault((before.type, before.id), array("q")).append(before.offset)
+            held = self._holders[before.type][unique.field]
+            if held.get(unique.value) == before.id:
+                del held[unique.value]
+        for scope in self._scopes(before):
+            scope.remove(known)
 
 
 def may_be_referred_to(target: StoredObject | ObjectWrite, reference: Reference) -> bool:
     """Say whether *target* is what *reference* asks for: not HIDDEN, and of or shared with the company it names."""
     is_of_it = reference.company in (None, target.company) or reference.company in target.partners
     return target.state != "HIDDEN" and is_of_it
-
-
-def _companies(stored: StoredObject) -> Collection[str]:
-    own = () if stored.company is None else (stored.company,)
-    return {*own, *stored.partners}
-
-
-def _place(stored: StoredObject) -> tuple[str, str]:
-    return stored.name, stored.id

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import orjson
 import pytest
 
@@ -242,7 +243,9 @@ async def test_what_is_gone_from_the_log(node: ApiNode) -> None:
     records = [record for chunk in chunks for record in chunk.records]
     gone = next(record for record in records if record.value and b'"D"' in record.value)
     assert orjson.loads(gone.value or b"")["objects"][0]["name"] == "D"
-    node.registry.state._earlier["companies", made["id"]][1] = 0
+    companies = node.registry.state._entries["companies"]
+    entry = companies[made["id"]]
+    companies[made["id"]] = msgspec.structs.replace(entry, earlier=entry.earlier[:8] + bytes(8))
     results = (await node.admin.ok("GET", f"/api/v1/companies/{made['id']}/events")).json["results"]
     assert [event["version"] for event in results] == [3, 1]
     assert results[0]["changes"] == {"name": {"from": "C", "to": "E"}}

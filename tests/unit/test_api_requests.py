@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from service.api.resources import MAX_BODY_BYTES
 from service.api.types import TYPES
 from service.http.openapi import openapi_document
 from streams.domain.errors import LogUnavailableError, RegistryBehindError
-from streams.domain.registry_state import RegistryState, StoredObject
+from streams.domain.registry_state import Found, RegistryState
 from streams.log.embedded import EmbeddedLog
 from streams.log.port import Appended, Chunk, Log
 from streams.registry import LAG_LIMIT_S
@@ -227,8 +227,8 @@ async def test_a_registry_that_is_behind(node: ApiNode) -> None:
 
 
 class Broken(RegistryState):
-    def ordered(self, type_name: str, company: str | None) -> Sequence[StoredObject]:
-        msg = f"a secret of the inside: {type_name} {company}"
+    def page(self, type_name: str, company: str | None, start: int, limit: int, *, with_hidden: bool) -> Found:
+        msg = f"a secret of the inside: {type_name} {company} {start} {limit} {with_hidden}"
         raise RuntimeError(msg)
 
 
