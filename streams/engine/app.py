@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -21,9 +20,8 @@ from streams.engine.faust_tables import LogFirstTableManager, RowTable
 from streams.log.embedded import EmbeddedLog
 from streams.log.embedded_consumer import EmbeddedConsumer
 from streams.log.embedded_transport import EmbeddedTransport
-from streams.log.kafka_config import KafkaConfig
+from streams.log.kafka import KafkaLog
 from streams.log.kafka_transport import HEARTBEAT_S, REBALANCE_S, REQUEST_S, SESSION_S, KafkaConsumer, KafkaTransport
-from streams.log.port import Record
 
 STOP_S = 5.0
 """For each step of an orderly stop: what takes longer is left, as everything that matters is in the log."""
@@ -43,9 +41,6 @@ class _EmbeddedFetches(WholeFetches, EmbeddedConsumer):
 
 class _KafkaFetches(WholeFetches, KafkaConsumer):
     """The consumer of Kafka."""
-
-    def as_records(self, records: Sequence[Any]) -> Sequence[Record]:
-        return [Record(record.offset, record.timestamp, record.key, record.value) for record in records]
 
 
 class _EmbeddedEngineTransport(EmbeddedTransport):
@@ -117,9 +112,9 @@ class ProcessorsOnFaust:
         """Run on the embedded log."""
         self.app.transport = _EmbeddedEngineTransport(log, self.app)
 
-    def on_kafka(self, config: KafkaConfig) -> None:
+    def on_kafka(self, log: KafkaLog) -> None:
         """Run on Kafka."""
-        self.app.transport = _KafkaEngineTransport(config, self.app)
+        self.app.transport = _KafkaEngineTransport(log, self.app)
 
     def _declare(self) -> None:
         for processor in self._engine.processors:

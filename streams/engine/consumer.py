@@ -77,12 +77,8 @@ class WholeFetches:
         # What came too late, for the flow has been stopped or the partitions revoked, will be sought again.
         if self.flow_active and generation == self.app.consumer_generation_id:
             for tp, records in fetched.items():
-                self.intake.take(tp.topic, tp.partition, self.as_records(records))
+                self.intake.take(tp.topic, tp.partition, records)
         await asyncio.sleep(0)
-
-    def as_records(self, records: Sequence[Any]) -> Sequence[Record]:
-        """Return fetched records as ours."""
-        return records
 
     async def seek_to_committed(self: Any) -> Mapping[TP, int]:
         """Seek every source to its table's own position + 1, and let the engine take what comes from there."""

@@ -12,6 +12,7 @@ from streams.log.kafka_appender import Appender
 from streams.log.kafka_claim import KafkaClaim
 from streams.log.kafka_config import KafkaConfig
 from streams.log.kafka_connection import KafkaConnection
+from streams.log.kafka_follower import KafkaFollower
 from streams.log.kafka_lane import compress_fast
 from streams.log.kafka_reader import KafkaReader
 from streams.log.kafka_sockets import mend_connections
@@ -29,13 +30,13 @@ class KafkaLog:
     """`streams.log.port.Log` on Kafka, with a producer of its own: idempotent, acks=all, lz4, no linger."""
 
     def __init__(self, config: KafkaConfig) -> None:
-        self._config = config
+        self.config = config
         self._id = ""
         options = config.client_options()
         self._topics = KafkaTopics(options, config.replication, config.append_limit_s)
         self._connection = KafkaConnection(options, config.append_limit_s)
         self._appender = Appender(self._connection, config.append_limit_s)
-        self._reader = KafkaReader(options, self._connection, config.append_limit_s)
+        self._reader = KafkaReader(self._connection, config.append_limit_s)
         self._started = False
 
     @property
@@ -48,13 +49,13 @@ class KafkaLog:
         compress_fast()
         mend_connections()
         loop = asyncio.get_running_loop()
-        end = loop.time() + self._config.start_limit_s
+        end = loop.time() + self.config.start_limit_s
         while True:
             try:
                 await self._connect()
             except (KafkaError, OSError, LogUnavailableError) as error:
                 if loop.time() > end:
-                    config = self._config
+                    config = self.config
                     raise RefusedStartError(
                         f"Kafka cannot be reached at {config.bootstrap} by {config.security_protocol}: "
                         f"{str(error) or repr(error)}. Start it, or say where it is and how to log in."
@@ -99,7 +100,7 @@ class KafkaLog:
     async def claim(self, topic: str, partition: int) -> Claim:
         """Fence every earlier owner of the partition off and return the right to append to it."""
         self._check_started()
-        claim = KafkaClaim(self._connection, self._appender, topic, partition, self._config.claim_limit_s)
+        claim = KafkaClaim(self._connection, self._appender, topic, partition, self.config.claim_limit_s)
         await claim.take()
         return claim
 
@@ -124,6 +125,10 @@ class KafkaLog:
     def read_at(self, topic: str, partition: int, offsets: Sequence[int]) -> AsyncIterator[Record]:
         """Yield the records at *offsets*, all below the end, in this order; what is not there any more is left out."""
         return self._reader.read_at(topic, partition, offsets)
+
+    def follower(self) -> KafkaFollower:
+        """Return what reads many partitions at once, as they grow; it is the caller's to start and to stop."""
+        return KafkaFollower(self._connection)
 
     async def delete_before(self, topic: str, partition: int, offset: int) -> None:
         """Delete the records below *offset*."""

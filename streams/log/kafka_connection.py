@@ -29,6 +29,7 @@ from aiokafka.protocol.admin import DeleteRecordsRequest
 from aiokafka.protocol.offset import OffsetRequest
 
 from streams.domain.errors import FencedError, LogUnavailableError, RefusedStartError
+from streams.log.kafka_fetch import Fetch, FetchResponseV11, Found
 from streams.log.kafka_protocol import InitProducerId
 
 T = TypeVar("T")
@@ -55,8 +56,18 @@ class ProducerId(NamedTuple):
     epoch: int
 
 
+class HowToFetch(NamedTuple):
+    """How one partition is fetched from."""
+
+    wait_ms: int
+    """How long the broker may wait for records."""
+    most_bytes: int
+    connection: str
+    """The name of the connection: a broker answers what comes on one in order."""
+
+
 class KafkaConnection:
-    """One client of aiokafka for all that is asked of the brokers, reads aside."""
+    """One client of aiokafka for all that is asked of the brokers, the group of the consumer aside."""
 
     def __init__(self, options: dict[str, Any], limit_s: float) -> None:
         self._options = {**options, "request_timeout_ms": round(limit_s * 1000)}
@@ -133,6 +144,37 @@ class KafkaConnection:
             return int(offset)
 
         return await self._until_answered(f"{at.topic}-{at.partition}", lambda: self._ask_leader(at, ask))
+
+    async def fetch(self, node: int, fetch: Fetch, connection: str) -> FetchResponseV11:
+        """
+        Send a fetch to a broker, on the connection to it that bears this name.
+
+        Raises:
+            KafkaError: It has not answered.
+        """
+        answer: FetchResponseV11 = await self.client.send(node, fetch, group=connection)
+        return answer
+
+    async def fetch_at(self, topic: str, partition: int, offset: int, how: HowToFetch) -> Found | None:
+        """
+        Return what stands at *offset* and beyond, None where that is below the start or beyond the end.
+
+        Raises:
+            LogUnavailableError: Nobody has answered within the limit.
+        """
+        at = TopicPartition(topic, partition)
+        fetch = Fetch({(topic, partition): offset}, wait_ms=how.wait_ms, most_bytes=how.most_bytes)
+
+        async def ask(leader: int) -> Found | None:
+            answer = await self.fetch(leader, fetch, how.connection)
+            _check(answer.error_code)
+            found = answer.found[0]
+            if for_code(found.error_code) is OffsetOutOfRangeError:
+                return None
+            _check(found.error_code)
+            return found
+
+        return await self._until_answered(f"{topic}-{partition}", lambda: self._ask_leader(at, ask))
 
     async def delete_before(self, topic: str, partition: int, offset: int) -> None:
         """Delete the records below *offset*, which may be beyond the end."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import aiokafka
@@ -17,7 +17,9 @@ from mode import Service
 from mode.threads import WorkerThread
 from yarl import URL
 
-from streams.log.kafka_config import KafkaConfig
+from streams.log.kafka import KafkaLog
+from streams.log.kafka_follower import KafkaFollower
+from streams.log.port import Record
 
 SESSION_S = 6.0
 HEARTBEAT_S = 1.0
@@ -25,11 +27,8 @@ REQUEST_S = 40.0
 REBALANCE_S = 20.0
 START_AGAIN_S = 0.2
 GROUP_AGAIN_S = 1.0
-FETCH_BYTES = 4 << 20
-FETCH_RECORDS = 5_000
-FETCH_WAIT_MS = 20
-"""How long a broker may hold a fetch that finds nothing. There is one fetch under way a broker, and a partition whose
-records have just been taken waits for it to come back."""
+IDLE_LIMIT_MS = 100 * 365 * 24 * 3_600_000
+"""How long a consumer may fetch nothing before it leaves its group: these never do."""
 
 
 class _EndsWithTheProcess(WorkerThread):  # type: ignore[misc]
@@ -42,11 +41,13 @@ class _EndsWithTheProcess(WorkerThread):  # type: ignore[misc]
 
 class KafkaConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     """
-    The thread of the consumer.
+    The thread of the consumer, which keeps this node in its group, and fetches nothing.
 
-    What it mends (`faust/transport/drivers/aiokafka.py` of 0.15.3): the fetch wait is hard-coded to 1,500 ms (615); a
-    commit that fails crashes the worker (790-826), though here it is only a hint; a broker that is away just now ends
-    the start (509-513); settings for SASL and TLS pass through Faust's own, which know fewer.
+    What it mends (`faust/transport/drivers/aiokafka.py` of 0.15.3): a commit that fails crashes the worker (790-826),
+    though here it is only a hint; a broker that is away just now ends the start (509-513); settings for SASL and TLS
+    pass through Faust's own, which know fewer. Of aiokafka 0.14.0: it names every partition in every fetch, encoded
+    and decoded field by field (`consumer/fetcher.py:530-640`), which takes most of a core where there are many
+    partitions and a few hundred records a second; here `KafkaFollower` fetches.
     """
 
     Worker = _EndsWithTheProcess
@@ -63,23 +64,20 @@ class KafkaConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
                 await self._consumer.stop()
                 await asyncio.sleep(START_AGAIN_S)
             else:
+                self._consumer._fetcher._fetch_task.cancel()  # noqa: SLF001 - upstream cannot be had without it
                 return
 
     def _create_worker_consumer(self, transport: KafkaTransport) -> aiokafka.AIOKafkaConsumer:
         conf = self.app.conf
         self._assignor = self.app.assignor
         return aiokafka.AIOKafkaConsumer(
-            **transport.config.client_options(),
+            **transport.log.config.client_options(),
             group_id=conf.id,
             group_instance_id=conf.consumer_group_instance_id,
             partition_assignment_strategy=[self._assignor],
             enable_auto_commit=False,
             auto_offset_reset="earliest",
-            max_poll_records=FETCH_RECORDS,
-            max_partition_fetch_bytes=FETCH_BYTES,
-            fetch_max_wait_ms=FETCH_WAIT_MS,
-            # The turn of a processor, and a recovery, are no business of the consumer's.
-            max_poll_interval_ms=24 * 3_600_000,
+            max_poll_interval_ms=IDLE_LIMIT_MS,
             request_timeout_ms=round(REQUEST_S * 1000),
             session_timeout_ms=round(SESSION_S * 1000),
             rebalance_timeout_ms=round(REBALANCE_S * 1000),
@@ -134,9 +132,47 @@ class KafkaConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
 
 
 class KafkaConsumer(driver.Consumer):  # type: ignore[misc]
-    """Faust's consumer on Kafka."""
+    """
+    Faust's consumer on Kafka: its thread is in the group, records are fetched by the log's follower.
+
+    Upstream fetches in the thread as well (`faust/transport/consumer.py:1432-1462` of 0.15.3), so that every record
+    changes threads, and two of them want the interpreter at once.
+    """
 
     _thread: KafkaConsumerThread
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._follower: KafkaFollower = self.transport.log.follower()
+
+    async def on_start(self) -> None:
+        """Begin to fetch."""
+        await super().on_start()
+        self._follower.start()
+
+    async def on_stop(self) -> None:
+        """End the fetches, then commit and leave as upstream does."""
+        await self._follower.stop()
+        await super().on_stop()
+
+    def stop_flow(self) -> None:
+        """Deliver nothing more, and end the fetch that is waited for."""
+        super().stop_flow()
+        self._follower.wake()
+
+    async def _getmany(self, active_partitions: set[TP], timeout: float) -> dict[Any, Sequence[Record]]:  # noqa: ASYNC109 - upstream's
+        return {TP(*at): records for at, records in (await self._follower.fetched(active_partitions, timeout)).items()}
+
+    async def seek_wait(self, partitions: Mapping[TP, int]) -> None:
+        """Read partitions from other offsets."""
+        self._follower.seek(partitions)
+
+    async def _seek(self, partition: TP, offset: int) -> None:
+        self._follower.seek({partition: offset})
+
+    def highwater(self, tp: TP) -> int | None:
+        """Return the end of a partition as it was last heard of."""
+        return self._follower.end_offset(tp)
 
     def _new_consumer_thread(self) -> KafkaConsumerThread:
         return KafkaConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -157,12 +193,12 @@ class KafkaTransport(driver.Transport):  # type: ignore[misc]
     """
     The transport of an app on Kafka.
 
-    Give it to the app before anything else is asked of it: `app.transport = KafkaTransport(config, app)`. A subclass
-    may name another class of `Consumer`.
+    Give it to the app before anything else is asked of it: `app.transport = KafkaTransport(log, app)`. A subclass may
+    name another class of `Consumer`.
     """
 
     Consumer = KafkaConsumer
 
-    def __init__(self, config: KafkaConfig, app: faust.App, loop: asyncio.AbstractEventLoop | None = None) -> None:
-        super().__init__([URL(f"kafka://{address.strip()}") for address in config.bootstrap.split(",")], app, loop)
-        self.config = config
+    def __init__(self, log: KafkaLog, app: faust.App, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        super().__init__([URL(f"kafka://{address.strip()}") for address in log.config.bootstrap.split(",")], app, loop)
+        self.log = log

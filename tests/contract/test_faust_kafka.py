@@ -12,8 +12,8 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaConnectio
 from faust.types import TP
 
 from streams.engine.app import ProcessorsOnFaust
-from streams.log.kafka_config import KafkaConfig
-from streams.log.kafka_transport import FETCH_WAIT_MS, SESSION_S, START_AGAIN_S, KafkaConsumerThread
+from streams.log.kafka import KafkaConfig, KafkaLog
+from streams.log.kafka_transport import SESSION_S, START_AGAIN_S, KafkaConsumerThread
 from streams.topics import CONTEXT_EVENTS, VIEW
 from tests.support.engine_faults import FaultyLog
 from tests.support.engine_nodes import Node, die, opened_log
@@ -34,6 +34,13 @@ class Coordinator:
         self._coordination_task = task
 
 
+class Fetcher:
+    """What fetches for a consumer of aiokafka."""
+
+    def __init__(self) -> None:
+        self._fetch_task = asyncio.get_running_loop().create_future()
+
+
 class Consumer:
     """A consumer of aiokafka, whose calls fail as told."""
 
@@ -43,6 +50,7 @@ class Consumer:
         self.committed: list[dict[tuple[str, int], int]] = []
         self._closed = False
         self._coordinator: Coordinator | None = None
+        self._fetcher = Fetcher()
 
     def _fail(self) -> None:
         if self.failures:
@@ -68,7 +76,7 @@ async def thread(tmp_path: Path) -> AsyncIterator[KafkaConsumerThread]:
     async with opened_log(tmp_path / "log") as real:
         node = Node(FaultyLog(real), tmp_path / "tables")
         faust = ProcessorsOnFaust(node.engine, view=VIEW, url="http://127.0.0.1:6066", name="test", die=die)
-        faust.on_kafka(NOWHERE)
+        faust.on_kafka(KafkaLog(NOWHERE))
         thread: KafkaConsumerThread = faust.app.consumer._thread
         own, thread.thread_loop = thread.thread_loop, asyncio.get_running_loop()
         yield thread
@@ -81,11 +89,10 @@ async def test_the_consumer_is_as_the_engine_needs_it(thread: KafkaConsumerThrea
     try:
         assert consumer._enable_auto_commit is False
         assert consumer._auto_offset_reset == "earliest"
-        assert consumer._fetch_max_wait_ms == FETCH_WAIT_MS < 1_500
         assert consumer._group_id == VIEW
         assert consumer._group_instance_id == "http-127.0.0.1-6066-test"
         assert consumer._session_timeout_ms == SESSION_S * 1_000
-        assert consumer._max_poll_interval_ms >= 24 * 3_600_000
+        assert consumer._max_poll_interval_ms >= 10 * 365 * 24 * 3_600_000
         assert consumer._client._bootstrap_servers == NOWHERE.bootstrap
     finally:
         await consumer.stop()
@@ -100,6 +107,7 @@ async def test_a_consumer_is_started_however_long_the_brokers_are_away(thread: K
         await thread.on_start()
     assert [consumer.stopped for consumer in made] == [1, 1, 0]
     assert thread._consumer is made[-1]
+    assert [consumer._fetcher._fetch_task.cancelled() for consumer in made] == [False, False, True]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,200 @@
+"""Many partitions of Kafka followed at once, through one fetch session a broker."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Mapping
+
+import structlog
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+
+from streams.domain.errors import LogUnavailableError
+from streams.log.kafka_connection import KafkaConnection, error_of
+from streams.log.kafka_fetch import FetchResponseV11, FetchSession, Found, Partition, records_in
+from streams.log.port import Record
+
+WAIT_MS = 100
+"""How long a broker may hold a fetch that finds nothing. What is to be read from elsewhere waits for its end."""
+MOST_BYTES = 1 << 20
+"""Of one answer: what is decoded at one go, while nothing else is."""
+_AGAIN_S = 0.1
+_CONNECTION = "follower"
+"""The fetches have a connection of their own to each broker, which answers one request after another."""
+
+
+class KafkaFollower:
+    """
+    Reads what is appended to partitions, as it comes.
+
+    One fetch is under way a broker, and the next one goes out as soon as its records are taken, with the partitions
+    just read in it: so a record is here after one round trip, however many partitions are followed.
+    """
+
+    def __init__(self, connection: KafkaConnection) -> None:
+        self._connection = connection
+        self._wanted: frozenset[Partition] = frozenset()
+        self._offsets: dict[Partition, int] = {}
+        """Where to read next."""
+        self._ends: dict[Partition, int] = {}
+        self._led: dict[int, list[Partition]] = {}
+        self._fetched: dict[Partition, list[Record]] = {}
+        self._arrived, self._taken, self._changed = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._running: asyncio.Task[None] | None = None
+        self._logger = structlog.get_logger(__name__)
+
+    def start(self) -> None:
+        """Begin."""
+        self._running = asyncio.create_task(self._run(), name="follow partitions")
+        self._running.add_done_callback(lambda _: self.wake())
+
+    async def stop(self) -> None:
+        """End the fetches."""
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.wait({self._running})
+
+    def wake(self) -> None:
+        """Have a `fetched` under way return what there is."""
+        self._arrived.set()
+
+    def seek(self, offsets: Mapping[Partition, int]) -> None:
+        """Read partitions from other offsets; what was fetched of them is forgotten."""
+        self._offsets.update(offsets)
+        for at in offsets:
+            self._fetched.pop(at, None)
+        self._changed.set()
+
+    def end_offset(self, at: Partition) -> int | None:
+        """Return the end of a partition as a broker last told it."""
+        return self._ends.get(at)
+
+    async def fetched(self, wanted: Collection[Partition], limit_s: float) -> dict[Partition, list[Record]]:
+        """
+        Return what has been fetched, as soon as there is something, or nothing after *limit_s*.
+
+        Args:
+            wanted: What to fetch from now on. What was fetched before is returned all the same.
+            limit_s: How long to wait.
+
+        Raises:
+            CorruptRecordException: A broker keeps records that are damaged.
+        """
+        if self._wanted != wanted:
+            self._wanted = frozenset(wanted)
+            self._changed.set()
+        self._arrived.clear()
+        if not self._fetched and not self._has_ended():
+            timer = asyncio.get_running_loop().call_later(limit_s, self._arrived.set)
+            try:
+                await self._arrived.wait()
+            finally:
+                timer.cancel()
+            self._has_ended()
+        fetched, self._fetched = self._fetched, {}
+        self._taken.set()
+        return fetched
+
+    def _has_ended(self) -> bool:
+        """Say whether nothing is fetched any more; raise why, where that is an error."""
+        if self._running is None or not self._running.done():
+            return False
+        if not self._running.cancelled():
+            self._running.result()
+        return True
+
+    async def _run(self) -> None:
+        try:
+            async with asyncio.TaskGroup() as brokers:
+                fetching: set[int] = set()
+                while True:
+                    self._changed.clear()
+                    complete = await self._find_leaders()
+                    for node in self._led.keys() - fetching:
+                        brokers.create_task(self._fetch_from(node), name=f"fetch from {node}")
+                        fetching.add(node)
+                    if complete:
+                        await self._changed.wait()
+                    else:
+                        await asyncio.sleep(_AGAIN_S)
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from errors
+
+    async def _find_leaders(self) -> bool:
+        """Tell every broker its partitions; say whether all of them have one."""
+        led: dict[int, list[Partition]] = {}
+        complete = True
+        for at in self._wanted & self._offsets.keys():
+            leader = self._connection.leader(TopicPartition(*at))
+            if leader is None:
+                complete = False
+            else:
+                led.setdefault(leader, []).append(at)
+        self._led = led
+        if not complete:
+            await self._connection.refresh()
+        return complete
+
+    async def _fetch_from(self, node: int) -> None:
+        session = FetchSession()
+        while True:
+            while self._fetched:
+                self._taken.clear()
+                await self._taken.wait()
+            offsets = {at: self._offsets[at] for at in self._led.get(node, ())}
+            if not offsets:
+                session = FetchSession()
+                await asyncio.sleep(_AGAIN_S)
+                continue
+            try:
+                answer = await self._connection.fetch(
+                    node, session.next_fetch(offsets, wait_ms=WAIT_MS, most_bytes=MOST_BYTES), _CONNECTION
+                )
+            except KafkaError as error:
+                self._logger.warning("not_fetched", broker=node, error=repr(error))
+                session = FetchSession()
+                await self._look_again()
+            else:
+                await self._take(session, answer)
+
+    async def _take(self, session: FetchSession, answer: FetchResponseV11) -> None:
+        failed: list[Found] = []
+        for found in answer.found:
+            asked = session.asked(found.partition)
+            if found.error_code:
+                failed.append(found)
+                continue
+            self._ends[found.partition] = found.end_offset
+            # What has been sought elsewhere in the meantime, or read from another broker, is not what is wanted.
+            if not found.batches or asked is None or self._offsets.get(found.partition) != asked:
+                continue
+            records, self._offsets[found.partition] = records_in(found, asked)
+            if records:
+                self._fetched[found.partition] = records
+        session.answered(answer)
+        if self._fetched:
+            self._arrived.set()
+        if failed:
+            await self._mend(failed)
+
+    async def _mend(self, failed: list[Found]) -> None:
+        """Find out where partitions can be read that could not."""
+        for found in failed:
+            error = error_of(found.error_code)
+            self._logger.warning("partition_not_fetched", partition=found.partition, error=repr(error))
+            if isinstance(error, OffsetOutOfRangeError):
+                await self._skip_deleted(found.partition)
+        await self._look_again()
+
+    async def _skip_deleted(self, at: Partition) -> None:
+        """Read on from the start of a partition of which the beginning is deleted; what is beyond its end may come."""
+        try:
+            start = await self._connection.start_offset(*at)
+        except LogUnavailableError:
+            return
+        self._offsets[at] = max(self._offsets[at], start)
+
+    async def _look_again(self) -> None:
+        await self._connection.refresh()
+        self._changed.set()
+        await asyncio.sleep(_AGAIN_S)
