@@ -67,6 +67,17 @@ class KafkaConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
                 self._consumer._fetcher._fetch_task.cancel()  # noqa: SLF001 - upstream cannot be had without it
                 return
 
+    async def on_thread_stop(self) -> None:
+        """
+        Leave the group for good, so that others get this node's partitions at once.
+
+        Upstream's static members only fall silent (`aiokafka/consumer/group_coordinator.py:375` of 0.14.0), and their
+        partitions are nobody's until the session has ended.
+        """
+        if self._consumer is not None:
+            self._consumer._coordinator._group_instance_id = None  # noqa: SLF001 - by which upstream tells them
+        await super().on_thread_stop()
+
     def _create_worker_consumer(self, transport: KafkaTransport) -> aiokafka.AIOKafkaConsumer:
         conf = self.app.conf
         self._assignor = self.app.assignor

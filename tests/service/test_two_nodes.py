@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -22,6 +23,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
 PARTITIONS = 4
 AWAY_S = 10.0
 """Longer than a session with the group, 6 s, so that another node has taken over."""
+SESSION_S = 6.0
 SETTLED_S = 60.0
 
 
@@ -126,6 +128,9 @@ async def test_a_node_comes_is_killed_comes_back_and_is_stopped(fleet: Fleet) ->
         await household.acknowledge(100)
         status = await asyncio.to_thread(first.terminate)
         assert status == 0, first.tail()
+        left = time.monotonic()
+        await settled(fleet, household)
+        assert time.monotonic() - left < SESSION_S / 2, "the group was not told, and waited for the session to end"
         await household.acknowledge(100)
     await settled(fleet, household)
     await household.check()
