@@ -85,14 +85,13 @@ async def test_what_is_there_and_what_comes_is_given_once_in_order(log: KafkaLog
 async def test_a_session_names_only_what_has_changed() -> None:
     """The first fetch names everything, later ones what is new, moved or forgotten; a refusal begins anew."""
     session = FetchSession()
-    how = {"wait_ms": 100, "most_bytes": 1_000}
     offsets = {("a", 0): 1, ("a", 1): 2, ("b", 0): 3}
 
     def sent(offsets: dict[Partition, int]) -> bytes:
-        return session.next_fetch(offsets, **how)._encoded
+        return session.next_fetch(offsets, wait_ms=100, most_bytes=1_000)._encoded
 
     def expected(offsets: dict[Partition, int], at: tuple[int, int], *forgotten: Partition) -> bytes:
-        return Fetch(offsets, session=at, forgotten=forgotten, **how)._encoded
+        return Fetch(offsets, wait_ms=100, most_bytes=1_000, session=at, forgotten=forgotten)._encoded
 
     assert sent(offsets) == expected(offsets, (0, 0))
     answer = FetchResponseV11()
@@ -105,7 +104,7 @@ async def test_a_session_names_only_what_has_changed() -> None:
     answer.error_code = 70  # the broker remembers no such session
     session.answered(answer)
     assert sent(moved) == expected(moved, (0, 0))
-    assert Fetch({}, **how)._encoded == expected({}, NO_SESSION)
+    assert Fetch({}, wait_ms=100, most_bytes=1_000)._encoded == expected({}, NO_SESSION)
 
 
 async def test_what_is_sought_is_read_again_and_what_was_fetched_is_not_given(log: KafkaLog) -> None:
