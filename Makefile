@@ -27,8 +27,8 @@ test: $(STAMP) ## Run every test, on the embedded log and on real Kafka (Java 17
 	bash tests/support/fetch_kafka.sh
 	$(BIN)/pytest
 
-test-fast: $(STAMP) ## Run the tests that need no broker and no long loops
-	$(BIN)/pytest -m "not kafka" tests/unit
+test-fast: $(STAMP) ## Run the tests that need no broker, no processes and no long loops
+	$(BIN)/pytest -m "not kafka and not long" tests/unit
 
 lint: $(STAMP) ## Check style, types and who imports whom
 	$(BIN)/ruff check $(SOURCES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from service.http import contexts, sessions, status
@@ -54,6 +55,19 @@ def openapi_document(more: Mapping[str, Any]) -> Json:
     Args:
         more: `paths` and `components` of routes that are declared elsewhere.
     """
+    merged = {name: {**part, **more.get("components", {}).get(name, {})} for name, part in _components().items()}
+    others = {name: part for name, part in more.get("components", {}).items() if name not in merged}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "UpNext", "version": API_VERSION, "description": _DESCRIPTION},
+        "security": [{"basic": []}, {"token": []}],
+        "paths": {**_paths(), **more.get("paths", {})},
+        "components": {**merged, **others},
+    }
+
+
+@cache
+def _paths() -> Mapping[str, Json]:
     paths: dict[str, Json] = defaultdict(dict)
     for operation in OPERATIONS:
         paths[operation.path][operation.method.lower()] = _operation(operation)
@@ -62,18 +76,11 @@ def openapi_document(more: Mapping[str, Any]) -> Json:
     paths[PATH] = {"get": _document_operation(), "head": _without_bodies(_document_operation())}
     for path, item in paths.items():
         item["options"] = _options(path)
-    merged = {name: {**part, **more.get("components", {}).get(name, {})} for name, part in _components().items()}
-    others = {name: part for name, part in more.get("components", {}).items() if name not in merged}
-    return {
-        "openapi": "3.1.0",
-        "info": {"title": "UpNext", "version": API_VERSION, "description": _DESCRIPTION},
-        "security": [{"basic": []}, {"token": []}],
-        "paths": {**paths, **more.get("paths", {})},
-        "components": {**merged, **others},
-    }
+    return paths
 
 
-def _components() -> Json:
+@cache
+def _components() -> Mapping[str, Json]:
     return {
         "securitySchemes": {
             "basic": {"type": "http", "scheme": "basic", "description": "A client's id and its secret key."},

@@ -69,8 +69,12 @@ class Listener:
         body = {"app_id": self.callers[of].tenant, "context_id": context}
         return await self.platform.ok("PUT", f"/v1/sessions/upnext/{session}", body)
 
-    async def raw(self, sent: bytes, *, whole: bool = True) -> bytes:
-        """Send bytes, and return what is answered until the listener closes the connection, or else the one answer."""
+    async def raw(self, sent: bytes, *, whole: bool = True, rest: bytes = b"") -> bytes:
+        """
+        Send bytes, and return what is answered until the listener closes the connection, or else the one answer.
+
+        *rest* is sent once that is there: for the rest of a body that was refused the listener waits.
+        """
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
             writer.write(sent)
@@ -81,7 +85,9 @@ class Listener:
                 head = await reader.readuntil(b"\r\n\r\n")
                 length = re.search(rb"\r\nContent-Length: (\d+)", head)
                 assert length is not None
-                return head + await reader.readexactly(int(length[1]))
+                body = await reader.readexactly(int(length[1]))
+                writer.write(rest)
+                return head + body
         finally:
             writer.close()
 

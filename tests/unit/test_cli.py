@@ -32,6 +32,7 @@ def last_line(text: str) -> str:
     return text.rstrip().splitlines()[-1]
 
 
+@pytest.mark.long
 def test_version_and_help() -> None:
     """Both are there, and need no node."""
     assert upnext("--version").stdout.startswith("upnext ")
@@ -40,12 +41,14 @@ def test_version_and_help() -> None:
     assert "--kafka-security-protocol" in upnext("serve", "--help").stdout
 
 
+@pytest.mark.long
 def test_no_such_flag() -> None:
     """A word that nobody knows is a usage error: status 2."""
     assert upnext("serve", "--no-such-flag").returncode == 2
     assert upnext("no-such-command").returncode == 2
 
 
+@pytest.mark.long
 def test_a_broken_setting() -> None:
     """One line on standard error, status 1, no traceback."""
     done = upnext("serve", "--partitions", "0", env={"UPNEXT_NONSENSE": "1"})
@@ -55,6 +58,7 @@ def test_a_broken_setting() -> None:
     assert "--partitions must be an integer from 1 to 1024, not '0'." in done.stderr
 
 
+@pytest.mark.long
 def test_config() -> None:
     """What is in force and where it comes from, secrets masked."""
     done = upnext("config", "--partitions", "4", env={"UPNEXT_MASTER_KEY": "5a" * 32})
@@ -66,6 +70,7 @@ def test_config() -> None:
     assert 'listen = "127.0.0.1:8080" # default' in lines
 
 
+@pytest.mark.long
 def test_topics_on_the_embedded_log(tmp_path: Path) -> None:
     """Checked, created, created again, checked again, and refused with other partitions."""
     data = ("--data", str(tmp_path / "data"))
@@ -81,6 +86,7 @@ def test_topics_on_the_embedded_log(tmp_path: Path) -> None:
     assert "start with --partitions 8" in last_line(other.stderr)
 
 
+@pytest.mark.long
 def test_topics_of_a_running_node(tmp_path: Path) -> None:
     """The embedded log is one process's."""
     with held(tmp_path):
@@ -89,6 +95,7 @@ def test_topics_of_a_running_node(tmp_path: Path) -> None:
     assert f"in use by another process ({os.getpid()})" in last_line(done.stderr)
 
 
+@pytest.mark.long
 def test_a_data_directory_that_cannot_be(tmp_path: Path) -> None:
     """It is named, with what to do."""
     (tmp_path / "file").touch()

@@ -344,6 +344,7 @@ ANY_JSON = st.recursive(
 ANY_KEY = st.none() | st.binary(max_size=90) | st.just(context_key()) | st.just(session_key())
 
 
+@pytest.mark.long
 @settings(max_examples=400, deadline=None, print_blob=True)
 @given(key=ANY_KEY, value=st.none() | st.binary(max_size=300) | ANY_JSON | mutated("json"))
 def test_any_bytes_as_an_event(key: bytes | None, value: bytes | None) -> None:
@@ -357,6 +358,7 @@ def test_any_bytes_as_an_event(key: bytes | None, value: bytes | None) -> None:
             assert decode(key, codec.encode_event(event)) == (raw, event)
 
 
+@pytest.mark.long
 @settings(max_examples=400, deadline=None, print_blob=True)
 @given(
     key=st.none() | st.binary(max_size=40) | st.just(bytes(S)),

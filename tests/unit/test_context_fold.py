@@ -310,6 +310,7 @@ EVENTS = st.one_of(
 )
 
 
+@pytest.mark.long
 @settings(max_examples=200, deadline=None, print_blob=True)
 @given(events=st.lists(st.tuples(EVENTS, st.integers(-5_000, 5_000)), max_size=30), items=st.integers(1, 4))
 def test_a_context_is_a_plain_dict(events: list[tuple[ContextEvent, int]], items: int) -> None:

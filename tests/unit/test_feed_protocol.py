@@ -27,7 +27,7 @@ def seeds(chunk: int) -> range:
 
 
 @pytest.mark.timeout(max(120, COUNT))
-@pytest.mark.parametrize("chunk", range(CHUNKS))
+@pytest.mark.parametrize("chunk", [0, *(pytest.param(chunk, marks=pytest.mark.long) for chunk in range(1, CHUNKS))])
 def test_no_invariant_is_broken(chunk: int) -> None:
     """Whatever crashes, comes twice, late, wrongly or never: `Checks` names what holds all the time and in the end."""
     for seed in seeds(chunk):

@@ -68,6 +68,7 @@ async def put(listener: Listener, body: bytes) -> Answer:
     return answer
 
 
+@pytest.mark.long
 @SHARED
 @given(body=st.binary(max_size=200) | JSON.map(as_json))
 async def test_any_bytes_as_an_item(listener: Listener, body: bytes) -> None:
@@ -75,6 +76,7 @@ async def test_any_bytes_as_an_item(listener: Listener, body: bytes) -> None:
     assert (await put(listener, body)).status == 400
 
 
+@pytest.mark.long
 @SHARED
 @given(changes=ALMOST, missing=st.sets(st.sampled_from(FIELDS), max_size=2))
 async def test_almost_an_item(listener: Listener, changes: dict[str, Any], missing: set[str]) -> None:
@@ -90,6 +92,7 @@ async def test_almost_an_item(listener: Listener, changes: dict[str, Any], missi
         assert {name: served[name] for name in body} == body
 
 
+@pytest.mark.long
 @SHARED
 @given(body=JSON | st.fixed_dictionaries({"app_id": SCALARS, "context_id": SCALARS}))
 async def test_any_json_as_an_attachment(listener: Listener, body: Any) -> None:
@@ -112,6 +115,7 @@ async def test_anything_in_a_path(listener: Listener, part: bytes) -> None:
     assert problem(answer, 404) == "not_found"
 
 
+@pytest.mark.long
 @settings(max_examples=4 * EXAMPLES, deadline=None, print_blob=True)
 @given(
     changes=ALMOST,

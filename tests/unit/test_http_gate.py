@@ -333,7 +333,7 @@ async def test_a_body_that_is_not_there_in_time() -> None:
     async with public_listener(body_limit_s=0.05) as listener:
         head = "POST /v1/contexts HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 2\r\n"
         head += f"Content-Type: application/json\r\nAuthorization: {listener.app.headers['Authorization']}\r\n\r\n"
-        answer = await listener.raw(head.encode() + b"{", whole=False)
+        answer = await listener.raw(head.encode() + b"{", whole=False, rest=b"}")
         assert answer.startswith(b"HTTP/1.1 400 ")
         assert b'"malformed_request"' in answer
         assert listener.recorded == 0

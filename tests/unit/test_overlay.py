@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import NamedTuple
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,6 +24,7 @@ KEYS = st.builds(lambda group, tail: group + tail.encode(), st.sampled_from(GROU
 WRITES = st.lists(st.builds(Write, KEYS, st.none() | st.binary(max_size=3)), max_size=40)
 
 
+@pytest.mark.long
 @settings(max_examples=300, deadline=None)
 @given(
     below=st.dictionaries(KEYS, st.binary(max_size=3), max_size=30),
@@ -86,6 +88,7 @@ RANGES = st.builds(
 FEW_KEYS = st.builds(lambda group, tail: group + tail.encode(), st.sampled_from(GROUPS[:4]), st.sampled_from(TAILS))
 
 
+@pytest.mark.long
 @settings(max_examples=300, deadline=None)
 @given(
     below=st.dictionaries(FEW_KEYS, st.binary(max_size=2), max_size=16),

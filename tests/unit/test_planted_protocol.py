@@ -230,6 +230,7 @@ def first_broken(folds: Folds, first: int) -> str | None:
     return None
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("bug", SESSION_BUGS, ids=lambda bug: bug.rule)
 def test_a_rule_of_sessions_taken_away(bug: Bug) -> None:
     """The run that breaks an invariant is found, and it is one that the rule is there for."""
@@ -237,6 +238,7 @@ def test_a_rule_of_sessions_taken_away(bug: Bug) -> None:
     assert first_broken(Folds(session_event=module.fold_session_event, feed=module.fold_feed), bug.first) in bug.breaks
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("bug", CONTEXT_BUGS, ids=lambda bug: bug.rule)
 def test_a_rule_of_contexts_taken_away(bug: Bug) -> None:
     """The run that breaks an invariant is found, and it is one that the rule is there for."""

@@ -456,6 +456,7 @@ EVENTS = st.one_of(
 )
 
 
+@pytest.mark.long
 @settings(max_examples=150, deadline=None, print_blob=True)
 @given(events=st.lists(EVENTS, max_size=14), contexts=st.integers(1, 3))
 def test_what_is_attached_is_a_plain_dict(events: list[SessionEvent], contexts: int) -> None:
@@ -475,6 +476,7 @@ def test_what_is_attached_is_a_plain_dict(events: list[SessionEvent], contexts: 
 STATES = st.lists(st.dictionaries(st.sampled_from("abcd"), st.integers(1, 6), max_size=4), min_size=2, max_size=8)
 
 
+@pytest.mark.long
 @settings(max_examples=150, deadline=None, print_blob=True)
 @given(states=STATES, lost=st.sets(st.integers(1, 7)), again=st.integers(1, 7))
 def test_a_member_is_always_an_exact_past_state(states: list[dict[str, int]], lost: set[int], again: int) -> None:

@@ -99,6 +99,7 @@ def test_ranges(tmp_path: Path) -> None:
         assert list(store.range(b"l" + bytes(17))) == []
 
 
+@pytest.mark.long
 def test_a_batch_is_there_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
     """Whenever the process is killed: the rows are those of the offset, which never goes back."""
     seed = random.randrange(2**32)
