@@ -21,6 +21,9 @@ POSITION = b"\x00p"
 _OFFSET_KEY = b"\x00offset"
 _IDENTITY_KEY = b"\x00identity"
 _U64 = struct.Struct(">Q")
+_SMALL_BYTES = 128
+_SMALL_ROWS = 4_000
+"""So many small rows of a partition are remembered, about 1 MB: what they are about is read before much else is."""
 TOO_OLD_S = 6 * 24 * 3600
 """A store that was off for longer may have missed tombstones that its changelog no longer has."""
 _SUSPECT = "suspect"
@@ -82,6 +85,8 @@ class PartitionStore:
         self._unlogged.disable_wal = True
         self._database, made_for, offset = _open(storage, path)
         self._check_identity(storage.identity, made_for)
+        self._small: dict[bytes, bytes] = {}
+        """Small rows as they are committed: asking RocksDB for one costs 20 µs, and nobody else writes to it."""
         self.offset = -1 if offset is None else int(_U64.unpack(offset)[0])
         """Of the last changelog record that the rows have."""
         self._used = path / "used"
@@ -110,10 +115,17 @@ class PartitionStore:
 
     def get(self, key: bytes) -> bytes | None:
         """Return the row's value, None where there is no such row."""
+        value: bytes | None = self._small.get(key)
+        if value is not None:
+            return value
         try:
-            value: bytes | None = self._database.get(key)
+            value = self._database.get(key)
         except Exception as error:
             raise self.failed(error) from error
+        if value is not None and len(value) <= _SMALL_BYTES:
+            if len(self._small) >= _SMALL_ROWS:
+                self._small.clear()
+            self._small[key] = value
         return value
 
     def range(
@@ -127,11 +139,12 @@ class PartitionStore:
         else:
             rows.seek(prefix if start is None else start)
         step = rows.prev if reverse else rows.next
-        while rows.valid():
-            key: bytes = rows.key()
+        is_valid, read_key, read_value = rows.valid, rows.key, rows.value
+        while is_valid():
+            key: bytes = read_key()
             if not key.startswith(prefix):
                 return
-            yield key, rows.value()
+            yield key, read_value()
             step()
         try:
             rows.status()  # an iterator that has met a broken block is merely not valid any more
@@ -146,8 +159,9 @@ class PartitionStore:
     def write(self, rows: Mapping[bytes, bytes | None], offset: int) -> None:
         """Write *rows* (None deletes) and the changelog's offset, together or not at all."""
         batch = rocksdict.WriteBatch(raw_mode=True)
-        put, delete = batch.put, batch.delete
+        put, delete, forget = batch.put, batch.delete, self._small.pop
         for key, value in rows.items():
+            forget(key, None)
             if value is None:
                 delete(key)
             else:

@@ -37,6 +37,9 @@ class SessionState:
     members: dict[ContextId, Member]
     current: dict[bytes, AppId]
     """Context and current load, as the keys of list rows end → the context's app."""
+    sequences: list[tuple[int, int]]
+    """Epoch, which is unique, and sequence of each member, in order."""
+    view: ViewState
 
     def member(self, context: ContextId) -> Member:
         """Return a context's member; raise `NotAttachedError` where it has none."""
@@ -58,7 +61,8 @@ def read_state(rows: Rows, session: SessionId) -> SessionState:
     if row.deleted:
         raise SessionDeletedError
     members = dict(layout.members(rows, session)) if row.members else {}
-    return SessionState(session, value, row, members, current_loads(members))
+    sequences = sorted((member.epoch, member.sequence) for member in members.values())
+    return SessionState(session, value, row, members, current_loads(members), sequences, view_state(members.values()))
 
 
 def current_loads(members: dict[ContextId, Member]) -> dict[bytes, AppId]:
@@ -114,7 +118,7 @@ def page(
         next_key(start, len(items), state.row.total),
         str(state.row.revision),
         position(state, offset),
-        view_state(state.members.values()),
+        state.view,
         age_s,
     )
 
@@ -197,9 +201,8 @@ def next_key(start: int, count: int, total: int) -> int | None:
 
 
 def position(state: SessionState, offset: int) -> ListPosition:
-    """Return what the state had folded: members by epoch, which is unique."""
-    members = sorted((member.epoch, member.sequence) for member in state.members.values())
-    return ListPosition(state.session, offset, members)
+    """Return what the state had folded."""
+    return ListPosition(state.session, offset, state.sequences)
 
 
 def view_state(members: Iterable[Member]) -> ViewState:

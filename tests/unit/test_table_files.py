@@ -233,3 +233,18 @@ def test_partitions_of_a_table(tmp_path: Path) -> None:
     assert tables.open_partitions == {}
     with closing(PartitionStore(storage(tmp_path), tmp_path / "contexts" / "0")) as store:
         assert store.offset == 0
+
+
+def test_small_rows_are_read_as_they_were_written_last(tmp_path: Path) -> None:
+    """What the store remembers of a row is never older than the row."""
+    source, model = random.Random(8), dict[bytes, bytes | None]()
+    with closing(opened(tmp_path)) as store:
+        for number in range(200):
+            rows = {
+                b"k%d" % source.randrange(30): source.choice((None, source.randbytes(source.choice((5, 500)))))
+                for _ in range(5)
+            }
+            store.write(rows, number)
+            model.update(rows)
+            for key in source.sample(sorted(model), min(4, len(model))):
+                assert store.get(key) == store.get(key) == model[key]
