@@ -24,8 +24,10 @@ process's flags.
 def configuration_page() -> str:
     """Return the page."""
     of_kafka = [setting for setting in SETTINGS if setting.name.startswith("kafka_")]
-    others = [setting for setting in SETTINGS if setting not in of_kafka]
-    return "\n".join([_INTRODUCTION, *_table("The node", others), *_table("How Kafka is reached", of_kafka)])
+    of_media = [setting for setting in SETTINGS if setting.name.startswith("media_")]
+    others = [setting for setting in SETTINGS if setting not in (*of_kafka, *of_media)]
+    tables = (("The node", others), ("Where the files of apps are kept", of_media), ("How Kafka is reached", of_kafka))
+    return "\n".join([_INTRODUCTION, *(line for title, settings in tables for line in _table(title, settings))])
 
 
 def _table(title: str, settings: list[Setting]) -> Iterator[str]:

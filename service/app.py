@@ -7,7 +7,7 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -15,8 +15,11 @@ from typing import NamedTuple
 from aiohttp import web
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
+from service.adapters.blobs import CachedBlobs
+from service.adapters.blobs_settings import blob_store
 from service.adapters.health import NodeHealth
 from service.adapters.kafka import kafka_config
+from service.adapters.media import RegistryMedia
 from service.adapters.node_metrics import NodeCollector
 from service.adapters.passwords import PasswordPool
 from service.adapters.tenants import RegistryTenants
@@ -27,6 +30,7 @@ from service.http.app import build_public_app
 from service.http.connections import Runner
 from service.http.deps import Deps, now_s
 from service.http.internal import build_internal_app
+from service.http.media import MediaFiles
 from service.listeners import bound, port_refused, where
 from service.settings import Settings
 from service.stages import Listening, Ready, Recovering, Starting, Stopped, Stopping, Tell
@@ -103,6 +107,7 @@ class _Claim(NamedTuple):
     internal: list[socket.socket]
     public: list[socket.socket]
     """Empty where the node answers no clients."""
+    blobs: CachedBlobs
 
 
 def _claim(settings: Settings, open_things: AsyncExitStack) -> _Claim:
@@ -113,6 +118,7 @@ def _claim(settings: Settings, open_things: AsyncExitStack) -> _Claim:
         public=open_things.enter_context(bound(settings.listen, "listen")) if settings.answers else [],
         key=load_master_key(settings.data, settings.master_key),
         admin_token=admin_token(settings.data, settings.admin_token),
+        blobs=CachedBlobs(blob_store(settings)),
     )
 
 
@@ -171,11 +177,21 @@ def _deps(settings: Settings, node: Node, claim: _Claim, passwords: PasswordPool
         context_views=node.context_views,
         session_views=node.session_views,
         metrics=metrics,
-        add_routes=build_api_routes(
-            node.registry, claim.key.id_keys, identity, allows_loopback=settings.webhooks_allow_loopback
-        ),
+        add_routes=_routes(settings, node, claim, identity),
         more_openapi=api_openapi(),
     )
+
+
+def _routes(settings: Settings, node: Node, claim: _Claim, identity: Identity) -> Callable[[web.Application], None]:
+    allows_loopback = settings.webhooks_allow_loopback
+    add_api = build_api_routes(node.registry, claim.key.id_keys, identity, claim.blobs, allows_loopback=allows_loopback)
+    media = MediaFiles(RegistryMedia(node.registry), claim.blobs, os.urandom)
+
+    def add(app: web.Application) -> None:
+        media.add_to(app)
+        add_api(app)
+
+    return add
 
 
 @asynccontextmanager

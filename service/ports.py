@@ -5,13 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+from streams.domain.errors import UnavailableError
 from streams.domain.events import ContextEvent, SessionEvent
 from streams.domain.feed import Verdict
 from streams.domain.ids import AppId, ContextId, Kind, SessionId
 from streams.domain.pages import Page, SessionContextsPage, SubscribedSession
 from streams.domain.positions import After, SessionsPosition, Written
 
-__all__ = ["Client", "ContextViews", "EventWriter", "SessionCommands", "SessionViews", "Tenants", "Written"]
+__all__ = [
+    "BlobStore",
+    "Client",
+    "ContextViews",
+    "EventWriter",
+    "Media",
+    "MediaUnavailableError",
+    "SessionCommands",
+    "SessionViews",
+    "Tenants",
+    "Written",
+]
 
 
 class EventWriter(Protocol):
@@ -110,6 +122,37 @@ class Tenants(Protocol):
 
     def revision(self, app: AppId) -> int:
         """Return a number that changes with whatever readers see of an app."""
+
+    def ensure_fresh(self) -> None:
+        """Raise `RegistryBehindError` where the registry lags more than 5 s behind its log."""
+
+
+class MediaUnavailableError(UnavailableError):
+    """Media cannot be kept or read now."""
+
+    retry_after_s = 5
+
+
+class BlobStore(Protocol):
+    """
+    Keeps the bytes of media, each file under its SHA-256 in hexadecimal digits.
+
+    Raises:
+        MediaUnavailableError: The store does not answer as it should, or not in time.
+    """
+
+    async def put(self, digest: str, content: bytes) -> None:
+        """Keep *content*, whose hash *digest* is, and return once it would outlast a crash."""
+
+    async def get(self, digest: str) -> bytes | None:
+        """Return what was kept, None where it never was."""
+
+
+class Media(Protocol):
+    """What the registry says of apps' media."""
+
+    def digest(self, app: str, file: str) -> str | None:
+        """Return the hash of a file that is served for an app, `icon@1x`; None where there is none."""
 
     def ensure_fresh(self) -> None:
         """Raise `RegistryBehindError` where the registry lags more than 5 s behind its log."""

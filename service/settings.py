@@ -104,6 +104,25 @@ class Settings:
     webhooks_allow_loopback: bool = _setting(
         FLAG, "false", "Whether webhooks may go to this machine, also in plain HTTP; for development."
     )
+    media_directory: Path | None = _setting(
+        DIRECTORY,
+        None,
+        "Where the files of apps are kept, which all nodes must share; `media` of the data directory where this is "
+        "left out.",
+    )
+    media_s3_bucket: str | None = _setting(
+        TEXT, None, "The S3 bucket where the files of apps are kept, in place of a directory; it must be there."
+    )
+    media_s3_endpoint: str | None = _setting(
+        URL, None, "The server that has the bucket; Amazon's of the region where this is left out."
+    )
+    media_s3_region: str = _setting(TEXT, "us-east-1", "The region of the bucket.")
+    media_s3_access_key: str | None = _setting(
+        TEXT,
+        None,
+        "The id of the key that opens the bucket; where this is left out, `AWS_…` variables or the machine's role do.",
+    )
+    media_s3_secret_key: str | None = _setting(TEXT, None, "The secret of that key.", secret=True)
     trusted_proxies: tuple[Network, ...] | None = _setting(
         NETWORKS,
         None,

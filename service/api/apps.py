@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from service.api.kinds import Many, Text
+from service.api.assets import ICONS, asset_of, assets_of
+from service.api.kinds import Json, Link, Many, Text, link
 from service.api.messages import Message, warning
 from service.api.resource import Field, ResourceType
 from streams.domain import ids
 from streams.domain.registry_state import RegistryState, StoredObject
 
 
-def _warnings(stored: StoredObject, _state: RegistryState) -> Iterable[Message]:
-    if not stored.fields.get("assets"):
-        yield warning("app.without.icons", "App {{id}} has no icons", id=stored.id)
+def _assets(stored: StoredObject, state: RegistryState) -> list[Json]:
+    return [link(asset.type, asset.id) for asset in assets_of(stored.id, state) if asset.state != "HIDDEN"]
+
+
+def _warnings(stored: StoredObject, state: RegistryState) -> Iterable[Message]:
+    icons = {file.name: asset_of(stored.id, file, state) for file in ICONS}
+    missing = [name for name, asset in icons.items() if asset is None or asset.state != "ACTIVE"]
+    if missing:
+        text = "App {{id}} lacks icons that platforms show: {{missing}}"
+        yield warning("app.without.icons", text, id=stored.id, missing=", ".join(missing))
 
 
 APPS = ResourceType(
@@ -32,10 +40,11 @@ APPS = ResourceType(
         ),
         Field(
             name="assets",
-            kind=Many(Text(2048)),
-            says="The app's media that were uploaded.",
+            kind=Many(Link(("assets",))),
+            says="The app's media that were uploaded, without HIDDEN ones.",
             read_only=True,
             empty=(),
+            derived=_assets,
         ),
     ),
     warnings=_warnings,

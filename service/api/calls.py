@@ -32,6 +32,8 @@ class Call(NamedTuple):
     company: str | None
     """The request's context; None where the type has none."""
     request_id: str
+    file: str | None = None
+    """From the path, where that names a file of the object."""
 
     @property
     def cause(self) -> Cause:

@@ -83,13 +83,17 @@ def current(scene: Scene, given: Given) -> StoredObject | None:
     Return the object that *given* is about, None where it is to be made.
 
     Raises:
-        MessagesError: 404, it is another company's, or absent with an id that only the service makes.
+        MessagesError: 404, it is another company's, or absent with an id that only the service makes; 400, it is not
+            said which, where none is to be made.
     """
+    resource = scene.resource
     if given.id is None:
+        if not resource.creatable:
+            raise MessagesError(400, [invalid("field.required", "{{field}} is required", field="id")])
         return None
-    before = scene.state.find(scene.resource.name, given.id)
+    before = scene.state.find(resource.name, given.id)
     if before is None:
-        if scene.resource.minted is not None:
+        if resource.minted is not None or not resource.creatable:
             raise MessagesError(404, [not_found(scene.resource.label, given.id)], may_be_news=True)
     elif not before.is_seen_by(scene.company):
         raise MessagesError(404, [not_found(scene.resource.label, given.id)])

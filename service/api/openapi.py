@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from service.api.assets_openapi import uploads
 from service.api.auth_openapi import ways_in, ways_in_schemas
 from service.api.kinds import LINK_SCHEMA, Json
 from service.api.messages import ErrorsOut
@@ -37,6 +38,7 @@ def api_openapi() -> Mapping[str, Any]:
         for action in resource.actions:
             schemas[f"{resource.label}{action.name.capitalize()}"] = _asked(action)
         paths |= paths_of(resource)
+    paths |= uploads()
     paths |= ways_in()
     schemas |= ways_in_schemas()
     bearer = {"type": "http", "scheme": "bearer", "description": "A user's access token or API key."}
@@ -81,6 +83,8 @@ def _written(resource: ResourceType) -> Json:
     required = [declared.name for declared in resource.fields if declared.required]
     if resource.name_required:
         required.insert(0, "name")
+    if not resource.creatable:
+        properties["id"]["description"] = "Of an object that is there."
     says = "Fields that are left out are not changed. "
     says += f"A new object must have: {', '.join(required)}." if required else "No field is required."
     return {"type": "object", "description": says, "properties": properties}

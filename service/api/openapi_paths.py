@@ -13,7 +13,8 @@ SCHEMAS = "#/components/schemas/"
 _STATUSES = {
     304: "The reader has this version", 400: "Malformed or invalid", 401: "No good token",
     403: "Not in this company's context", 404: "Absent", 409: "A duplicate, or changed by others",
-    412: "Another version than expected", 413: "Too large", 500: "An error of the service", 503: "Not available now",
+    412: "Another version than expected", 413: "Too large",
+    415: "Not of the kind that is taken", 500: "An error of the service", 503: "Not available now",
 }  # fmt: skip
 _READ_ERRORS = (400, 401, 403, 404, 500, 503)
 _WRITE_ERRORS = (400, 401, 403, 404, 409, 412, 413, 500, 503)
@@ -57,7 +58,8 @@ def _collection(resource: ResourceType) -> Json:
     given = {"$ref": f"{SCHEMAS}{resource.label}Write"}
     body = {"oneOf": [given, {"type": "array", "items": given, "maxItems": MAX_OBJECTS}]}
     answer = {"oneOf": [one, {"type": "array", "items": one}]}
-    return _path(resource, read, f"Create or update {resource.name}, all or none", body, answer, [])
+    made = "Create or update" if resource.creatable else "Update"
+    return _path(resource, read, f"{made} {resource.name}, all or none", body, answer, [])
 
 
 def _page(one: Json) -> Json:
@@ -81,7 +83,7 @@ def _single(resource: ResourceType) -> Json:
     read["responses"]["304"] = _response(304)
     read["responses"]["200"]["headers"] = _headers("Paket-Request-Id", "ETag")
     body = {"$ref": f"{SCHEMAS}{resource.label}Write"}
-    made = "Update" if resource.minted is not None else "Create or update"
+    made = "Create or update" if resource.minted is None and resource.creatable else "Update"
     return _path(resource, read, f"{made} {what}", body, one, of_path)
 
 
@@ -96,15 +98,20 @@ def _history(resource: ResourceType) -> Json:
 
 def _action(resource: ResourceType, action: Action) -> Json:
     name = f"{resource.label}{action.name.capitalize()}"
-    answer = {"$ref": f"{SCHEMAS}{resource.label}"}
-    write = _operation(resource, f"post{name}", action.says, answer, _WRITE_ERRORS)
-    write["parameters"] = [*_of_path(), *_context(resource), *_preconditions()]
-    body = {"schema": {"$ref": f"{SCHEMAS}{name}"}}
-    write["requestBody"] = {
+    body = {
         "required": any(field.required for field in action.fields),
-        "content": {"application/json": body},
+        "content": {"application/json": {"schema": {"$ref": f"{SCHEMAS}{name}"}}},
     }
-    return {"post": write, "options": _options(resource, f"optionsOf{name}", _of_path())}
+    return posting(resource, name, action.says, body, _of_path())
+
+
+def posting(resource: ResourceType, name: str, says: str, body: Json, of_path: list[Json], *more_errors: int) -> Json:
+    """Return the methods of a path to which something is posted, and which answers an object."""
+    answer = {"$ref": f"{SCHEMAS}{resource.label}"}
+    write = _operation(resource, f"post{name}", says, answer, sorted((*_WRITE_ERRORS, *more_errors)))
+    write["parameters"] = [*of_path, *_context(resource), *_preconditions()]
+    write["requestBody"] = body
+    return {"post": write, "options": _options(resource, f"optionsOf{name}", of_path)}
 
 
 def _path(resource: ResourceType, read: Json, summary: str, body: Json, answer: Json, of_path: list[Json]) -> Json:

@@ -9,7 +9,7 @@ from service.api.drafts import Draft, Given, Scene, current
 from service.api.kinds import OBJECT_ID, BrokenValueError
 from service.api.messages import Message, MessagesError, error, invalid, not_found
 from service.api.resource import NO_NAME, STATES, Action, Field
-from service.api.shown import ENVELOPE, show_field
+from service.api.shown import ENVELOPE, show_now
 from streams.domain.registry_events import ObjectWrite, Reference, UniqueValue
 from streams.domain.registry_state import StoredObject
 
@@ -24,6 +24,15 @@ class Plan(NamedTuple):
     write: ObjectWrite | None
     """None: it is already as it is to be."""
     shown_once: Mapping[str, str]
+
+
+class Made(NamedTuple):
+    """An object as the service itself makes it."""
+
+    id: str
+    name: str
+    """Of a new one; whoever changed it since is left with that."""
+    fields: dict[str, Any]
 
 
 def plan(scene: Scene, given: Given, new_id: str) -> tuple[Plan, list[Message]]:
@@ -71,6 +80,27 @@ def plan_action(scene: Scene, action: Action, given: Given) -> tuple[Plan, Store
     return Plan(before.id, _write(after, before.id, before.partners), issued.shown_once), before
 
 
+def plan_made(scene: Scene, made: Made) -> tuple[Plan, StoredObject | None]:
+    """
+    Return what is to become of an object that the service itself makes, and the object as it is.
+
+    Raises:
+        MessagesError: It is another company's.
+    """
+    before = scene.state.find(scene.resource.name, made.id)
+    if before is None:
+        draft = Draft(scene, Given(made.id, {}, None), None, scene.company, made.name, fields=made.fields)
+    elif before.company != scene.company:
+        raise MessagesError(404, [not_found(scene.resource.label, made.id)])
+    elif before.fields == made.fields:
+        return Plan(made.id, None, {}), before
+    else:
+        draft = Draft(
+            scene, Given(made.id, {}, None), before, scene.company, before.name, before.state, fields=made.fields
+        )
+    return Plan(made.id, _write(draft, made.id, ()), {}), before
+
+
 def checked_id(value: object) -> str:
     """Return *value* as an object's id; raise `MessagesError` (400) where it is none."""
     if not isinstance(value, str) or not OBJECT_ID.fullmatch(value):
@@ -106,7 +136,7 @@ def _read_field(draft: Draft, declared: Field) -> None:
                 draft.fault(name, _required())
             return
     if declared.read_only:
-        if draft.before is None or value != show_field(declared, draft.before):
+        if draft.before is None or value != show_now(declared, draft.before, draft.scene.state):
             draft.fault(name, BrokenValueError("field.read.only", "{{field}} is set by the service"))
         return
     before = draft.fields.get(declared.key)

@@ -52,6 +52,8 @@ class Field:
     """Whether it is a user, and of a new object the caller where it is left out."""
     by_partner: bool = False
     """Whether only the companies that the object is shared with set it; of all other fields, only its own does."""
+    derived: Callable[[StoredObject, RegistryState], object] | None = None
+    """Return what readers see, where that is not stored but follows from other objects. Such a field is read only."""
     is_obeyed: bool = True
     """Whether the service acts on it already; where not, an object that sets it bears a warning that says so."""
 
@@ -111,7 +113,9 @@ class ResourceType:
     name_required: bool = True
     """Otherwise a name may be given, of whatever kind."""
     writable: bool = True
-    """Whether callers make and change its objects."""
+    """Whether callers change its objects."""
+    creatable: bool = True
+    """Whether a write also makes them; otherwise that is done in another way, and a write to an unknown id is 404."""
     names_are_public: bool = False
     """Whether every company may list the ids and names of others' objects."""
     minted: ids.Kind | None = None

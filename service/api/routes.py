@@ -12,6 +12,7 @@ from urllib.parse import unquote
 from aiohttp import web
 
 from service.api.answers import failed
+from service.api.assets_uploads import Uploads
 from service.api.auth import Caller, check_role
 from service.api.auth_callers import Callers
 from service.api.auth_setup import Identity, build_doors
@@ -32,6 +33,7 @@ from service.http.gate import new_request_id
 from service.http.metrics import HttpMetrics
 from service.http.paths import Paths
 from service.http.problems import MethodNotAllowedError
+from service.ports import BlobStore
 from streams.domain.ids import IdKeys
 
 _PREFIX = "/api"
@@ -43,6 +45,7 @@ def build_api_routes(
     registry: Registry,
     ids: IdKeys,
     identity: Identity,
+    blobs: BlobStore,
     *,
     now_s: Callable[[], int] = now_s,
     entropy: Entropy = os.urandom,
@@ -56,6 +59,7 @@ def build_api_routes(
         registry: The node's.
         ids: What apps' and platforms' ids are minted with.
         identity: What people and clients are known by.
+        blobs: Where what is uploaded goes.
         now_s: Unix time; dates the ids that are minted, and the keys that expire.
         entropy: Makes ids and secrets.
         body_limit_s: From the end of a request's headers to the end of its body.
@@ -68,7 +72,8 @@ def build_api_routes(
         doors = build_doors(registry, identity, entropy, body_limit_s)
         # Before the rest, which takes every path.
         doors.ways.add_to(app, app[GATE].metrics)
-        api = Api(registry, Resources(registry, writes, body_limit_s), doors.callers, entropy, app[GATE].metrics)
+        ends = targets(Resources(registry, writes, body_limit_s), Uploads(registry, writes, blobs))
+        api = Api(registry, ends, doors.callers, entropy, app[GATE].metrics)
         for path in (_PREFIX, _PREFIX + "/{path:.*}"):
             app.router.add_route("*", path, api.answer, expect_handler=_bodies_see_to_it)
 
@@ -83,12 +88,17 @@ class Api:
     """Answers every request to `/api/` once, in shape, and counts it."""
 
     def __init__(
-        self, registry: Registry, resources: Resources, callers: Callers, entropy: Entropy, metrics: HttpMetrics
+        self,
+        registry: Registry,
+        targets: Mapping[str, Target],
+        callers: Callers,
+        entropy: Entropy,
+        metrics: HttpMetrics,
     ) -> None:
-        """Take what requests are checked with, and what handles them."""
-        self._registry, self._resources = registry, resources
+        """Take what requests are checked with, and what the paths lead to."""
+        self._registry = registry
         self._callers, self._entropy, self._metrics = callers, entropy, metrics
-        self._paths = Paths(targets(resources))
+        self._paths = Paths(targets)
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer *request*, whatever it is."""
@@ -124,7 +134,7 @@ class Api:
             return await self._surely(partial(target.read, call))
         if target.write is None:
             raise AssertionError(target.template)
-        body = await self._resources.read_body(call)
+        body = await target.receive(call)
         return await self._surely(partial(target.write, call, body))
 
     async def _call(
@@ -139,7 +149,8 @@ class Api:
         object_id = checked_id(unquote(parameters["id"])) if target.is_one else None
         writes = request.method not in ("GET", "HEAD")
         check_role(caller, target.resource.name, company, writes=writes)
-        return Call(request, target.resource, object_id, caller, company, request_id)
+        file = unquote(parameters["file"]) if "file" in parameters else None
+        return Call(request, target.resource, object_id, caller, company, request_id, file)
 
     def _company(self, request: web.BaseRequest, caller: Caller) -> str:
         """Return the request's context; raise `MessagesError` where it is none (400) or not the caller's (403)."""

@@ -28,7 +28,7 @@ def show(
         "updateTime": iso_ms(stored.updated_ms),
         "updateUser": link("users", stored.updated_by),
     }
-    shown |= {field.name: show_field(field, stored) for field in resource.fields if not field.write_only}
+    shown |= {field.name: show_now(field, stored, state) for field in resource.fields if not field.write_only}
     shown |= shown_once or {}
     warnings = [*resource.warnings(stored, state), *_not_obeyed(resource, stored)]
     if warnings:
@@ -41,8 +41,13 @@ def show_name(resource: ResourceType, stored: StoredObject) -> Json:
     return {"id": stored.id, "url": f"{API}/{resource.name}/{stored.id}", "name": stored.name}
 
 
+def show_now(field: Field, stored: StoredObject, state: RegistryState) -> object:
+    """Return one field of an object as it is answered, also where it follows from other objects."""
+    return show_field(field, stored) if field.derived is None else field.derived(stored, state)
+
+
 def show_field(field: Field, stored: StoredObject) -> object:
-    """Return one field of an object as it is answered."""
+    """Return one field of an object as it is stored, or was in an earlier version of it."""
     if field.key in stored.fields:
         return field.kind.show(stored.fields[field.key], stored)
     return list(field.empty) if isinstance(field.empty, tuple) else field.empty

@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import partial
 from typing import NamedTuple
 
+from service.api.assets import ASSETS
+from service.api.assets_uploads import UPLOAD, Uploads
 from service.api.calls import Call
 from service.api.kinds import API
 from service.api.resource import ResourceType
@@ -28,6 +30,8 @@ class Target(NamedTuple):
     """Answers GET and HEAD; None: they are not allowed."""
     write: Callable[[Call, bytes], Awaitable[Answer]] | None
     """Answers POST, and PUT where there is something to read; None: they are not allowed."""
+    receive: Callable[[Call], Awaitable[bytes]]
+    """Returns what *write* is given of a request's body."""
 
     @property
     def allow(self) -> str:
@@ -41,18 +45,21 @@ def methods(*, reads: bool, writes: bool) -> list[str]:
     return [*reading, "OPTIONS", *writing, *(["PUT"] if reads and writes else [])]
 
 
-def targets(resources: Resources) -> Mapping[str, Target]:
+def targets(resources: Resources, uploads: Uploads) -> Mapping[str, Target]:
     """Return every path's target, by template."""
-    return {target.template: target for resource in TYPES for target in _targets(resource, resources)}
+    upload = Target(UPLOAD, ASSETS, is_one=True, read=None, write=uploads.write, receive=uploads.receive)
+    of_types = (target for resource in TYPES for target in _targets(resource, resources))
+    return {target.template: target for target in (upload, *of_types)}
 
 
 def _targets(resource: ResourceType, resources: Resources) -> Iterator[Target]:
     every = f"{API}/{resource.name}"
     one = f"{every}/{{id}}"
     write = resources.write if resource.writable else None
-    yield Target(every, resource, is_one=False, read=resources.list, write=write)
-    yield Target(one, resource, is_one=True, read=resources.read, write=write)
-    yield Target(f"{one}/{EVENTS}", resource, is_one=True, read=resources.history, write=None)
+    receive = resources.read_body
+    yield Target(every, resource, is_one=False, read=resources.list, write=write, receive=receive)
+    yield Target(one, resource, is_one=True, read=resources.read, write=write, receive=receive)
+    yield Target(f"{one}/{EVENTS}", resource, is_one=True, read=resources.history, write=None, receive=receive)
     for action in resource.actions:
         acts = partial(resources.act, action)
-        yield Target(f"{one}/{action.name}", resource, is_one=True, read=None, write=acts)
+        yield Target(f"{one}/{action.name}", resource, is_one=True, read=None, write=acts, receive=receive)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from service.api.drafts import Given, Scene, current
 from service.api.hashing import with_hashes
 from service.api.messages import Message, MessagesError, error, invalid, reference_not_found
-from service.api.planning import Plan, plan, plan_action
+from service.api.planning import Made, Plan, plan, plan_action, plan_made
 from service.api.ports import Passwords, Registry, Vault
 from service.api.resource import Action, Entropy, Means, ResourceType
 from service.api.types import label_of
@@ -84,6 +84,23 @@ class Writes:
 
         def planned() -> list[Plan]:
             plan, before = plan_action(self._scene(cause), action, given)
+            expect(before)
+            return [plan]
+
+        (written,) = await self._transact(cause, planned)
+        return written
+
+    async def put(self, cause: Cause, made: Made, expect: Precondition) -> Written:
+        """
+        Create or update an object as the service itself made it, and return it as it is then.
+
+        Raises:
+            MessagesError: It cannot be written; nothing was.
+            LogUnavailableError: It may or may not have been written.
+        """
+
+        def planned() -> list[Plan]:
+            plan, before = plan_made(self._scene(cause), made)
             expect(before)
             return [plan]
 

@@ -34,11 +34,16 @@ async def read_body(request: web.BaseRequest, *, most: int, limit_s: float = REA
         raise TooLargeError
     try:
         async with asyncio.timeout(limit_s):
-            if request.headers.get("Expect", "").lower() == "100-continue":
-                await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            await invite_body(request)
             return await _read(request, most)
     except (TimeoutError, ConnectionError, web.RequestPayloadError) as error:
         raise MalformedRequestError from error
+
+
+async def invite_body(request: web.BaseRequest) -> None:
+    """Tell a client that asks first that its body is wanted (RFC 9110, 10.1.1)."""
+    if request.headers.get("Expect", "").lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
 
 async def _read(request: web.BaseRequest, most: int) -> bytes:

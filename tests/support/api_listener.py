@@ -14,6 +14,8 @@ import aiohttp
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
+from service.adapters.blobs import CachedBlobs
+from service.adapters.media import RegistryMedia
 from service.adapters.passwords import Cost, PasswordPool
 from service.adapters.tenants import RegistryTenants
 from service.adapters.vault import Vault
@@ -22,11 +24,14 @@ from service.http.addresses import Network
 from service.http.app import build_public_app
 from service.http.connections import Runner
 from service.http.deps import Deps
+from service.http.media import MediaFiles
+from service.ports import BlobStore
 from streams.keys import MasterKey
 from streams.log.embedded import EmbeddedLog
 from streams.log.port import Log
 from streams.registry import Registry
 from streams.topics import REGISTRY_EVENTS, Kept, TopicSpec
+from tests.support.blobs import BlobsFake
 from tests.support.fakes import ContextViewsFake, SessionViewsFake, World
 from tests.support.nodes import ADMIN_TOKEN, Caller, yarl_raw
 
@@ -104,6 +109,7 @@ async def api_node(
     proxies: Sequence[Network] = (),
     *,
     allows_loopback: bool = False,
+    blobs: BlobStore | None = None,
 ) -> AsyncIterator[ApiNode]:
     """Run a node on *log*; several may share one. *clock* is what people's tokens, codes and waits go by."""
     clock = clock or Clock()
@@ -122,6 +128,21 @@ async def api_node(
         proxies=proxies,
         clock_s=clock.monotonic_s,
     )
+    cached = CachedBlobs(blobs or BlobsFake())
+    add_api = build_api_routes(
+        registry,
+        KEY.id_keys,
+        identity,
+        cached,
+        now_s=clock.now_s,
+        body_limit_s=0.5,
+        allows_loopback=allows_loopback,
+    )
+
+    def add_routes(app: web.Application) -> None:
+        MediaFiles(RegistryMedia(registry), cached, os.urandom).add_to(app)
+        add_api(app)
+
     deps = Deps(
         log_id=log.id,
         positions_key=KEY.positions_key,
@@ -132,14 +153,7 @@ async def api_node(
         context_views=ContextViewsFake(world),
         session_views=SessionViewsFake(world),
         metrics=CollectorRegistry(),
-        add_routes=build_api_routes(
-            registry,
-            KEY.id_keys,
-            identity,
-            now_s=clock.now_s,
-            body_limit_s=0.5,
-            allows_loopback=allows_loopback,
-        ),
+        add_routes=add_routes,
         more_openapi=document_of_the_api(),
     )
     runner = Runner(build_public_app(deps), deps.entropy, shutdown_limit_s=1.0)

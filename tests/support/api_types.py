@@ -228,7 +228,7 @@ CASES = [
 ]
 PLANTED = [
     Type("webhookdeliveries", "WebhookDelivery", name_required=False),
-    Type("assets", "Asset"),
+    Type("assets", "Asset", name_required=False),
 ]
-"""Types that callers only read."""
+"""Types that no write makes."""
 IN_A_POOL = 40

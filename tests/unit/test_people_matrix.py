@@ -15,7 +15,9 @@ from tests.support.nodes import Caller
 from tests.support.people import logged_in, make_company, make_user, put
 
 ROLES = ("VIEWER", "EDITOR", "ADMIN")
-READ_ONLY = {"webhookdeliveries", "assets"}
+READ_ONLY = {"webhookdeliveries"}
+UPLOADED = {"assets"}
+MADE_BY_THE_SERVICE = READ_ONLY | UPLOADED
 BY_ADMINS = {"companies", "users", "clients", "apikeys"}
 NO_COMPANY = {"companies", "users"}
 LABELS = {resource.name: resource.label for resource in TYPES}
@@ -113,7 +115,7 @@ async def company_of_everything(node: ApiNode, name: str) -> Company:
     company = Company(await make_company(node, name))
     company.objects["companies"] = company.id
     for resource in TYPES:
-        if resource.name in READ_ONLY:
+        if resource.name in MADE_BY_THE_SERVICE:
             object_id = f"{resource.name}.{company.id}"
             await put(node, resource.name, object_id, {}, company=company.id)
             company.objects[resource.name] = object_id
@@ -140,7 +142,9 @@ def expected(cell: Cell, own: Company, other: Company) -> tuple[int, bytes | Non
     makes_companies = cell.type == "companies" and cell.way.writes and not cell.way.on_one
     if ROLES.index(cell.role) < ROLES.index(least) or makes_companies:
         return 403, ROLE
-    makes = cell.way.writes and cell.place == "absent object" and cell.type not in ("apps", "platforms")
+    makes = cell.way.writes and cell.place == "absent object" and cell.type not in {"apps", "platforms", *UPLOADED}
+    if cell.type in UPLOADED and cell.way.writes and not cell.way.on_one:
+        return 400, None
     return absent if is_away and not makes else (200, None)
 
 

@@ -1,0 +1,62 @@
+"""Files in forms (`multipart/form-data`)."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiohttp import BodyPartReader, MultipartReader, web
+
+from service.api.assets import MAX_BYTES
+from service.api.messages import MessagesError, error, invalid
+from service.http.bodies import invite_body
+from service.http.problems import MalformedRequestError
+
+FIELDS = ("asset", "file")
+"""The names that a file may have in a form."""
+_FORM = "multipart/form-data"
+_MAX_AROUND_BYTES = 64 * 1024
+"""What a form may have beside the file."""
+
+
+async def read_file(request: web.BaseRequest, limit_s: float) -> bytes:
+    """
+    Return the first file of a form; what follows is not read.
+
+    Raises:
+        MessagesError: 400, there is none; 413, it is too large, and the rest is not read; 415, the body is no form.
+        MalformedRequestError: It broke off, its framing is broken, or it was not there in time.
+    """
+    if request.content_type != _FORM:
+        raise MessagesError(415, [error("media.type", "A file is sent as {{type}}", type=_FORM)])
+    if (request.content_length or 0) > MAX_BYTES + _MAX_AROUND_BYTES:
+        raise _too_large()
+    try:
+        async with asyncio.timeout(limit_s):
+            await invite_body(request)
+            return await _first_file(MultipartReader(request.headers, request.content))
+    except (TimeoutError, ConnectionError, web.RequestPayloadError, ValueError, AssertionError, EOFError) as failure:
+        # aiohttp asserts what it expects of a form's boundaries.
+        raise MalformedRequestError from failure
+
+
+async def _first_file(form: MultipartReader) -> bytes:
+    while (part := await form.next()) is not None:
+        if isinstance(part, BodyPartReader) and part.name in FIELDS:
+            return await _read(part)
+        await part.release()
+    names = " or ".join(FIELDS)
+    raise MessagesError(400, [invalid("field.required", "{{field}} is required", field=names)])
+
+
+async def _read(part: BodyPartReader) -> bytes:
+    content = bytearray()
+    while chunk := await part.read_chunk():
+        content += chunk
+        if len(content) > MAX_BYTES:
+            raise _too_large()
+    return bytes(content)
+
+
+def _too_large() -> MessagesError:
+    text = "A file may have at most {{most}} bytes"
+    return MessagesError(413, [error("body.too.large", text, most=str(MAX_BYTES))])
