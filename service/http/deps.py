@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from service.http.bodies import READ_LIMIT_S
+from service.http.entropy import DrawnAhead
 from service.ports import ContextViews, EventWriter, SessionCommands, SessionViews, Tenants
 from streams.domain.ids import IdKeys
 
@@ -40,7 +40,7 @@ class Deps:
     """Where the listener's counters and histograms are registered; the internal listener exposes it."""
     now_s: Callable[[], int] = now_s
     """Unix time; dates the ids that are minted, nothing else."""
-    entropy: Entropy = os.urandom
+    entropy: Entropy = field(default_factory=DrawnAhead)
     body_limit_s: float = READ_LIMIT_S
     add_routes: Callable[[web.Application], None] | None = None
     """Adds the routes of `/api/`, which answer in a shape of their own."""

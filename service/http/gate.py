@@ -14,6 +14,7 @@ from service.http.deps import Entropy
 from service.http.metrics import HttpMetrics
 from service.http.paths import Paths
 from service.http.problems import error_body, error_headers, problem_of
+from service.http.responses import WholeResponse
 
 
 class Route(Protocol):
@@ -70,7 +71,7 @@ class Gate:
         if body is not None:
             headers["Content-Type"] = "application/json"
         self.metrics.count(request.method, route.path, status, perf_counter() - began)
-        return web.Response(status=status, body=body, headers=headers)
+        return WholeResponse(answer)
 
     def _problem(self, error: Exception, request: web.BaseRequest, request_id: str) -> Answer:
         problem = problem_of(error)

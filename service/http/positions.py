@@ -24,6 +24,7 @@ MAX_TOKENS = 32
 """Positions in one request."""
 MAX_TOKEN_CHARS = 8_192
 
+_MAX_REMEMBERED = 10_000
 _MAC_BYTES = 12
 _CONTEXT = struct.Struct(f">c{ID_BYTES}sq")
 _LIST = struct.Struct(f">c{ID_BYTES}sqH")
@@ -45,9 +46,23 @@ class PositionTokens:
         """Take the deployment's key for positions, 16 to 64 bytes, and the id of its log."""
         bound = blake2b(log_id.encode(), key=key, digest_size=32).digest()
         self._mac = blake2b(key=bound, digest_size=_MAC_BYTES, person=b"upnext-position"[:16])
+        self._of_lists: dict[bytes, tuple[ListPosition, str]] = {}
+        """Session → its list's last position and that one's token: most lists are read more often than they change."""
 
     def write(self, position: Position) -> str:
         """Return the token of *position*."""
+        if not isinstance(position, ListPosition):
+            return self._write(position)
+        known = self._of_lists.get(position.session)
+        if known is not None and known[0] == position:
+            return known[1]
+        if len(self._of_lists) >= _MAX_REMEMBERED:
+            self._of_lists.clear()
+        token = self._write(position)
+        self._of_lists[position.session] = position, token
+        return token
+
+    def _write(self, position: Position) -> str:
         payload = _payload(position)
         token = binascii.b2a_base64(payload + self._sign(payload), newline=False)
         return token.rstrip(b"=").translate(_TO_URL_SAFE).decode("ascii")
