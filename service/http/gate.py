@@ -71,7 +71,7 @@ class Gate:
         if body is not None:
             headers["Content-Type"] = "application/json"
         self.metrics.count(request.method, route.path, status, perf_counter() - began)
-        return WholeResponse(answer)
+        return WholeResponse(status, headers, body)
 
     def _problem(self, error: Exception, request: web.BaseRequest, request_id: str) -> Answer:
         problem = problem_of(error)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.helpers import must_be_empty_body, rfc822_formatted_time
 from aiohttp.http import SERVER_SOFTWARE, HttpVersion10, HttpVersion11
-
-from service.http.calls import Answer
 
 
 class WholeResponse(web.StreamResponse):
@@ -18,9 +18,9 @@ class WholeResponse(web.StreamResponse):
     than all the rest of an answer. The bytes are the same. Header values are this service's own, never a client's.
     """
 
-    def __init__(self, answer: Answer) -> None:
-        super().__init__(status=answer.status, headers=answer.headers)
-        self._whole = answer.body
+    def __init__(self, status: int, headers: Mapping[str, str], body: bytes | None) -> None:
+        super().__init__(status=status, headers=headers)
+        self._whole = body or b""
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter:
         """Send the answer to *request*: nothing of it is left for `write_eof`."""
@@ -36,7 +36,7 @@ class WholeResponse(web.StreamResponse):
 
     def _bytes(self, request: web.BaseRequest) -> bytes:
         """Return head and body as they are sent; source: RFC 9110, 8.6 and 9.3.2, RFC 9112."""
-        version, body = request.version, self._whole or b""
+        version, body = request.version, self._whole
         lines = [f"HTTP/{version.major}.{version.minor} {self.status} {self.reason}"]
         lines += [f"{name}: {value}" for name, value in self.headers.items()]
         is_empty = must_be_empty_body(request.method, self.status)

@@ -29,7 +29,7 @@ async def answer(request: web.BaseRequest) -> web.StreamResponse:
     _, how, name = request.path.split("/")
     status, headers, body = ANSWERS[name]
     if how == "whole":
-        return WholeResponse(Answer(status, dict(headers), body))
+        return WholeResponse(status, headers, body)
     return web.Response(status=status, headers=headers, body=body)
 
 
