@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -12,7 +12,8 @@ from base64 import urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-JARS = Path(__file__).parents[2] / ".kafka" / "jars"
+from tests.support.kafka_start import FEATURES, java, made_once
+
 READY_S = 60.0
 
 
@@ -44,12 +45,14 @@ class Broker:
         advertised: Mapping[str, int] | None = None,
         settings: Mapping[str, object] | None = None,
         format_flags: Sequence[str] = (),
+        java_flags: Sequence[str] = (),
     ) -> None:
         """
         Describe a broker.
 
         *listeners* are more of them, name → security protocol, *advertised* the ports by which clients are told to
-        come to them, where it is not their own; *settings* win over the usual ones.
+        come to them, where it is not their own; *settings* win over the usual ones. With flags for the formatter or
+        for Java, Kafka's own formatter runs.
         """
         self.directory = directory
         self.port, self.controller_port = ports or tuple(free_ports(2))
@@ -60,8 +63,8 @@ class Broker:
         self.ports = dict(zip(self._protocols, free_ports(len(self._protocols)), strict=True))
         self.advertised = dict(advertised or {})
         self._more_settings, self._format_flags = settings or {}, format_flags
-        # The formatter takes a leading dash for a flag.
-        self._cluster_id = cluster_id or "A" + urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]
+        self._java_flags = java_flags
+        self._cluster_id = cluster_id or _new_id()
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -75,12 +78,11 @@ class Broker:
 
     def spawn(self) -> None:
         """Start the process and do not wait for it."""
-        if not (self.directory / "data" / "meta.properties").exists():
+        if not self._meta.exists():
             self._format()
         with (self.directory / "broker.log").open("ab") as output:
-            self.process = subprocess.Popen(
-                [*_java(), "kafka.Kafka", str(self._properties)], stdout=output, stderr=output, cwd=self.directory
-            )
+            command = [*java(self._java_flags), "kafka.Kafka", str(self._properties)]
+            self.process = subprocess.Popen(command, stdout=output, stderr=output, cwd=self.directory)
 
     def wait_ready(self) -> None:
         """Return once a metadata answer names a broker: an open port alone says nothing."""
@@ -127,24 +129,26 @@ class Broker:
     def _properties(self) -> Path:
         return self.directory / "server.properties"
 
+    @property
+    def _meta(self) -> Path:
+        return self.directory / "data" / "meta.properties"
+
     def _format(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
         self._properties.write_text("".join(f"{name}={value}\n" for name, value in self._settings().items()))
-        subprocess.run(
-            [
-                *_java(),
-                "kafka.tools.StorageTool",
-                "format",
-                "-t",
-                self._cluster_id,
-                "-c",
-                str(self._properties),
-                *self._format_flags,
-            ],
-            check=True,
-            capture_output=True,
-            cwd=self.directory,
-        )
+        if self._format_flags or self._java_flags:
+            self._let_kafka_format()
+            return
+        features = made_once(_run_once)
+        self._meta.parent.mkdir(exist_ok=True)
+        shutil.copyfile(features, self._meta.with_name(features.name))
+        ids = {"cluster.id": self._cluster_id, "node.id": self.node_id, "directory.id": _new_id()}
+        self._meta.write_text("version=1\n" + "".join(f"{name}={value}\n" for name, value in ids.items()))
+
+    def _let_kafka_format(self) -> None:
+        words = ["format", "-t", self._cluster_id, "-c", str(self._properties), *self._format_flags]
+        command = [*java(), "kafka.tools.StorageTool", *words]
+        subprocess.run(command, check=True, capture_output=True, cwd=self.directory)
 
     def _settings(self) -> dict[str, object]:
         internal = {
@@ -189,7 +193,7 @@ class Cluster:
         ports = free_ports(6)
         pairs = [(ports[2 * n], ports[2 * n + 1]) for n in range(3)]
         voters = ",".join(f"{n + 1}@127.0.0.1:{controller}" for n, (_, controller) in enumerate(pairs))
-        first = "A" + urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]
+        first = _new_id()
         self.brokers = [
             Broker(
                 directory / f"broker-{n + 1}", node_id=n + 1, ports=pair, voters=voters, replication=3, cluster_id=first
@@ -214,12 +218,19 @@ class Cluster:
                 broker.kill()
 
 
-def _java() -> list[str]:
-    if not JARS.is_dir():
-        msg = "Kafka's jars are not there: run tests/support/fetch_kafka.sh"
-        raise AssertionError(msg)
-    flags = ["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
-    return [os.environ.get("JAVA", "java"), *flags, "-cp", f"{JARS}/*"]
+def _new_id() -> str:
+    # The formatter takes a leading dash for a flag.
+    return "A" + urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]
+
+
+def _run_once(directory: Path, java_flags: Sequence[str]) -> Path:
+    """Run a broker that Kafka has formatted, to its orderly end, and return where its features stand."""
+    broker = Broker(directory, java_flags=java_flags)
+    broker.start()
+    assert broker.process is not None
+    broker.process.terminate()
+    broker.process.wait(READY_S)
+    return directory / "data" / FEATURES
 
 
 def _is_member(port: int) -> bool:
