@@ -15,6 +15,7 @@ from streams.domain.errors import RefusedStartError, ViewUnavailableError
 from streams.domain.feed import Verdict
 from streams.engine.app import ProcessorsOnFaust
 from streams.engine.contact import Contact
+from streams.engine.copies import Copies
 from streams.engine.engine import Engine
 from streams.engine.fatal import Die
 from streams.engine.fold import Fold
@@ -130,7 +131,11 @@ class Node:
         sessions = processor(SessionsFold(hash_key=config.key.hash_key))
         self._read(contexts.table, sessions.table, sessions)
         self._engine = Engine(
-            (contexts, sessions), partitions=config.partitions, files_directory=storage.directory, die=self._die
+            (contexts, sessions),
+            partitions=config.partitions,
+            files_directory=storage.directory,
+            die=self._die,
+            copies=await self._begin_copies(),
         )
         # Not the URL alone: nodes that are told no other one have the same, each on its own machine.
         name = keep_secret(config.data / NAME, secrets.token_hex(8))
@@ -144,6 +149,15 @@ class Node:
         trimmer = Trimmer(self.log, self._engine.processors, die=self._die)
         self._begun.push_async_callback(trimmer.stop)
         trimmer.start()
+
+    async def _begin_copies(self) -> Copies | None:
+        """Return what keeps copies of other nodes' partitions up to date, None where there can be no other."""
+        if isinstance(self.log, EmbeddedLog):
+            return None
+        copies = Copies(self.log.follower(), self._die)
+        self._begun.push_async_callback(copies.stop)
+        copies.start()
+        return copies
 
     def _read(self, contexts: Table, sessions: Table, judge: Judge) -> None:
         partitions, waits = self.config.partitions, WaitLimit()

@@ -32,6 +32,8 @@ class ProcessorStatus(NamedTuple):
     """Seconds that recoveries took."""
     stores_set_aside: int
     """Stores that could not be trusted and were set aside, to be restored from the changelog."""
+    copied: int = 0
+    """Partitions of other nodes of which there is a warm copy here that can be read."""
 
 
 class NodeStatus(NamedTuple):

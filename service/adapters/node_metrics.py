@@ -73,7 +73,9 @@ def _of_processors(processors: tuple[ProcessorStatus, ...]) -> Iterator[Metric]:
     rows = CounterMetricFamily("upnext_recovered_rows", "Changelog records applied by recoveries.", labels=one)
     recovery = GaugeMetricFamily("upnext_recovery_seconds", "Seconds that recoveries took.", labels=one)
     partitions = GaugeMetricFamily(
-        "upnext_partitions", "Partitions owned here, by whether they are served.", labels=["processor", "state"]
+        "upnext_partitions",
+        "Partitions owned or copied here, by whether they can be read.",
+        labels=["processor", "state"],
     )
     for processor in processors:
         name = [processor.name]
@@ -89,4 +91,5 @@ def _of_processors(processors: tuple[ProcessorStatus, ...]) -> Iterator[Metric]:
         recovery.add_metric(name, processor.recovery_s)
         partitions.add_metric([*name, "ready"], processor.ready)
         partitions.add_metric([*name, "recovering"], processor.recovering)
+        partitions.add_metric([*name, "copied"], processor.copied)
     yield from (folded, lag, lag_ms, dead, noticed, digests, rows, recovery, partitions)

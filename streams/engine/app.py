@@ -26,6 +26,8 @@ from streams.log.kafka_transport import HEARTBEAT_S, REBALANCE_S, REQUEST_S, SES
 STOP_S = 5.0
 """For each step of an orderly stop: what takes longer is left, as everything that matters is in the log."""
 _WATCH_S = 0.5
+_COPIES = 1
+"""How many other nodes follow each partition, as far as there are so many."""
 
 
 class _EmbeddedFetches(WholeFetches, EmbeddedConsumer):
@@ -97,7 +99,7 @@ class ProcessorsOnFaust:
             topic_partitions=engine.partitions,
             topic_allow_declare=False,
             topic_disable_leader=True,
-            table_standby_replicas=0,
+            table_standby_replicas=_COPIES,
             stream_wait_empty=True,
             stream_recovery_delay=0.0,
             broker_session_timeout=SESSION_S,
@@ -157,8 +159,8 @@ class ProcessorsOnFaust:
             self._logger.critical("faust_crashed", exc_info=reason)
         self._die(f"the stream processing crashed: {reason!r}" if reason else "the consumer has left its group")
 
-    async def _recover(self, changelogs: set[TP]) -> None:
-        await self._engine.recover({(tp.topic, tp.partition) for tp in changelogs})
+    async def _recover(self, changelogs: set[TP], copied: set[TP]) -> None:
+        await self._engine.recover(changelogs, copied)
 
     def ends(self) -> dict[tuple[str, int], int]:
         """Return the ends of the assigned partitions as the consumer last heard of them."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import structlog
 
 from streams.domain.errors import RefusedStartError
+from streams.engine.copies import Copies, Partition
 from streams.engine.fatal import Die
 from streams.engine.inbox import Fetched
 from streams.engine.partition import OwnedPartition
@@ -31,13 +32,25 @@ class Engine:
         partitions: int,
         files_directory: Path,
         die: Die,
+        copies: Copies | None = None,
         again_s: float = AGAIN_S,
     ) -> None:
-        """Take the processors; *again_s* passes between two attempts to recover from a log that does not answer."""
+        """
+        Take the processors.
+
+        Args:
+            processors: All of this node's.
+            partitions: Of each topic.
+            files_directory: Where tables are.
+            die: Ends the process.
+            copies: What keeps warm copies up to date, where there can be other nodes.
+            again_s: Passes between two attempts to recover from a log that does not answer.
+        """
         self.processors = tuple(processors)
         self.partitions = partitions
         self.files_directory = files_directory
         self._die, self._again_s = die, again_s
+        self.copies = copies
         self._is_member: IsMember = is_alone
         self._by_topic = {topic: processor for processor in processors for topic in processor.topics}
         self._logger = structlog.get_logger(__name__)
@@ -70,9 +83,17 @@ class Engine:
         for processor in self.processors:
             processor.resume()
 
-    async def recover(self, changelogs: set[tuple[str, int]]) -> None:
-        """Own exactly the partitions of these changelogs, and recover each; ends the process where that cannot be."""
+    async def recover(self, changelogs: Collection[Partition], copied: Collection[Partition] = ()) -> None:
+        """
+        Own exactly the partitions of these changelogs, and recover each; ends the process where that cannot be.
+
+        Args:
+            changelogs: Topics and partitions of what is owned.
+            copied: Those of what another node owns, to be followed.
+        """
         await self.pause()
+        if self.copies is not None:
+            self.copies.follow(())
         began = time.monotonic()
         few = asyncio.Semaphore(_RECOVERIES_AT_ONCE)
 
@@ -84,11 +105,13 @@ class Engine:
         try:
             async with asyncio.TaskGroup() as group:
                 for processor in self.processors:
-                    numbers = {number for topic, number in changelogs if topic == processor.fold.changelog}
-                    for owned in await processor.table.assign(numbers):
+                    topic = processor.fold.changelog
+                    for owned in await processor.table.assign(_of(topic, changelogs), _of(topic, copied)):
                         group.create_task(one(owned), name=f"recover {processor.fold.name} {owned.partition}")
         except* (StoreError, RefusedStartError) as errors:
             self._die(str(errors.exceptions[0]))
+        if self.copies is not None:
+            self.copies.follow([copy for p in self.processors for copy in p.table.copies.values()])
         rows = sum(owned.recovered_rows for p in self.processors for owned in p.table.partitions.values())
         self._logger.info(
             "recovered", partitions=len(changelogs), rows=rows, seconds=round(time.monotonic() - began, 3)
@@ -103,6 +126,10 @@ class Engine:
             now_ms: The time.
         """
         return [_status(processor, ends, now_ms) for processor in self.processors]
+
+
+def _of(topic: str, partitions: Collection[Partition]) -> set[int]:
+    return {number for of, number in partitions if of == topic}
 
 
 def _status(processor: Processor, ends: Mapping[tuple[str, int], int], now_ms: int) -> ProcessorStatus:
@@ -122,4 +149,5 @@ def _status(processor: Processor, ends: Mapping[tuple[str, int], int], now_ms: i
         recovered_rows=sum(owned.recovered_rows for owned in partitions),
         recovery_s=max((owned.recovery_s for owned in partitions), default=0.0),
         stores_set_aside=processor.table.files.set_aside,
+        copied=sum(copy.served for copy in processor.table.copies.values()),
     )

@@ -20,8 +20,8 @@ from mode import Service
 
 from streams.engine.table_files import TableFiles
 
-Recover = Callable[[set[TP]], Awaitable[None]]
-"""Changelog partitions → own exactly those, and bring them to where they can be folded on."""
+Recover = Callable[[set[TP], set[TP]], Awaitable[None]]
+"""Changelog partitions → own exactly those, and bring them to where they can be folded on; and follow exactly these."""
 
 
 class RowStore(Store):  # type: ignore[misc]
@@ -113,7 +113,7 @@ class LogFirstRecovery(Recovery):  # type: ignore[misc]
             generation = self._generation_id
             self._set_recovery_started()
             try:
-                await self._wait(self.recover(set(self.active_tps)))
+                await self._wait(self.recover(set(self.active_tps), set(self.standby_tps)))
                 await self._wait(self.on_recovery_completed(generation))
             except RebalanceAgain:
                 continue

@@ -22,19 +22,20 @@ class OwnedPartition:
 
     Attributes:
         served: Whether its rows are a state of the table that readers may see: whole, and once as new as the log was
-            when the partition came here. What a former owner served is thus not served older.
+            when the partition came here. What a former owner served is thus not served older, unless there was a warm
+            copy, which is what was served last.
         positions: Input topic → offset of the last record that the rows have, -1 before the first.
         claim: None while it is not known that nobody else writes, or what became of the last batch.
     """
 
-    def __init__(self, fold: Fold, partition: int, store: PartitionStore, log: Log) -> None:
+    def __init__(self, fold: Fold, partition: int, store: PartitionStore, log: Log, *, served: bool = False) -> None:
         self._changelog = fold.changelog
         self._inputs = (fold.source, fold.until_folded)
         self._log = log
         self.partition = partition
         self.store = store
         self.claim: Claim | None = None
-        self.served = False
+        self.served = served
         self._served_from: dict[str, int] = {}
         self.positions: dict[str, int] = {}
         self.waiters = Waiters()
@@ -89,7 +90,7 @@ class OwnedPartition:
         rows: dict[bytes, bytes | None] = {}
         offset = self.store.offset
         async for chunk in self._log.read(self._changelog, self.partition, self.store.offset + 1, end):
-            _gather(rows, chunk.records)
+            gather(rows, chunk.records)
             offset = chunk.next_offset - 1
             self.recovered_rows += len(chunk.records)
             if len(rows) >= ATOMIC_ROWS:
@@ -127,7 +128,8 @@ def position_rows(positions: Mapping[str, int]) -> dict[bytes, bytes]:
     return {POSITION + topic.encode(): encode_position(offset) for topic, offset in positions.items() if offset >= 0}
 
 
-def _gather(rows: dict[bytes, bytes | None], records: Sequence[Record]) -> None:
+def gather(rows: dict[bytes, bytes | None], records: Sequence[Record]) -> None:
+    """Add what records of a changelog do to *rows*."""
     for record in records:
         if record.key is not None and record.key != CLAIM_KEY:
             rows[record.key] = record.value

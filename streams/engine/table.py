@@ -9,6 +9,7 @@ from contextlib import suppress
 from streams.domain.errors import ViewUnavailableError
 from streams.domain.rows import Rows
 from streams.engine.contact import Contact
+from streams.engine.copies import WarmCopy
 from streams.engine.fold import Fold
 from streams.engine.partition import OwnedPartition
 from streams.engine.table_files import TableFiles
@@ -23,45 +24,68 @@ class OwnedTable:
         self._stale_reads_max_s = stale_reads_max_s
         self.files = files
         self.partitions: dict[int, OwnedPartition] = {}
+        self.copies: dict[int, WarmCopy] = {}
 
-    async def assign(self, partitions: Iterable[int]) -> list[OwnedPartition]:
+    async def assign(self, partitions: Iterable[int], copies: Iterable[int] = ()) -> list[OwnedPartition]:
         """
-        Own exactly *partitions*: let the others go, open those that are new; return all of them, in order.
+        Own exactly *partitions*, and have warm copies of exactly *copies*: let the others go, open those that are new.
 
         Requests have their turn in between: to open a store takes 10 ms, to write one out and close it 50.
+
+        Returns:
+            All that are owned, in order.
         """
         wanted = set(partitions)
+        copied = set(copies) - wanted
         for number in self.partitions.keys() - wanted:
-            self.release(number)
+            self.release(number, keep=number in copied)
+            await asyncio.sleep(0)
+        for number in self.copies.keys() - wanted - copied:
+            self._drop(number)
             await asyncio.sleep(0)
         for number in sorted(wanted - self.partitions.keys()):
             self.partitions[number] = self._own(number)
             await asyncio.sleep(0)
+        for number in sorted(copied - self.copies.keys()):
+            self.copies[number] = WarmCopy(self._fold, number, self.files.partition(number))
+            await asyncio.sleep(0)
         return [self.partitions[number] for number in sorted(wanted)]
 
     def _own(self, number: int) -> OwnedPartition:
-        return OwnedPartition(self._fold, number, self.files.partition(number), self._log)
+        copy = self.copies.pop(number, None)
+        if copy is not None:
+            copy.waiters.gone()
+        served = copy is not None and copy.served
+        return OwnedPartition(self._fold, number, self.files.partition(number), self._log, served=served)
 
-    def release(self, number: int) -> None:
-        """Let a partition go, and tell who waits for it."""
+    def release(self, number: int, *, keep: bool = False) -> None:
+        """Let a partition go, and tell who waits for it; *keep* its store open, for a copy."""
         owned = self.partitions.pop(number)
         owned.claim = None
         owned.waiters.gone()
+        if not keep:
+            self.files.close_partition(number)
+
+    def _drop(self, number: int) -> None:
+        self.copies.pop(number).waiters.gone()
         self.files.close_partition(number)
 
     def note_use(self) -> None:
         """Note on disk that the partitions which have all of their changelogs are in use, while the log is there."""
         if self._contact.age_s is None:
-            for owned in self.partitions.values():
-                if owned.claim is not None:
-                    # Where this cannot be noted, the next start may restore what it need not.
-                    with suppress(OSError):
-                        owned.store.touch()
+            owned = [partition.store for partition in self.partitions.values() if partition.claim is not None]
+            copied = [copy.store for copy in self.copies.values() if copy.served]
+            for store in owned + copied:
+                # Where this cannot be noted, the next start may restore what it need not.
+                with suppress(OSError):
+                    store.touch()
 
     def close(self) -> None:
         """Let every partition go."""
         for number in list(self.partitions):
             self.release(number)
+        for number in list(self.copies):
+            self._drop(number)
         self.files.close()
 
     def owned(self, number: int) -> OwnedPartition | None:

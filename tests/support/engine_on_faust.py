@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from streams.engine.app import ProcessorsOnFaust
+from streams.engine.copies import Partition
 from streams.engine.engine import Engine
 from streams.engine.fatal import Die
 from streams.log.embedded import EmbeddedLog
@@ -50,11 +51,11 @@ class Watched(Engine):
         self.done.append("resume")
         super().resume()
 
-    async def recover(self, changelogs: set[tuple[str, int]]) -> None:
+    async def recover(self, changelogs: Collection[Partition], copied: Collection[Partition] = ()) -> None:
         self.done.append("recover")
         try:
             await self.gate.wait()
-            await super().recover(changelogs)
+            await super().recover(changelogs, copied)
         except asyncio.CancelledError:
             self.done.append("cancelled")
             raise

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Collection, Iterable, MutableMapping
 from pathlib import Path
 
 import structlog
 
 from streams.domain.rows import WritableRows
+from streams.engine.copies import Partition
 from streams.engine.engine import Engine
 from streams.engine.fatal import die
 from streams.engine.fold import Emit
@@ -34,7 +35,8 @@ class Failing(ContextsFold):
 class FailingRecovery(Engine):
     """An engine whose recovery has a bug."""
 
-    async def recover(self, changelogs: set[tuple[str, int]]) -> None:
+    async def recover(self, changelogs: Collection[Partition], copied: Collection[Partition] = ()) -> None:
+        del copied
         raise LookupError(f"{len(changelogs)} changelogs")
 
 

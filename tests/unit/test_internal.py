@@ -33,6 +33,7 @@ CONTEXTS = ProcessorStatus(
     recovered_rows=1_000,
     recovery_s=1.5,
     stores_set_aside=1,
+    copied=3,
 )
 SESSIONS = CONTEXTS._replace(
     name="sessions", folded={"session-events": 7}, noticed={"digest_difference": 5, "gap": 1}, ready=8, recovering=0
@@ -150,6 +151,7 @@ async def test_metrics_of_a_node() -> None:
         ("upnext_recovery_seconds", "contexts"): 1.5,
         ("upnext_partitions", "contexts", "ready"): 6,
         ("upnext_partitions", "contexts", "recovering"): 2,
+        ("upnext_partitions", "contexts", "copied"): 3,
         ("upnext_partitions", "recovering", "sessions"): 0,
         ("upnext_log_silent_seconds",): 0.25,
         ("upnext_registry_objects",): 9,

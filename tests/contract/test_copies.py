@@ -1,0 +1,204 @@
+"""Warm copies of what other nodes fold: exact, served once they have been at the end, and the next owner's start."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import NoReturn
+
+import pytest
+
+from streams.domain.errors import ViewUnavailableError
+from streams.engine.copies import CopiedTable, Copies
+from streams.engine.partition import ATOMIC_ROWS
+from streams.topics import CONTEXT_EVENTS
+from tests.support.engine_checks import check_node, stored_rows
+from tests.support.engine_examples import CONTEXT, CONTEXTS_CHANGELOG, SESSION, TOPICS, put_many
+from tests.support.engine_follower import EmbeddedFollower
+from tests.support.engine_nodes import Living, Node, die, living
+
+LIMIT_S = 20.0
+
+
+@asynccontextmanager
+async def copying(one: Living, name: str = "b", most: int = 10_000) -> AsyncIterator[Node]:
+    """Give a node that owns nothing, and has copies of all that *one* owns."""
+    node = one.another(name)
+    node.engine.copies = Copies(EmbeddedFollower(one.real, most), die)
+    node.engine.copies.start()
+    try:
+        await node.engine.recover((), changelogs_of(node))
+        yield node
+    finally:
+        await node.engine.copies.stop()
+        node.close()
+
+
+def changelogs_of(node: Node) -> set[tuple[str, int]]:
+    return {(p.fold.changelog, number) for p in node.processors for number in range(node.partitions)}
+
+
+async def caught_up(copying: Node, owner: Node) -> None:
+    """Return once every copy is as new as its owner's table."""
+    async with asyncio.timeout(LIMIT_S):
+        for processor, number, store in owner.stores():
+            copies = next(p for p in copying.processors if p.fold.name == processor.fold.name).table.copies
+            while copies[number].store.offset < store.offset or not copies[number].served:
+                await asyncio.sleep(0.005)
+
+
+def rows_of(node: Node) -> dict[tuple[str, int], object]:
+    return {(p.fold.name, number): stored_rows(store) for p, number, store in node.stores()}
+
+
+def copied_rows(node: Node) -> dict[tuple[str, int], object]:
+    return {(p.fold.name, n): stored_rows(copy.store) for p in node.processors for n, copy in p.table.copies.items()}
+
+
+def copied(node: Node, one: Living) -> CopiedTable:
+    return CopiedTable(node.contexts.table.copies, one.node.contact, stale_reads_max_s=60.0)
+
+
+async def test_a_copy_is_what_its_owner_has() -> None:
+    """Row by row, with positions and offsets, as the owner goes on; and it can be read and waited for."""
+    async with living(partitions=2) as one:
+        await one.writes.attach(SESSION, CONTEXT)
+        await put_many(one, 20)
+        await one.node.drain()
+        async with copying(one) as node:
+            await caught_up(node, one.node)
+            assert copied_rows(node) == rows_of(one.node)
+            at = one.writes.partition(CONTEXT)
+            table = copied(node, one)
+            assert table.position(CONTEXT_EVENTS, at) == 19
+            waiting = asyncio.create_task(
+                table.until(at, b"", lambda: table.position(CONTEXT_EVENTS, at) >= 20, limit_s=LIMIT_S)
+            )
+            await one.writes.put(CONTEXT, "more")
+            await one.node.drain()
+            await waiting
+            await caught_up(node, one.node)
+            assert copied_rows(node) == rows_of(one.node)
+
+
+async def test_a_copy_is_served_only_once_it_has_been_at_the_end() -> None:
+    """Half of a changelog is no state of its table; nor is one that is far behind, of which rows may be gone."""
+    async with living() as one:
+        await put_many(one, 1)
+        await one.node.drain()
+        claim = one.node.contexts.table.partitions[0].claim
+        assert claim is not None
+        node = one.another("b")
+        await node.engine.recover((), changelogs_of(node))
+        copy, table = node.contexts.table.copies[0], copied(node, one)
+        follower = EmbeddedFollower(one.real, most=3)
+        follower.seek({copy.changelog: 0})
+        seen: list[bool] = []
+        while copy.store.offset < one.node.contexts.table.partitions[0].store.offset:
+            (records,) = (await follower.fetched([copy.changelog], 1)).values()
+            with pytest.raises(ViewUnavailableError):
+                table.rows(0)
+            copy.apply(records)
+            copy.look(follower.end_offset(copy.changelog))
+            seen.append(copy.served)
+        assert seen == [False] * (len(seen) - 1) + [True]
+        assert len(seen) > 1
+        table.rows(0)
+        copy.look(copy.store.offset + 1 + ATOMIC_ROWS)
+        assert copy.served
+        copy.look(copy.store.offset + 2 + ATOMIC_ROWS)
+        assert not copy.served
+        node.close()
+
+
+async def test_a_copy_that_becomes_the_owners_is_served_at_once() -> None:
+    """It has been served so far: the new owner goes on from it, restores only what it lacks, and folds to the same."""
+    async with living(partitions=2) as one:
+        await one.writes.attach(SESSION, CONTEXT)
+        await put_many(one, 30)
+        await one.node.drain()
+        async with copying(one) as node:
+            await caught_up(node, one.node)
+            waiting = asyncio.create_task(
+                copied(node, one).until(one.writes.partition(CONTEXT), b"", lambda: False, limit_s=LIMIT_S)
+            )
+            await asyncio.sleep(0)
+            one.node.close()
+            await one.writes.put(CONTEXT, "new")
+            await node.recover()
+            with pytest.raises(ViewUnavailableError):
+                await waiting
+            owned = [owned for p in node.processors for owned in p.table.partitions.values()]
+            assert all(partition.served for partition in owned)
+            assert sum(partition.recovered_rows for partition in owned) <= len(owned)  # the claims' own records
+            assert not any(p.table.copies for p in node.processors)
+            await node.drain()
+            await check_node(node, one.real)
+
+
+async def test_an_owner_that_becomes_a_copy_follows_on() -> None:
+    """Its store stays open, and gets what the new owner writes, and nothing of its own any more."""
+    async with living(partitions=2) as one:
+        await put_many(one, 5)
+        await one.node.drain()
+        one.node.engine.copies = Copies(EmbeddedFollower(one.real), die)
+        one.node.engine.copies.start()
+        other = one.another("b")
+        await one.node.engine.recover((), changelogs_of(one.node))
+        assert one.node.engine.next_offsets() == {}
+        await other.recover()
+        await put_many(one, 9)
+        await other.drain()
+        await caught_up(one.node, other)
+        assert copied_rows(one.node) == rows_of(other)
+        await one.node.engine.copies.stop()
+        other.close()
+
+
+async def test_a_copy_that_is_not_wanted_any_more_is_closed() -> None:
+    """Whoever waits for it is told, and its files can be opened by others."""
+    async with living(partitions=2) as one, copying(one) as node:
+        await node.engine.recover((), {(TOPICS.contexts_changelog, 1)})
+        assert list(node.contexts.table.copies) == [1]
+        assert not node.sessions.table.copies
+        assert list(node.contexts.table.files.open_partitions) == [1]
+        with pytest.raises(ViewUnavailableError):
+            copied(node, one).rows(0)
+
+
+async def test_a_claim_is_no_row() -> None:
+    """What a claim leaves in the changelog is read past."""
+    async with living() as one, copying(one) as node:
+        await one.real.claim(TOPICS.contexts_changelog, 0)
+        await one.real.append(TOPICS.contexts_changelog, 0, b"\x00claim", b"1,2,3")
+        end = await one.real.end_offset(TOPICS.contexts_changelog, 0)
+        copy = node.contexts.table.copies[0]
+        async with asyncio.timeout(LIMIT_S):
+            while copy.store.offset < end - 1:
+                await asyncio.sleep(0.005)
+        assert copy.store.get(b"\x00claim") is None
+        assert CONTEXTS_CHANGELOG.endswith("-0")
+
+
+async def test_a_copy_that_cannot_be_written_ends_the_process() -> None:
+    """A store that fails is not to be trusted: the next start sets it aside."""
+    async with living() as one:
+        await put_many(one, 3)
+        await one.node.drain()
+        deaths: list[str] = []
+
+        def died(reason: str) -> NoReturn:
+            deaths.append(reason)
+            die(reason)
+
+        node = one.another("b")
+        node.engine.copies = Copies(EmbeddedFollower(one.real), died)
+        await node.engine.recover((), changelogs_of(node))
+        node.contexts.table.copies[0].store._database.close()
+        node.engine.copies.start()
+        async with asyncio.timeout(LIMIT_S):
+            while not deaths:
+                await asyncio.sleep(0.005)
+        assert "warm copies failed" in deaths[0]
+        await node.engine.copies.stop()
