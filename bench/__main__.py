@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
-from bench import disk, fold, page, put, visible
+from bench import disk, fold, page, put, registry, visible
 from bench.figures import Figure, save, table
 from bench.sizes import FULL, SMALL, Sizes
 
@@ -28,6 +28,8 @@ ALL: dict[str, Benchmark] = {
     "visible-kafka": partial(visible.visible, log="kafka"),
     "visible-embedded": partial(visible.visible, log="embedded"),
     "disk": disk.disk,
+    "registry": registry.large,
+    "registry-changes": registry.changes,
 }
 
 

@@ -24,6 +24,11 @@ class Sizes:
     """Each with three contexts of 30 items."""
     memory_items: int
     """In the two tables of the node that serves pages."""
+    registry_objects: int
+    registry_pages: int
+    """GETs of each page."""
+    registry_changes: int
+    """On one node, waited for on another."""
 
 
 FULL = Sizes(
@@ -36,6 +41,9 @@ FULL = Sizes(
     disk_items=100_000,
     page_sessions=8_000,
     memory_items=1_000_000,
+    registry_objects=100_000,
+    registry_pages=300,
+    registry_changes=40,
 )
 SMALL = Sizes(
     rounds=1,
@@ -47,4 +55,7 @@ SMALL = Sizes(
     disk_items=2_000,
     page_sessions=60,
     memory_items=10_000,
+    registry_objects=2_000,
+    registry_pages=20,
+    registry_changes=4,
 )

@@ -25,6 +25,7 @@ from service.adapters.passwords import PasswordPool
 from service.adapters.tenants import RegistryTenants
 from service.adapters.vault import Vault
 from service.api import Identity, Tokens, api_openapi, build_api_routes
+from service.api.key_uses import KeyUses
 from service.data_directory import held
 from service.http.app import build_public_app
 from service.http.connections import Runner
@@ -158,7 +159,8 @@ def _metrics(health: NodeHealth) -> CollectorRegistry:
 
 def _deps(settings: Settings, node: Node, claim: _Claim, passwords: PasswordPool, metrics: CollectorRegistry) -> Deps:
     tokens = Tokens(claim.key.derive(b"tokens"), now_s, os.urandom)
-    tenants = RegistryTenants(node.registry, tokens)
+    uses = KeyUses(node.registry, time.time, os.urandom)
+    tenants = RegistryTenants(node.registry, tokens, note=uses.note)
     identity = Identity(
         admin_token=claim.admin_token,
         tokens=tokens,
@@ -177,12 +179,14 @@ def _deps(settings: Settings, node: Node, claim: _Claim, passwords: PasswordPool
         context_views=node.context_views,
         session_views=node.session_views,
         metrics=metrics,
-        add_routes=_routes(settings, node, claim, identity),
+        add_routes=_routes(settings, node, claim, identity, uses),
         more_openapi=api_openapi(),
     )
 
 
-def _routes(settings: Settings, node: Node, claim: _Claim, identity: Identity) -> Callable[[web.Application], None]:
+def _routes(
+    settings: Settings, node: Node, claim: _Claim, identity: Identity, uses: KeyUses
+) -> Callable[[web.Application], None]:
     allows_loopback = settings.webhooks_allow_loopback
     add_api = build_api_routes(node.registry, claim.key.id_keys, identity, claim.blobs, allows_loopback=allows_loopback)
     media = MediaFiles(RegistryMedia(node.registry), claim.blobs, os.urandom)
@@ -190,6 +194,7 @@ def _routes(settings: Settings, node: Node, claim: _Claim, identity: Identity) -
     def add(app: web.Application) -> None:
         media.add_to(app)
         add_api(app)
+        app.cleanup_ctx.append(uses.running)
 
     return add
 

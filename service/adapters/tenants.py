@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from hashlib import sha256
 from typing import Any, NamedTuple, Protocol
 
+from service.api.key_uses import Use
 from service.api.tokens import Purpose, Tokens
 from service.ports import Client
 from streams.domain.ids import AppId, Kind, id_text, parse_id
@@ -59,9 +60,22 @@ class RegistryTenants:
     """
 
     def __init__(
-        self, registry: Registry, tokens: Tokens | None = None, now_s: Callable[[], float] = time.time
+        self,
+        registry: Registry,
+        tokens: Tokens | None = None,
+        now_s: Callable[[], float] = time.time,
+        note: Callable[[Use], None] | None = None,
     ) -> None:
-        """Take the node's registry, what reads tokens (without it, none is good), and Unix time, which ends keys."""
+        """
+        Take what callers are known by.
+
+        Args:
+            registry: The node's.
+            tokens: Reads tokens; None: none is good.
+            now_s: Unix time, which ends keys.
+            note: Hears of every use of a key, tokens that it was given for included.
+        """
+        self._note = note
         self._registry, self._tokens, self._now_s = registry, tokens, now_s
         self._state = registry.state
         self._revision = -1
@@ -79,15 +93,16 @@ class RegistryTenants:
         for key in keys:
             # Every key is compared, also for a client that is not there: the time says nothing.
             if hmac.compare_digest(key.digest, shown) and self._is_good(key):
-                found = key.client
-        return found
+                found = key
+        return None if found is None else self._used(client_id, found)
 
     def key_holder(self, client_id: str, stamp: bytes) -> Client | None:
         """Return the ACTIVE client that has a usable key whose SHA-256 begins with *stamp*, else None."""
         self._forget_what_changed()
         keys = self._keys.get(client_id) or self._find_keys(client_id)
         held = (key for key in keys if key.client.client_id and key.digest.startswith(stamp))
-        return next((key.client for key in held if self._is_good(key)), None)
+        found = next((key for key in held if self._is_good(key)), None)
+        return None if found is None else self._used(client_id, found)
 
     def authenticate_token(self, token: str) -> Client | None:
         """Return the ACTIVE client whose access token this is, for as long as the key holds that it was given for."""
@@ -107,6 +122,11 @@ class RegistryTenants:
     def ensure_fresh(self) -> None:
         """Raise `RegistryBehindError` where the registry lags more than 5 s behind its log."""
         self._registry.ensure_fresh()
+
+    def _used(self, client_id: str, key: _Key) -> Client:
+        if self._note is not None:
+            self._note((client_id, key.digest))
+        return key.client
 
     def _is_good(self, key: _Key) -> bool:
         return key.expires is None or iso_ms(int(self._now_s() * 1000)) < key.expires

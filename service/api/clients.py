@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from service.api.key_uses import KEY_USES, use_name
 from service.api.keys import new_key
 from service.api.kinds import BrokenValueError, Choice, Flag, Json, Link, Many, Number, Numbers, Place, Plain, Text
 from service.api.messages import Message, MessagesError, error, warning
@@ -29,18 +30,9 @@ class Keys:
         """Refuse: keys are made by the service."""
         raise BrokenValueError("field.read.only", "{{field}} is set by the service")
 
-    def show(self, stored: Any, of: StoredObject) -> object:
-        """Return what may be known of the keys; one without a time of its own was made with its client."""
-        return [
-            {
-                "prefix": key["prefix"],
-                "kind": key["kind"],
-                "created": key.get("created", iso_ms(of.created_ms)),
-                "expires": key.get("expires"),
-                "lastUsed": None,
-            }
-            for key in stored
-        ]
+    def show(self, stored: Any, of: StoredObject) -> list[Json]:
+        """Return what may be known of the keys from the client alone."""
+        return _shown(stored, of, {})
 
     def references(self, _stored: Any, _company: str | None) -> Iterable[Reference]:
         """Return nothing."""
@@ -78,6 +70,27 @@ class Network(Plain):
         return {"type": "string", "maxLength": 49}
 
 
+def _shown(keys: Iterable[Mapping[str, Any]], of: StoredObject, used: Mapping[str, Any]) -> list[Json]:
+    made = iso_ms(of.created_ms)
+    return [
+        {
+            "prefix": key["prefix"],
+            "kind": key["kind"],
+            # One without a time of its own was made with its client.
+            "created": key.get("created", made),
+            "expires": key.get("expires"),
+            "lastUsed": used.get(use_name(key["hash"])),
+        }
+        for key in keys
+    ]
+
+
+def _keys_now(stored: StoredObject, state: RegistryState) -> object:
+    """Return what may be known of the keys, and in which hour each was last used."""
+    uses = state.find(KEY_USES, stored.id)
+    return _shown(stored.fields.get("keys", ()), stored, {} if uses is None else uses.fields)
+
+
 def _made(kind: str, means: Means) -> tuple[str, Json]:
     """Return a new key and how it is stored."""
     key = new_key({"LIVE": "sk_", "TEST": "test_sk_"}[kind], means.entropy)
@@ -111,8 +124,7 @@ def _warnings(stored: StoredObject, state: RegistryState) -> Iterable[Message]:
     if not any(key["kind"] == "LIVE" for key in stored.fields.get("keys", ())):
         yield warning("client.without.key", "Client {{id}} has no live key", id=stored.id)
     tenant = stored.fields["tenant"]
-    found = state.find(tenant["type"], tenant["id"])
-    if found is None or found.state != "ACTIVE":
+    if state.state_of(tenant["type"], tenant["id"]) != "ACTIVE":
         text = "Client {{id}} cannot authenticate: its tenant {{tenant}} is not ACTIVE"
         yield warning("client.tenant.not.active", text, id=stored.id, tenant=tenant["id"])
 
@@ -131,7 +143,15 @@ CLIENTS = ResourceType(
             immutable=True,
         ),
         Field(name="clientId", kind=Text(16, least=16), says="The name that it authenticates by.", read_only=True),
-        Field(name="keys", kind=Keys(), says="What may be known of its keys.", read_only=True, empty=()),
+        Field(
+            name="keys",
+            kind=Keys(),
+            says="What may be known of its keys; in which hour each was last used.",
+            read_only=True,
+            empty=(),
+            derived=_keys_now,
+            drifts="lastUsed",
+        ),
         Field(
             name="redirectUris",
             kind=Many(Text(2048, pattern=r"[A-Za-z][A-Za-z0-9+.-]*:\S+", what="URIs"), most=100),

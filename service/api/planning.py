@@ -11,7 +11,7 @@ from service.api.messages import Message, MessagesError, error, invalid, not_fou
 from service.api.resource import NO_NAME, STATES, Action, Field
 from service.api.shown import ENVELOPE, show_now
 from streams.domain.registry_events import ObjectWrite, Reference, UniqueValue
-from streams.domain.registry_state import StoredObject
+from streams.domain.registry_state import RegistryState, StoredObject
 
 _MAX_NAME_CHARS = 64
 """Of an unknown field's name, as many characters are told back."""
@@ -136,7 +136,7 @@ def _read_field(draft: Draft, declared: Field) -> None:
                 draft.fault(name, _required())
             return
     if declared.read_only:
-        if draft.before is None or value != show_now(declared, draft.before, draft.scene.state):
+        if draft.before is None or not _is_as_shown(declared, value, draft.before, draft.scene.state):
             draft.fault(name, BrokenValueError("field.read.only", "{{field}} is set by the service"))
         return
     before = draft.fields.get(declared.key)
@@ -150,6 +150,17 @@ def _read_field(draft: Draft, declared: Field) -> None:
     if declared.immutable and draft.before is not None and read != before:
         draft.fault(name, BrokenValueError("field.immutable", "{{field}} cannot be changed"))
     _put(draft.fields, declared, read)
+
+
+def _is_as_shown(declared: Field, value: object, before: StoredObject, state: RegistryState) -> bool:
+    """Say whether a value is what readers see, but for what changes by itself."""
+    return _settled(declared, value) == _settled(declared, show_now(declared, before, state))
+
+
+def _settled(declared: Field, value: object) -> object:
+    if not declared.drifts or not isinstance(value, list):
+        return value
+    return [{**one, declared.drifts: None} if isinstance(one, dict) else one for one in value]
 
 
 def _put(fields: dict[str, Any], declared: Field, read: object) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from service.api.kinds import Choice, Kind, Text
@@ -54,10 +55,12 @@ class Field:
     """Whether only the companies that the object is shared with set it; of all other fields, only its own does."""
     derived: Callable[[StoredObject, RegistryState], object] | None = None
     """Return what readers see, where that is not stored but follows from other objects. Such a field is read only."""
+    drifts: str = ""
+    """Of its elements, what changes by itself: given back in a write, it counts for nothing."""
     is_obeyed: bool = True
     """Whether the service acts on it already; where not, an object that sets it bears a warning that says so."""
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Its name in the log."""
         return self.stored_as or self.name
@@ -131,3 +134,23 @@ class ResourceType:
     """Return the companies, beside its own, that an object with these fields is shared with."""
     warnings: Callable[[StoredObject, RegistryState], Iterable[Message]] = _no_warnings
     """Return what keeps an object from working."""
+
+    @cached_property
+    def by_key(self) -> Mapping[str, Field]:
+        """Those fields that readers see, by their names in the log."""
+        return {field.key: field for field in self.fields if not field.write_only and field.derived is None}
+
+    @cached_property
+    def derived(self) -> Mapping[str, Callable[[StoredObject, RegistryState], object]]:
+        """What follows from other objects: name → what returns it."""
+        return {field.name: field.derived for field in self.fields if field.derived is not None}
+
+    @cached_property
+    def unset(self) -> Mapping[str, object]:
+        """What readers see of an object none of whose fields was ever set."""
+        return {field.name: field.empty for field in self.fields if not field.write_only}
+
+    @cached_property
+    def not_obeyed(self) -> Mapping[str, str]:
+        """Those that nothing acts on yet: key → name."""
+        return {field.key: field.name for field in self.fields if not field.is_obeyed}

@@ -74,6 +74,11 @@ class RegistryState:
         entry = self._entries.get(type_name, _NO_ENTRIES).get(object_id)
         return None if entry is None else _DECODER.decode(entry.body)
 
+    def state_of(self, type_name: str, object_id: str) -> ObjectState | None:
+        """Return the state of an object, None where there is none: most of what links need to know."""
+        entry = self._entries.get(type_name, _NO_ENTRIES).get(object_id)
+        return None if entry is None else entry.state
+
     def holder(self, type_name: str, unique: UniqueValue) -> StoredObject | None:
         """Return the object of a type that has a unique value."""
         object_id = self._holders.get(type_name, {}).get(unique.field, {}).get(unique.value)

@@ -12,7 +12,7 @@ from bench.__main__ import ALL
 from bench.figures import Figure, table
 
 ROOT = Path(__file__).parents[2]
-ROWS_EACH = {"visible-embedded": 2, "disk": 1, "put-embedded": 2}
+ROWS_EACH = {"visible-embedded": 2, "disk": 1, "put-embedded": 2, "registry": 5}
 
 
 @pytest.mark.parametrize("name", ROWS_EACH)
