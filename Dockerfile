@@ -6,7 +6,7 @@ COPY streams streams
 RUN pip install --no-cache-dir --prefix=/installed .
 
 FROM python:3.11-slim
-RUN useradd --system --uid 10001 --no-create-home upnext && install -d -o upnext -g upnext -m 700 /data
+RUN useradd --system --uid 10001 --no-create-home upnext && install -d -o upnext -g upnext -m 700 /data /media
 COPY --from=build /installed /usr/local
 USER upnext
 VOLUME /data

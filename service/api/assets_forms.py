@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from aiohttp import BodyPartReader, MultipartReader, web
+from aiohttp.http import HttpProcessingError
 
 from service.api.assets import MAX_BYTES
 from service.api.messages import MessagesError, error, invalid
@@ -16,6 +17,8 @@ FIELDS = ("asset", "file")
 _FORM = "multipart/form-data"
 _MAX_AROUND_BYTES = 64 * 1024
 """What a form may have beside the file."""
+_BROKEN = (TimeoutError, ConnectionError, web.RequestPayloadError, HttpProcessingError, ValueError, AssertionError)
+"""What is raised where a form is none: aiohttp asserts what it expects of boundaries."""
 
 
 async def read_file(request: web.BaseRequest, limit_s: float) -> bytes:
@@ -34,14 +37,16 @@ async def read_file(request: web.BaseRequest, limit_s: float) -> bytes:
         async with asyncio.timeout(limit_s):
             await invite_body(request)
             return await _first_file(MultipartReader(request.headers, request.content))
-    except (TimeoutError, ConnectionError, web.RequestPayloadError, ValueError, AssertionError, EOFError) as failure:
-        # aiohttp asserts what it expects of a form's boundaries.
+    except _BROKEN as failure:
         raise MalformedRequestError from failure
 
 
 async def _first_file(form: MultipartReader) -> bytes:
     while (part := await form.next()) is not None:
-        if isinstance(part, BodyPartReader) and part.name in FIELDS:
+        if not isinstance(part, BodyPartReader):
+            # A form within the form, and perhaps another one within that.
+            raise MalformedRequestError
+        if part.name in FIELDS:
             return await _read(part)
         await part.release()
     names = " or ".join(FIELDS)

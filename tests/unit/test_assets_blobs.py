@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from hashlib import sha256
-from http.client import HTTPConnection
 from pathlib import Path
 
 import obstore
@@ -25,8 +20,7 @@ from service.settings import Settings
 from streams.domain.errors import RefusedStartError
 from tests.support.blobs import BlobsFake
 from tests.support.nodes import free_port
-
-KEY = {"access_key": "key-of-the-tests", "secret_key": "secret-of-the-tests"}
+from tests.support.s3 import new_bucket, s3_server
 
 
 def digest_of(content: bytes) -> str:
@@ -39,33 +33,13 @@ def files_in(directory: Path) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Run an S3 server in a process of its own, and return its URL."""
-    port = free_port()
-    log = (tmp_path_factory.mktemp("s3") / "s3.log").open("wb")
-    command = [sys.executable, "-W", "ignore", "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    with log, subprocess.Popen(command, stdout=log, stderr=log) as process:
-        try:
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(10)
+    with s3_server(tmp_path_factory.mktemp("s3")) as url:
+        yield url
 
 
 @pytest.fixture
 def bucket(s3: str) -> Bucket:
-    """Make a bucket on the server, once it answers, and return how it is reached."""
-    name, end = f"bucket-{os.urandom(4).hex()}", time.monotonic() + 30
-    while True:
-        connection = HTTPConnection(s3.removeprefix("http://"), timeout=10)
-        try:
-            connection.request("PUT", f"/{name}")
-            assert connection.getresponse().status == 200
-            return Bucket(name, "us-east-1", s3, **KEY)
-        except ConnectionError:
-            assert time.monotonic() < end
-            time.sleep(0.05)
-        finally:
-            connection.close()
+    return new_bucket(s3)
 
 
 @pytest.fixture(params=["directory", "bucket"])

@@ -155,7 +155,7 @@ async def test_the_store_is_away(setting: Setting) -> None:
     assert (await setting.read()).body == setting.content
 
 
-async def test_requests_are_counted(setting: Setting) -> None:
-    """Requests are counted under one path, whatever they ask for, and bear an id."""
+async def test_every_answer_bears_an_id(setting: Setting) -> None:
+    """A request can be told from all others, whatever it asks for."""
     ids = {(await setting.read(path)).headers["Paket-Request-Id"] for path in ("", "/media/x", "/media/y")}
     assert len(ids) == 3

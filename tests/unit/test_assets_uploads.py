@@ -284,8 +284,36 @@ async def test_forms(setting: Setting) -> None:
     await setting.refused_form(400, "field.required", "icon@1x", b"--" + whole)
     for sent in (b"", b"x", whole[:20]):
         await setting.refused_form(400, "malformed.request", "icon@1x", sent)
+    nested = whole.replace(b"Content-Type: image/png", b"Content-Type: multipart/mixed; boundary=b")
+    many = whole.replace(b"Content-Type", b"X-A: a\r\n" * 1000 + b"Content-Type")
+    long = whole.replace(b"Content-Type", b"X-A: " + b"a" * 100_000 + b"\r\nContent-Type")
+    for sent in (nested, many, long):
+        await setting.refused_form(400, "malformed.request", "icon@1x", sent)
     for kind in ("multipart/form-data", "multipart/form-data; boundary=", f"multipart/form-data; boundary={'b' * 71}"):
         await setting.refused_form(400, "malformed.request", "icon@1x", whole, **{"Content-Type": kind})
+
+
+async def test_many_uploads_at_once(setting: Setting) -> None:
+    """As many files are received at a time as memory is meant for; who comes then is told to try again."""
+    port = int(setting.node.url.rpartition(":")[2])
+    head = f"POST {setting.path('icon@1x')} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {ADMIN_TOKEN}\r\n"
+    head += f"Content-Type: multipart/form-data; boundary={BOUNDARY}\r\nContent-Length: 10000\r\n"
+    begun = []
+    try:
+        for _ in range(32):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            begun.append(writer)
+            # The interim answer says that the body is being received.
+            writer.write((head + "Expect: 100-continue\r\n\r\n").encode())
+            assert (await asyncio.wait_for(reader.readline(), 20)).startswith(b"HTTP/1.1 100 ")
+        answer = await setting.upload("icon@1x", png())
+        assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
+    finally:
+        for writer in begun:
+            writer.close()
+    async with asyncio.timeout(20):
+        while (await setting.upload("icon@1x", png())).status != 200:
+            await asyncio.sleep(0.02)
 
 
 async def test_roles(setting: Setting) -> None:

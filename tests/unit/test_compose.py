@@ -51,6 +51,7 @@ def test_nodes_have_settings_that_a_node_takes(services: dict[str, dict[str, Any
         assert settings.kafka_replication == len(brokers(services))
         assert settings.internal_url == f"http://{name}:{settings.internal.port}"
         assert str(settings.data) == node["volumes"][0].split(":")[1]
+        assert node["volumes"][1] == f"media:{settings.media_directory}"
         urls.add(settings.internal_url)
     assert len(urls) == len(nodes(services))
 
