@@ -15,7 +15,7 @@ from service.api.resource import ResourceType
 from service.api.shown import etag
 from service.api.writing import Cause, Precondition
 from service.http.problems import MalformedJsonError
-from streams.domain.registry_state import StoredObject
+from streams.domain.registry_state import RegistryState, StoredObject
 
 MAX_OBJECTS = 1_000
 """In one request."""
@@ -60,6 +60,15 @@ def read_given(body: object, object_id: str | None) -> tuple[list[Given], bool]:
     objects = [_given(one, None, number) for number, one in enumerate(body)]
     _refuse_repeated(objects)
     return objects, True
+
+
+def allowed_company(company: str, caller: Caller, state: RegistryState) -> str:
+    """Return the company, which is there and which the caller may use; raise `MessagesError` (403) where it is not."""
+    is_there = state.find("companies", company) is not None
+    if is_there and caller.may_use(company):
+        return company
+    message = error("context.forbidden", "The company {{id}} is not one that you may use", id=company)
+    raise MessagesError(403, [message], may_be_news=not is_there)
 
 
 def _given(fields: dict[str, object], object_id: str | None, number: int | None) -> Given:

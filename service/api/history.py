@@ -52,14 +52,16 @@ def _event(resource: ResourceType, stored: StoredObject, before: Past | None, af
         "user": link("users", after.user),
         "requestId": after.request or None,
         "version": after.version,
-        "changes": dict(_changes(resource, stored, before, after)),
+        "changes": changes(resource, None if before is None else _as_of(stored, before), _as_of(stored, after)),
     }
 
 
-def _changes(
-    resource: ResourceType, stored: StoredObject, before: Past | None, after: Past
-) -> Iterator[tuple[str, Json]]:
-    old, new = None if before is None else _as_of(stored, before), _as_of(stored, after)
+def changes(resource: ResourceType, old: StoredObject | None, new: StoredObject) -> Json:
+    """Return what is not the same in two versions of an object, by field; of a new one, all that it has."""
+    return dict(_changes(resource, old, new))
+
+
+def _changes(resource: ResourceType, old: StoredObject | None, new: StoredObject) -> Iterator[tuple[str, Json]]:
     for name in ("name", "state"):
         was, now = None if old is None else getattr(old, name), getattr(new, name)
         if was != now:

@@ -12,6 +12,7 @@ from service.api.auth_openapi import ways_in, ways_in_schemas
 from service.api.kinds import LINK_SCHEMA, Json
 from service.api.messages import ErrorsOut
 from service.api.openapi_paths import EVENT, SCHEMAS, id_schema, paths_of
+from service.api.openapi_transactions import transactions_path
 from service.api.resource import NO_NAME, STATES, Action, Field, ResourceType
 from service.api.types import TYPES
 
@@ -39,6 +40,7 @@ def api_openapi() -> Mapping[str, Any]:
             schemas[f"{resource.label}{action.name.capitalize()}"] = _asked(action)
         paths |= paths_of(resource)
     paths |= uploads()
+    paths |= transactions_path()
     paths |= ways_in()
     schemas |= ways_in_schemas()
     bearer = {"type": "http", "scheme": "bearer", "description": "A user's access token or API key."}

@@ -13,11 +13,12 @@ SCHEMAS = "#/components/schemas/"
 _STATUSES = {
     304: "The reader has this version", 400: "Malformed or invalid", 401: "No good token",
     403: "Not in this company's context", 404: "Absent", 409: "A duplicate, or changed by others",
-    412: "Another version than expected", 413: "Too large",
-    415: "Not of the kind that is taken", 500: "An error of the service", 503: "Not available now",
+    412: "Another version than expected", 413: "Too large", 415: "Not of the kind that is taken",
+    429: "Too many requests, or passwords that were not right", 500: "An error of the service",
+    503: "Not available now",
 }  # fmt: skip
-_READ_ERRORS = (400, 401, 403, 404, 500, 503)
-_WRITE_ERRORS = (400, 401, 403, 404, 409, 412, 413, 500, 503)
+_READ_ERRORS = (400, 401, 403, 404, 429, 500, 503)
+WRITE_ERRORS = (400, 401, 403, 404, 409, 412, 413, 429, 500, 503)
 EVENT: Json = {
     "type": "object",
     "description": "One change of an object.",
@@ -80,8 +81,8 @@ def _single(resource: ResourceType) -> Json:
     of_path, what = _of_path(), _a(resource)
     read = _operation(resource, f"read{resource.label}", f"Retrieve {what}", one, _READ_ERRORS)
     read["parameters"] = [*of_path, *_context(resource)]
-    read["responses"]["304"] = _response(304)
-    read["responses"]["200"]["headers"] = _headers("Paket-Request-Id", "ETag")
+    read["responses"]["304"] = response_of(304)
+    read["responses"]["200"]["headers"] = headers_of("Paket-Request-Id", "ETag")
     body = {"$ref": f"{SCHEMAS}{resource.label}Write"}
     made = "Create or update" if resource.minted is None and resource.creatable else "Update"
     return _path(resource, read, f"{made} {what}", body, one, of_path)
@@ -108,7 +109,7 @@ def _action(resource: ResourceType, action: Action) -> Json:
 def posting(resource: ResourceType, name: str, says: str, body: Json, of_path: list[Json], *more_errors: int) -> Json:
     """Return the methods of a path to which something is posted, and which answers an object."""
     answer = {"$ref": f"{SCHEMAS}{resource.label}"}
-    write = _operation(resource, f"post{name}", says, answer, sorted((*_WRITE_ERRORS, *more_errors)))
+    write = _operation(resource, f"post{name}", says, answer, sorted((*WRITE_ERRORS, *more_errors)))
     write["parameters"] = [*of_path, *_context(resource), *_preconditions()]
     write["requestBody"] = body
     return {"post": write, "options": _options(resource, f"optionsOf{name}", of_path)}
@@ -120,7 +121,7 @@ def _path(resource: ResourceType, read: Json, summary: str, body: Json, answer: 
     name = resource.label if of_path else _plural(resource)
     for method in ("post", "put") if resource.writable else ():
         operation_id = f"{method}{name}"
-        write = _operation(resource, operation_id, summary, answer, _WRITE_ERRORS)
+        write = _operation(resource, operation_id, summary, answer, WRITE_ERRORS)
         write["parameters"] = [*of_path, *_context(resource), *_preconditions()]
         write["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
         item[method] = write
@@ -129,7 +130,7 @@ def _path(resource: ResourceType, read: Json, summary: str, body: Json, answer: 
 
 
 def _options(resource: ResourceType, operation_id: str, of_path: list[Json]) -> Json:
-    options = {"204": {"description": "Success", "headers": _headers("Paket-Request-Id", "Allow")}}
+    options = {"204": {"description": "Success", "headers": headers_of("Paket-Request-Id", "Allow")}}
     return {
         "operationId": operation_id,
         "summary": "Retrieve the path's methods",
@@ -143,7 +144,7 @@ def _options(resource: ResourceType, operation_id: str, of_path: list[Json]) -> 
 def _operation(resource: ResourceType, operation_id: str, summary: str, answer: Json, errors: Iterable[int]) -> Json:
     success = {
         "description": "Success",
-        "headers": _headers("Paket-Request-Id"),
+        "headers": headers_of("Paket-Request-Id"),
         "content": {"application/json": {"schema": answer}},
     }
     return {
@@ -151,19 +152,24 @@ def _operation(resource: ResourceType, operation_id: str, summary: str, answer: 
         "summary": summary,
         "tags": [_tag(resource)],
         "security": [{"bearer": []}],
-        "responses": {"200": success, **{str(status): _response(status) for status in errors}},
+        "responses": {"200": success, **{str(status): response_of(status) for status in errors}},
     }
 
 
-def _response(status: int) -> Json:
-    names = ["Paket-Request-Id", *{401: ["WWW-Authenticate"], 503: ["Retry-After"], 304: ["ETag"]}.get(status, [])]
-    response: Json = {"description": _STATUSES[status], "headers": _headers(*names)}
+def response_of(status: int) -> Json:
+    """Return the answer of a status that is no success."""
+    names = [
+        "Paket-Request-Id",
+        *{401: ["WWW-Authenticate"], 429: ["Retry-After"], 503: ["Retry-After"], 304: ["ETag"]}.get(status, []),
+    ]
+    response: Json = {"description": _STATUSES[status], "headers": headers_of(*names)}
     if status != 304:
         response["content"] = {"application/json": {"schema": {"$ref": f"{SCHEMAS}ResourceErrors"}}}
     return response
 
 
-def _headers(*names: str) -> Json:
+def headers_of(*names: str) -> Json:
+    """Return the headers of an answer, by name."""
     return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
 
 
@@ -208,23 +214,26 @@ def _paging() -> list[Json]:
     page = {"type": "integer", "minimum": 0, "maximum": MAX_PAGE, "default": 0}
     size = {"type": "integer", "minimum": 1, "maximum": MAX_PAGE_SIZE, "default": DEFAULT_PAGE_SIZE}
     return [
-        _query("page", "Which page, from 0.", page),
-        _query("pageSize", "How many on a page.", size),
+        query_parameter("page", "Which page, from 0.", page),
+        query_parameter("pageSize", "How many on a page.", size),
     ]
 
 
 def _listing(resource: ResourceType) -> list[Json]:
     flag = {"type": "boolean", "default": False}
-    others = _query("includeOthers", "Whether the ids and names of other companies' ACTIVE ones are listed too.", flag)
+    others = query_parameter(
+        "includeOthers", "Whether the ids and names of other companies' ACTIVE ones are listed too.", flag
+    )
     return [
         *_paging(),
-        _query("id", "Only these objects: ids, separated by semicolons.", {"type": "string"}),
-        _query("includeHidden", "Whether HIDDEN objects are listed.", flag),
+        query_parameter("id", "Only these objects: ids, separated by semicolons.", {"type": "string"}),
+        query_parameter("includeHidden", "Whether HIDDEN objects are listed.", flag),
         *([others] if resource.names_are_public else []),
     ]
 
 
-def _query(name: str, says: str, schema: Json) -> Json:
+def query_parameter(name: str, says: str, schema: Json) -> Json:
+    """Return a parameter of the query that may be left out."""
     return {"name": name, "in": "query", "description": says, "schema": schema}
 
 

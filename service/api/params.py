@@ -56,6 +56,15 @@ def read_context(query: MultiMapping[str]) -> str:
     return values[0]
 
 
+def read_flag(query: MultiMapping[str], name: str) -> bool:
+    """Return whether a parameter is true; raise `MessagesError` (400) where it is neither that nor false."""
+    broken: list[Message] = []
+    flag = _flag(query, name, broken)
+    if broken:
+        raise MessagesError(400, broken)
+    return flag
+
+
 def _integer(query: MultiMapping[str], name: str, default: int, least: int, most: int, broken: list[Message]) -> int:
     values = query.getall(name, [])
     if not values:
@@ -70,9 +79,11 @@ def _integer(query: MultiMapping[str], name: str, default: int, least: int, most
 
 def _flag(query: MultiMapping[str], name: str, broken: list[Message]) -> bool:
     values = query.getall(name, ["false"])
-    if len(values) > 1 or values[0] not in ("true", "false"):
+    # Client libraries write a flag as their language does.
+    flag = values[0].lower()
+    if len(values) > 1 or flag not in ("true", "false"):
         broken.append(_broken(name, "true or false, given once", values[-1]))
-    return values[0] == "true"
+    return flag == "true"
 
 
 def _ids(query: MultiMapping[str], broken: list[Message]) -> frozenset[str] | None:

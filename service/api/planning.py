@@ -24,6 +24,8 @@ class Plan(NamedTuple):
     write: ObjectWrite | None
     """None: it is already as it is to be."""
     shown_once: Mapping[str, str]
+    before: StoredObject | None
+    """None: it is to be made."""
 
 
 class Made(NamedTuple):
@@ -77,7 +79,7 @@ def plan_action(scene: Scene, action: Action, given: Given) -> tuple[Plan, Store
     values = {declared.name: draft.fields.get(declared.key, declared.empty) for declared in action.fields}
     issued = action.run(before, values, scene.means)
     after = Draft(scene, given, before, before.company, before.name, before.state, {**before.fields, **issued.fields})
-    return Plan(before.id, _write(after, before.id, before.partners), issued.shown_once), before
+    return Plan(before.id, _write(after, before.id, before.partners), issued.shown_once, before), before
 
 
 def plan_made(scene: Scene, made: Made) -> tuple[Plan, StoredObject | None]:
@@ -93,12 +95,12 @@ def plan_made(scene: Scene, made: Made) -> tuple[Plan, StoredObject | None]:
     elif before.company != scene.company:
         raise MessagesError(404, [not_found(scene.resource.label, made.id)])
     elif before.fields == made.fields:
-        return Plan(made.id, None, {}), before
+        return Plan(made.id, None, {}, before), before
     else:
         draft = Draft(
             scene, Given(made.id, {}, None), before, scene.company, before.name, before.state, fields=made.fields
         )
-    return Plan(made.id, _write(draft, made.id, ()), {}), before
+    return Plan(made.id, _write(draft, made.id, ()), {}, before), before
 
 
 def checked_id(value: object) -> str:
@@ -210,9 +212,9 @@ def _planned(draft: Draft, new_id: str) -> Plan:
         draft.fields.update(issued.fields)
         shown_once = issued.shown_once
     elif (draft.name, draft.state, draft.fields) == (before.name, before.state, before.fields):
-        return Plan(object_id, None, {})
+        return Plan(object_id, None, {}, before)
     partners = tuple(sorted(shared_with - {draft.company}))
-    return Plan(object_id, _write(draft, object_id, partners), shown_once)
+    return Plan(object_id, _write(draft, object_id, partners), shown_once, before)
 
 
 def _refuse_foreign(draft: Draft, shared_with: Collection[str]) -> None:

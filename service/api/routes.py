@@ -16,7 +16,8 @@ from service.api.assets_uploads import Uploads
 from service.api.auth import Caller, check_role
 from service.api.auth_callers import Callers
 from service.api.auth_setup import Identity, build_doors
-from service.api.calls import Call
+from service.api.auth_throttle import Throttle
+from service.api.calls import Call, allowed_company
 from service.api.messages import MessagesError, error
 from service.api.params import read_context
 from service.api.planning import checked_id
@@ -24,6 +25,7 @@ from service.api.ports import Registry
 from service.api.resource import Entropy
 from service.api.resources import Resources
 from service.api.targets import Target, targets
+from service.api.transactions import TRANSACTIONS, Transactions
 from service.api.writing import Making, Writes
 from service.http.app import GATE
 from service.http.bodies import READ_LIMIT_S
@@ -37,6 +39,8 @@ from service.ports import BlobStore
 from streams.domain.ids import IdKeys
 
 _PREFIX = "/api"
+_GUESSED_USERS = 1_000
+"""Somebody who administers users may give so many of them other passwords before having to wait."""
 
 T = TypeVar("T")
 
@@ -65,14 +69,16 @@ def build_api_routes(
         body_limit_s: From the end of a request's headers to the end of its body.
         allows_loopback: Whether webhooks may go to this machine, in plain HTTP.
     """
-    making = Making(ids, identity.vault, entropy, now_s, identity.passwords, allows_loopback)
+    guesses = Throttle(identity.clock_s, site_free=_GUESSED_USERS)
+    making = Making(ids, identity.vault, entropy, now_s, identity.passwords, guesses, allows_loopback)
     writes = Writes(registry, making)
 
     def add_routes(app: web.Application) -> None:
         doors = build_doors(registry, identity, entropy, body_limit_s)
         # Before the rest, which takes every path.
         doors.ways.add_to(app, app[GATE].metrics)
-        ends = targets(Resources(registry, writes, body_limit_s), Uploads(registry, writes, blobs))
+        resources, uploads = Resources(registry, writes, body_limit_s), Uploads(registry, writes, blobs)
+        ends = targets(resources, uploads, Transactions(registry, writes))
         api = Api(registry, ends, doors.callers, entropy, app[GATE].metrics)
         for path in (_PREFIX, _PREFIX + "/{path:.*}"):
             app.router.add_route("*", path, api.answer, expect_handler=_bodies_see_to_it)
@@ -145,21 +151,14 @@ class Api:
         caller: Caller,
         request_id: str,
     ) -> Call:
-        company = self._company(request, caller) if target.resource.in_company else None
+        is_in_company = target.resource.in_company
+        company = allowed_company(read_context(request.query), caller, self._registry.state) if is_in_company else None
         object_id = checked_id(unquote(parameters["id"])) if target.is_one else None
         writes = request.method not in ("GET", "HEAD")
-        check_role(caller, target.resource.name, company, writes=writes)
+        if target.resource is not TRANSACTIONS:
+            check_role(caller, target.resource.name, company, writes=writes)
         file = unquote(parameters["file"]) if "file" in parameters else None
         return Call(request, target.resource, object_id, caller, company, request_id, file)
-
-    def _company(self, request: web.BaseRequest, caller: Caller) -> str:
-        """Return the request's context; raise `MessagesError` where it is none (400) or not the caller's (403)."""
-        company = read_context(request.query)
-        is_there = self._registry.state.find("companies", company) is not None
-        if is_there and caller.may_use(company):
-            return company
-        message = error("context.forbidden", "The company {{id}} is not one that you may use", id=company)
-        raise MessagesError(403, [message], may_be_news=not is_there)
 
     async def _surely(self, step: Callable[[], Awaitable[T]]) -> T:
         """Return what *step* does; where it misses what another node may just have written, catch up and try again."""

@@ -12,6 +12,7 @@ from service.api.calls import Call
 from service.api.kinds import API
 from service.api.resource import ResourceType
 from service.api.resources import Resources
+from service.api.transactions import PATH, TRANSACTIONS, Transactions
 from service.api.types import TYPES
 from service.http.calls import Answer
 
@@ -45,11 +46,14 @@ def methods(*, reads: bool, writes: bool) -> list[str]:
     return [*reading, "OPTIONS", *writing, *(["PUT"] if reads and writes else [])]
 
 
-def targets(resources: Resources, uploads: Uploads) -> Mapping[str, Target]:
+def targets(resources: Resources, uploads: Uploads, transactions: Transactions) -> Mapping[str, Target]:
     """Return every path's target, by template."""
     upload = Target(UPLOAD, ASSETS, is_one=True, read=None, write=uploads.write, receive=uploads.receive)
+    transact = Target(
+        PATH, TRANSACTIONS, is_one=False, read=None, write=transactions.write, receive=resources.read_body
+    )
     of_types = (target for resource in TYPES for target in _targets(resource, resources))
-    return {target.template: target for target in (upload, *of_types)}
+    return {target.template: target for target in (upload, transact, *of_types)}
 
 
 def _targets(resource: ResourceType, resources: Resources) -> Iterator[Target]:

@@ -1,0 +1,172 @@
+"""Objects of several types in one request: all of them or none, whatever they refer to and in whatever order."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.api_listener import ApiNode, api_node, embedded_log
+from tests.support.nodes import Answer, Caller
+from tests.support.people import logged_in, make_company, make_user
+
+PATH = "/api/v1/transactions"
+PAIR: list[dict[str, Any]] = [
+    {"type": "clients", "company": "acme", "id": "writer", "name": "Writer", "tenant": "$play"},
+    {"type": "availabilities", "company": "acme", "id": "on-tv", "app": {"id": "$play"}, "platform": "$tv"},
+    {"type": "apps", "context": "acme", "id": "$play", "name": "Play"},
+    {"type": "platforms", "company": {"id": "acme"}, "id": "$tv", "name": "TV", "regions": ["NO"]},
+    {"type": "companies", "id": "acme", "name": "Acme"},
+]
+"""Everything refers to what comes later."""
+
+
+@pytest.fixture
+async def node(tmp_path: Path) -> AsyncIterator[ApiNode]:
+    async with embedded_log(tmp_path) as log, api_node(log) as node:
+        yield node
+
+
+async def apply(caller: Caller, objects: Any, query: str = "") -> list[dict[str, Any]]:
+    results: list[dict[str, Any]] = (await caller.ok("POST", PATH + query, objects)).json["results"]
+    return results
+
+
+async def refused(node: ApiNode, status: int, code: str, objects: Any, caller: Caller | None = None) -> Answer:
+    """Insist on this refusal, and that nothing was written."""
+    events = await node.events()
+    answer = await (caller or node.admin).call("POST", PATH, objects)
+    assert answer.status == status, answer.body
+    assert answer.json["errors"][0]["code"] == f"error.{code}"
+    assert await node.events() == events
+    return answer
+
+
+def actions(results: list[dict[str, Any]]) -> list[str]:
+    return [result["action"] for result in results]
+
+
+async def test_everything_in_one_event(node: ApiNode) -> None:
+    """Objects that refer to each other, in any order, are one record of the log, and answered in the order given."""
+    events = await node.events()
+    results = await apply(node.admin, PAIR)
+    assert await node.events() == events + 1
+    assert actions(results) == ["CREATED"] * 5
+    assert [result["type"] for result in results] == [one["type"] for one in PAIR]
+    client, availability, app, platform, company = (result["object"] for result in results)
+    assert client["tenant"] == {"id": app["id"], "url": f"/api/v1/apps/{app['id']}"}
+    assert (availability["app"]["id"], availability["platform"]["id"]) == (app["id"], platform["id"])
+    assert client["company"]["id"] == app["company"]["id"] == company["id"] == "acme"
+    assert client["secretKey"].startswith("sk_")
+    assert node.tenants.authenticate(client["clientId"], client["secretKey"]) is not None
+
+
+async def test_the_same_again(node: ApiNode) -> None:
+    """A label is the object of that name once it is there: the same request changes nothing, one more field one."""
+    first = await apply(node.admin, PAIR)
+    events = await node.events()
+    again = await apply(node.admin, PAIR)
+    assert (actions(again), await node.events()) == (["UNCHANGED"] * 5, events)
+    assert [result["id"] for result in again] == [result["id"] for result in first]
+    assert "secretKey" not in again[0]["object"]
+    more = [*PAIR[:2], {**PAIR[2], "category": "film"}, *PAIR[3:]]
+    changed = await apply(node.admin, more)
+    assert actions(changed) == ["UNCHANGED", "UNCHANGED", "UPDATED", "UNCHANGED", "UNCHANGED"]
+    assert changed[2]["changes"] == {"category": {"from": None, "to": "film"}}
+    assert await node.events() == events + 1
+
+
+async def test_what_would_become(node: ApiNode) -> None:
+    """`dryRun=true` says the differences, writes nothing, and says the same every time, for it shows no made ids."""
+    events = await node.events()
+    would = await apply(node.admin, PAIR, "?dryRun=true")
+    assert would == await apply(node.admin, PAIR, "?dryRun=true")
+    assert actions(would) == ["CREATED"] * 5
+    assert [result["id"] for result in would] == ["writer", "on-tv", "$play", "$tv", "acme"]
+    assert would[0]["changes"] == {
+        "name": {"from": None, "to": "Writer"},
+        "objectState": {"from": None, "to": "ACTIVE"},
+        "tenant": {"from": None, "to": {"id": "$play", "url": "/api/v1/apps/$play"}},
+    }
+    assert all("object" not in result for result in would)
+    assert await node.events() == events
+    await apply(node.admin, PAIR)
+    events = await node.events()
+    changed = [*PAIR[:-1], {**PAIR[-1], "name": "Acme Inc.", "country": "NO"}]
+    would = await apply(node.admin, changed, "?dryRun=TRUE")
+    assert actions(would) == ["UNCHANGED"] * 4 + ["UPDATED"]
+    assert would[-1]["changes"] == {
+        "name": {"from": "Acme", "to": "Acme Inc."},
+        "country": {"from": None, "to": "NO"},
+    }
+    broken = await node.admin.call("POST", f"{PATH}?dryRun=true", [{**PAIR[-1], "country": "Norway"}])
+    assert (broken.status, await node.events()) == (400, events)
+    unnamed = await apply(node.admin, {"type": "companies", "name": "N"}, "?dryRun=true")
+    assert (unnamed[0]["id"], unnamed[0]["action"]) == (None, "CREATED")
+
+
+async def test_one_broken_object(node: ApiNode) -> None:
+    """Nothing is stored, and every message says which object it is about."""
+    answer = await refused(
+        node, 400, "field.required", [*PAIR, {"type": "licenses", "context": "acme", "app": "$play"}]
+    )
+    assert {message["params"]["index"] for message in answer.json["errors"]} == {"5"}
+    await refused(node, 400, "referenced.object.not.found", [{**PAIR[0], "tenant": "AP1"}, PAIR[2], PAIR[4]])
+    await refused(node, 400, "field.wrong.type", [{**PAIR[0], "tenant": "$absent"}, PAIR[4]])
+    await apply(node.admin, [*PAIR, {"type": "users", "id": "ann", "username": "ann@example.org", "roles": []}])
+    await refused(node, 409, "duplicate", [{"type": "users", "username": "ann@example.org", "roles": []}])
+    await refused(node, 409, "duplicate", [{**PAIR[1], "id": "another"}, *PAIR[2:4]])
+
+
+async def test_what_is_no_transaction(node: ApiNode) -> None:
+    """Types that nobody writes, contexts that are missing, ids that are given twice."""
+    company = await make_company(node)
+    app = {"type": "apps", "context": company, "id": "$a", "name": "A"}
+    await refused(node, 400, "type.unknown", [{"name": "N"}])
+    await refused(node, 400, "type.unknown", [{"type": "credentials", "name": "N"}])
+    await refused(node, 400, "type.read.only", [{"type": "webhookdeliveries", "context": company, "name": "N"}])
+    await refused(node, 400, "context.required", [{"type": "apps", "name": "N"}])
+    await refused(node, 403, "context.forbidden", [{"type": "apps", "context": "absent", "name": "N"}])
+    await refused(node, 400, "id.invalid", [{"type": "companies", "id": "$c", "name": "N"}])
+    await refused(node, 400, "id.repeated", [app, {**app, "name": "B"}])
+    await refused(node, 400, "id.repeated", [app, {**app, "id": "$b"}])
+    await refused(node, 400, "id.repeated", [{"type": "companies", "id": "c", "name": "N"}] * 2)
+    await refused(node, 400, "invalid.json", ["apps"])
+    (made,) = await apply(node.admin, app)
+    await refused(node, 400, "id.repeated", [app, {**app, "id": made["id"]}])
+    await node.admin.ok("POST", f"/api/v1/apps?context={company}", {"name": "A"})
+    await refused(node, 409, "label.ambiguous", [app])
+    await refused(node, 404, "object.not.found", [{**app, "id": "AP0"}])
+    assert (await node.admin.call("POST", PATH, [], headers={"If-Match": "*"})).status == 400
+    assert (await node.admin.call("GET", PATH)).status == 405
+    assert (await node.admin.call("OPTIONS", PATH)).headers["Allow"] == "OPTIONS, POST"
+    assert (await apply(node.admin, [])) == []
+
+
+async def test_the_context_of_all(node: ApiNode) -> None:
+    """The request's context is that of the objects that say none."""
+    company = await make_company(node)
+    (made,) = await apply(node.admin, {"type": "apps", "name": "A"}, f"?context={company}")
+    assert made["object"]["company"]["id"] == company
+
+
+async def test_roles_and_scopes(node: ApiNode) -> None:
+    """Each object needs what it would need alone; one that the caller may not write keeps all from being written."""
+    ours, theirs = await make_company(node), await make_company(node)
+    await make_user(node, "ed", {ours: "EDITOR"})
+    ed = await logged_in(node, "ed")
+    app = {"type": "apps", "context": ours, "name": "A"}
+    assert actions(await apply(ed, [app])) == ["CREATED"]
+    for code, more in (
+        ("role.forbidden", {"type": "clients", "context": ours, "name": "K", "tenant": "$a"}),
+        ("context.forbidden", {"type": "apps", "context": theirs, "name": "A"}),
+        ("role.forbidden", {"type": "companies", "name": "C"}),
+        ("context.forbidden", {"type": "apps", "context": "made-here", "name": "A"}),
+    ):
+        await refused(node, 403, code, [app, more, {"type": "companies", "id": "made-here", "name": "C"}], ed)
+    narrow = await logged_in(node, "ed", scope="licenses:write apps:read")
+    await refused(node, 403, "role.forbidden", [app], narrow)
+    await refused(node, 403, "role.forbidden", [app], await logged_in(node, "ed", scope="read"))
+    assert actions(await apply(await logged_in(node, "ed", scope="apps:write"), [app])) == ["CREATED"]
