@@ -24,7 +24,7 @@ from service.adapters.node_metrics import NodeCollector
 from service.adapters.passwords import PasswordPool
 from service.adapters.tenants import RegistryTenants
 from service.adapters.vault import Vault
-from service.api import Identity, Tokens, api_openapi, build_api_routes
+from service.api import Identity, RateLimits, Rates, Tokens, api_openapi, build_api_routes
 from service.api.key_uses import KeyUses
 from service.data_directory import held
 from service.http.app import build_public_app
@@ -187,8 +187,15 @@ def _deps(settings: Settings, node: Node, claim: _Claim, passwords: PasswordPool
 def _routes(
     settings: Settings, node: Node, claim: _Claim, identity: Identity, uses: KeyUses
 ) -> Callable[[web.Application], None]:
-    allows_loopback = settings.webhooks_allow_loopback
-    add_api = build_api_routes(node.registry, claim.key.id_keys, identity, claim.blobs, allows_loopback=allows_loopback)
+    rates = Rates(settings.api_requests_per_address, settings.api_requests_per_token)
+    add_api = build_api_routes(
+        node.registry,
+        claim.key.id_keys,
+        identity,
+        claim.blobs,
+        limits=RateLimits(rates, identity.proxies, identity.clock_s),
+        allows_loopback=settings.webhooks_allow_loopback,
+    )
     media = MediaFiles(RegistryMedia(node.registry), claim.blobs, os.urandom)
 
     def add(app: web.Application) -> None:

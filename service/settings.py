@@ -128,6 +128,16 @@ class Settings:
         None,
         "The proxies whose `X-Forwarded-For` is believed; where this is left out, a connection's own address counts.",
     )
+    api_requests_per_address: int = _setting(
+        integer(0, 1_000_000),
+        "200",
+        "Requests a second to `/api` that one address may make before it is slowed down; 0 for as many as it likes.",
+    )
+    api_requests_per_token: int = _setting(
+        integer(0, 1_000_000),
+        "100",
+        "Requests a second to `/api` that one token may make before the answer is 429; 0 for as many as it likes.",
+    )
     log_level: str = _setting(
         one_of("debug", "info", "warning", "error"), "info", "The least important messages that are logged."
     )

@@ -2,7 +2,8 @@
 
 from service.api.auth_setup import Identity
 from service.api.openapi import api_openapi
+from service.api.rate_limits import RateLimits, Rates
 from service.api.routes import build_api_routes
 from service.api.tokens import Tokens
 
-__all__ = ["Identity", "Tokens", "api_openapi", "build_api_routes"]
+__all__ = ["Identity", "RateLimits", "Rates", "Tokens", "api_openapi", "build_api_routes"]

@@ -9,16 +9,26 @@ from service.api.auth_keys import PREFIX, ApiKeys
 from service.api.messages import MessagesError, error
 from service.api.people import USERS, People, Person, roles_of
 from service.api.ports import Registry
+from service.api.rate_limits import RateLimits
 from service.api.tokens import Bearer, Purpose, Tokens
 
 
 class Callers:
     """Knows who calls."""
 
-    def __init__(self, admin_token: str, registry: Registry, people: People, tokens: Tokens, keys: ApiKeys) -> None:
-        """Take the super user's token, and what the others' are known by."""
+    def __init__(
+        self,
+        admin_token: str,
+        registry: Registry,
+        people: People,
+        tokens: Tokens,
+        keys: ApiKeys,
+        limits: RateLimits,
+    ) -> None:
+        """Take the super user's token, what the others' are known by, and how often each may be shown."""
         self._admin_token = admin_token.encode()
         self._registry, self._people, self._tokens, self._keys = registry, people, tokens, keys
+        self._limits = limits
 
     async def caller(self, authorization: str | None) -> Caller:
         """
@@ -44,14 +54,21 @@ class Callers:
         return found
 
     async def surely(self, authorization: str | None) -> Caller:
-        """Return the caller, also where another node has just written what this one misses."""
+        """
+        Return the caller of a request, also where another node has just written what this one misses.
+
+        Raises:
+            MessagesError: 401, 403, as for `caller`; 429, there were too many with this token.
+        """
         try:
-            return await self.caller(authorization)
+            caller = await self.caller(authorization)
         except MessagesError as failure:
             if not failure.may_be_news:
                 raise
-        await self._registry.catch_up()
-        return await self.caller(authorization)
+            await self._registry.catch_up()
+            caller = await self.caller(authorization)
+        self._limits.count(authorization or "")
+        return caller
 
     def ensure_fresh(self) -> None:
         """Raise `RegistryBehindError` where too much is missing to say who may call."""

@@ -17,7 +17,7 @@ _STATUSES = {
     404: "Absent",
     409: "Changed by others",
     413: "Too large",
-    429: "Too many attempts failed",
+    429: "Too many attempts failed, or too many requests",
     500: "An error of the service",
     503: "Not available now",
 }
@@ -64,14 +64,14 @@ _REVOKED: Json = {
 
 def ways_in() -> Json:
     """Return the paths, by template."""
-    usual = (400, 401, 413, 500, 503)
+    usual = (400, 401, 413, 429, 500, 503)
     administering = (*usual, 403, 404, 409)
     enrolled = {"type": "object", "properties": {"otpauth": _TEXT}, "required": ["otpauth"]}
     confirmed = {"type": "object", "properties": {"twoFactor": {"type": "boolean"}}, "required": ["twoFactor"]}
     tokens = {"$ref": f"{SCHEMAS}ResourceTokens"}
-    second = _post("postSecondFactor", "Show a code, and get tokens", tokens, _CODE_ASKED, (*usual, 429))
+    second = _post("postSecondFactor", "Show a code, and get tokens", tokens, _CODE_ASKED, usual)
     return {
-        TOKENS: _path("Tokens", {**_post("postTokens", "Get tokens", tokens, _ASKED, (*usual, 429)), "security": []}),
+        TOKENS: _path("Tokens", {**_post("postTokens", "Get tokens", tokens, _ASKED, usual), "security": []}),
         SECOND_FACTOR: _path("SecondFactor", second),
         REVOKE: _path(
             "Revocation", _post("postRevocation", "End all of a user's tokens", None, _REVOKED, administering)
@@ -79,7 +79,7 @@ def ways_in() -> Json:
         ENROL: _path("Enrolment", _post("postEnrolment", "Make a second factor", enrolled, None, administering)),
         CONFIRM: _path(
             "Confirmation",
-            _post("postConfirmation", "Switch the factor on", confirmed, _CODE_ASKED, (*administering, 429)),
+            _post("postConfirmation", "Switch the factor on", confirmed, _CODE_ASKED, administering),
         ),
     }
 

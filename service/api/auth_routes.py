@@ -14,6 +14,7 @@ from service.api.auth_callers import Callers
 from service.api.auth_forms import MAX_BODY_BYTES, read_fields
 from service.api.kinds import API
 from service.api.people_factors import FactorCalls
+from service.api.rate_limits import RateLimits
 from service.api.resource import Entropy
 from service.api.tokens_grants import Asked, Grants
 from service.http.addresses import Network, client_address
@@ -51,12 +52,14 @@ class Ways:
         grants: Grants,
         callers: Callers,
         factors: FactorCalls,
+        limits: RateLimits,
         entropy: Entropy,
         proxies: Sequence[Network],
         body_limit_s: float,
     ) -> None:
-        """Take what handles them, randomness for their ids, whose word on addresses counts, and a body's time."""
+        """Take what handles and limits them, randomness for ids, whose word on addresses counts, and a body's time."""
         self._grants, self._callers, self._factors = grants, callers, factors
+        self._limits = limits
         self._entropy, self._proxies, self._body_limit_s = entropy, proxies, body_limit_s
         self._json = JsonReader()
 
@@ -100,6 +103,7 @@ class Ways:
         return answer
 
     async def _judge(self, way: Way, request: web.Request, request_id: str) -> Answer:
+        await self._limits.slow_down(request)
         if request.method == "OPTIONS":
             return Answer(204, {"Allow": ALLOW})
         self._callers.ensure_fresh()

@@ -15,6 +15,7 @@ from service.api.people import People
 from service.api.people_factors import FactorCalls
 from service.api.people_totp import SecondFactors, SecretVault
 from service.api.ports import Passwords, Registry
+from service.api.rate_limits import RateLimits
 from service.api.resource import Entropy
 from service.api.tokens import Tokens
 from service.api.tokens_grants import ClientKeys, Grants
@@ -44,11 +45,14 @@ class Doors(NamedTuple):
     ways: Ways
 
 
-def build_doors(registry: Registry, identity: Identity, entropy: Entropy, body_limit_s: float) -> Doors:
+def build_doors(
+    registry: Registry, identity: Identity, limits: RateLimits, entropy: Entropy, body_limit_s: float
+) -> Doors:
     """Return what requests are told apart by."""
     tokens = identity.tokens
     people = People(registry, entropy)
-    callers = Callers(identity.admin_token, registry, people, tokens, ApiKeys(registry, people, tokens.now_s, entropy))
+    keys = ApiKeys(registry, people, tokens.now_s, entropy)
+    callers = Callers(identity.admin_token, registry, people, tokens, keys, limits)
     factors = SecondFactors(identity.vault, tokens.now_s, entropy)
     # A code has six digits, and who guesses at it knows the password: it is held up from the first guess on, wherever
     # the next one comes from.
@@ -57,5 +61,6 @@ def build_doors(registry: Registry, identity: Identity, entropy: Entropy, body_l
         registry, people, callers, tokens, identity.client_keys, identity.passwords, factors, guesses, codes
     )
     return Doors(
-        callers, Ways(grants, callers, FactorCalls(people, factors, codes), entropy, identity.proxies, body_limit_s)
+        callers,
+        Ways(grants, callers, FactorCalls(people, factors, codes), limits, entropy, identity.proxies, body_limit_s),
     )

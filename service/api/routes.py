@@ -22,6 +22,7 @@ from service.api.messages import MessagesError, error
 from service.api.params import read_context
 from service.api.planning import checked_id
 from service.api.ports import Registry
+from service.api.rate_limits import RateLimits, Rates
 from service.api.resource import Entropy
 from service.api.resources import Resources
 from service.api.targets import Target, targets
@@ -52,6 +53,7 @@ def build_api_routes(
     blobs: BlobStore,
     *,
     now_s: Callable[[], int] = now_s,
+    limits: RateLimits | None = None,
     entropy: Entropy = os.urandom,
     body_limit_s: float = READ_LIMIT_S,
     allows_loopback: bool = False,
@@ -65,21 +67,23 @@ def build_api_routes(
         identity: What people and clients are known by.
         blobs: Where what is uploaded goes.
         now_s: Unix time; dates the ids that are minted, and the keys that expire.
+        limits: How often callers may ask; as often as they like where this is left out.
         entropy: Makes ids and secrets.
         body_limit_s: From the end of a request's headers to the end of its body.
         allows_loopback: Whether webhooks may go to this machine, in plain HTTP.
     """
     guesses = Throttle(identity.clock_s, site_free=_GUESSED_USERS)
+    limits = limits or RateLimits(Rates(0, 0), identity.proxies, identity.clock_s)
     making = Making(ids, identity.vault, entropy, now_s, identity.passwords, guesses, allows_loopback)
     writes = Writes(registry, making)
 
     def add_routes(app: web.Application) -> None:
-        doors = build_doors(registry, identity, entropy, body_limit_s)
+        doors = build_doors(registry, identity, limits, entropy, body_limit_s)
         # Before the rest, which takes every path.
         doors.ways.add_to(app, app[GATE].metrics)
         resources, uploads = Resources(registry, writes, body_limit_s), Uploads(registry, writes, blobs)
         ends = targets(resources, uploads, Transactions(registry, writes))
-        api = Api(registry, ends, doors.callers, entropy, app[GATE].metrics)
+        api = Api(registry, ends, doors.callers, limits, entropy, app[GATE].metrics)
         for path in (_PREFIX, _PREFIX + "/{path:.*}"):
             app.router.add_route("*", path, api.answer, expect_handler=_bodies_see_to_it)
 
@@ -98,12 +102,13 @@ class Api:
         registry: Registry,
         targets: Mapping[str, Target],
         callers: Callers,
+        limits: RateLimits,
         entropy: Entropy,
         metrics: HttpMetrics,
     ) -> None:
-        """Take what requests are checked with, and what the paths lead to."""
+        """Take what requests are checked with, what the paths lead to, and how many requests there may be."""
         self._registry = registry
-        self._callers, self._entropy, self._metrics = callers, entropy, metrics
+        self._callers, self._limits, self._entropy, self._metrics = callers, limits, entropy, metrics
         self._paths = Paths(targets)
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -126,6 +131,7 @@ class Api:
         self, request: web.BaseRequest, found: tuple[Target, Mapping[str, str]] | None, request_id: str
     ) -> Answer:
         """Check the rules in the order in which they count (the first broken one is raised), then handle."""
+        await self._limits.slow_down(request)
         if found is not None and request.method == "OPTIONS":
             return Answer(204, {"Allow": found[0].allow})
         self._registry.ensure_fresh()

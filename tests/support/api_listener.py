@@ -19,7 +19,7 @@ from service.adapters.media import RegistryMedia
 from service.adapters.passwords import Cost, PasswordPool
 from service.adapters.tenants import RegistryTenants
 from service.adapters.vault import Vault
-from service.api import Identity, Tokens, api_openapi, build_api_routes
+from service.api import Identity, RateLimits, Tokens, api_openapi, build_api_routes
 from service.http.addresses import Network
 from service.http.app import build_public_app
 from service.http.connections import Runner
@@ -110,6 +110,7 @@ async def api_node(
     *,
     allows_loopback: bool = False,
     blobs: BlobStore | None = None,
+    limits: RateLimits | None = None,
 ) -> AsyncIterator[ApiNode]:
     """Run a node on *log*; several may share one. *clock* is what people's tokens, codes and waits go by."""
     clock = clock or Clock()
@@ -135,6 +136,7 @@ async def api_node(
         identity,
         cached,
         now_s=clock.now_s,
+        limits=limits,
         body_limit_s=0.5,
         allows_loopback=allows_loopback,
     )
