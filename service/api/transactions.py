@@ -112,8 +112,8 @@ class Transactions:
         if given is None:
             given = call.request.query.get("context")
         if given is None:
-            text = "A {{type}} must say its context: the id of the company that it is about"
-            raise MessagesError(400, [invalid("context.required", text, type=resource.label, index=str(number))])
+            text = "An object of the type {{type}} must say its context: the id of the company that it is about"
+            raise MessagesError(400, [invalid("context.required", text, type=resource.name, index=str(number))])
         company = checked_id(given)
         if call.caller.is_super and company in made_here:
             return company

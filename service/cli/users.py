@@ -5,18 +5,14 @@ from __future__ import annotations
 import asyncio
 import sys
 from pathlib import Path
-from typing import Any, NamedTuple
-from urllib.parse import quote
+from typing import NamedTuple
 
-import aiohttp
 import click
-import msgspec
-from yarl import URL
 
 from service.api.people import MAX_PASSWORD_CHARS, MIN_PASSWORD_CHARS
+from service.cli.node_calls import NodeCalls
+from service.cli.node_options import token_in
 from streams.domain.errors import UpNextError
-
-_LIMIT_S = 10.0
 
 
 class UsersError(UpNextError):
@@ -77,7 +73,7 @@ def create(
         raise click.UsageError("Give either --company with the id of one that is there, or --new-company with a name.")
     admin = (token or _token_in(data)).strip()
     new_user = NewUser(username, _password(), name or username, role, company, new_company)
-    made = asyncio.run(_create(url.rstrip("/"), admin, new_user))
+    made = asyncio.run(_create(url, admin, new_user))
     click.echo(f"user {made['id']} ({username}) is {role} of company {made['company']}")
 
 
@@ -92,52 +88,20 @@ def _password() -> str:
 
 
 def _token_in(data: Path) -> str:
-    path = data / "admin.token"
-    try:
-        return path.read_text(encoding="ascii").strip()
-    except (OSError, UnicodeError) as error:
-        raise UsersError(f"There is no administrator's token in {path}: give --token, or the node's --data.") from error
+    return token_in(data / "admin.token", "administrator's token", "give --token, or the node's --data")
 
 
 async def _create(url: str, token: str, user: NewUser) -> dict[str, str]:
     """Make the user, and the company where there is none; return their ids."""
-    limit, headers = aiohttp.ClientTimeout(_LIMIT_S), {"Authorization": f"Bearer {token}"}
-    async with aiohttp.ClientSession(timeout=limit, headers=headers) as http:
+    async with NodeCalls(url, token) as node:
         company = user.company
         if company is None:
-            company = str((await _post(http, f"{url}/api/v1/companies", {"name": user.new_company}))["id"])
+            company = str((await node.write("companies", {"name": user.new_company}))["id"])
         body = {
             "username": user.username,
             "password": user.password,
             "name": user.name,
             "roles": [{"company": company, "role": user.role}],
         }
-        made = await _post(http, f"{url}/api/v1/users?context={quote(company, safe='')}", body)
+        made = await node.write("users", body, context=company)
         return {"id": str(made["id"]), "company": company}
-
-
-async def _post(http: aiohttp.ClientSession, url: str, body: object) -> dict[str, Any]:
-    try:
-        async with http.post(URL(url, encoded=True), data=msgspec.json.encode(body)) as answer:
-            status, text = answer.status, await answer.read()
-    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-        raise UsersError(f"The node at {url} does not answer ({error or 'in time'}): is it running there?") from error
-    if status != 200:
-        raise UsersError(f"The node refuses with {status}: {_reasons(text)}.")
-    found: dict[str, Any] = msgspec.json.decode(text)
-    return found
-
-
-def _reasons(body: bytes) -> str:
-    """Return what the messages of a refusal say, with their parameters filled in."""
-    try:
-        return "; ".join(_said(message) for message in msgspec.json.decode(body)["errors"])
-    except (msgspec.DecodeError, KeyError, TypeError, AttributeError):
-        return "it does not say why"
-
-
-def _said(message: dict[str, Any]) -> str:
-    text = str(message["text"])
-    for name, value in message["params"].items():
-        text = text.replace("{{" + name + "}}", str(value))
-    return text
