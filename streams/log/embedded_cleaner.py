@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 
 from streams.log.embedded_partition import Partition
 from streams.log.embedded_store import BATCH_BYTES, EmbeddedStore
@@ -19,6 +22,11 @@ _KEYS_AT_ONCE = 200_000
 """Keys that one pass holds in memory, about 40 MB; where there are more, another pass follows."""
 _MERGED_FROM = 4
 """Batches within `BATCH_BYTES` from which on they are worth writing as one."""
+_RESTS = 14
+"""After each of its steps the cleaner rests for so many times as long, so that others hardly notice it …"""
+_HURRIES_FROM = 200_000
+"""… but not where so many records are to be cleaned, and four times as many as are clean: what is written faster than
+it is cleaned would fill the disk."""
 
 
 class Cleaner:
@@ -36,7 +44,7 @@ class Cleaner:
         self._store = store
         self._clock_ms = clock_ms
         self._compact_after = compact_after
-        self._one_at_a_time = asyncio.Lock()
+        self._one_at_a_time: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._due: dict[int, Partition] = {}
         self._wake = asyncio.Event()
 
@@ -65,7 +73,7 @@ class Cleaner:
     async def _compact_due(self) -> None:
         while self._due:
             _, partition = self._due.popitem()
-            await self.compact(partition)
+            await self._compact(partition, rests=_RESTS)
             self.appended(partition)
 
     async def let_go(self, partitions: Iterable[Partition]) -> None:
@@ -77,7 +85,7 @@ class Cleaner:
 
     async def delete_before(self, partition: Partition, offset: int) -> None:
         """Remove the records below *offset*."""
-        async with self._one_at_a_time:
+        async with self._one_at_a_time[partition.number]:
             offset = min(offset, partition.end_offset)
             if offset <= partition.start_offset:
                 return
@@ -88,28 +96,42 @@ class Cleaner:
 
     async def compact(self, partition: Partition) -> None:
         """Leave the newest record of each key, its offset unchanged, and no tombstone older than 7 days."""
-        async with self._one_at_a_time:
-            newest, end = await self._newest_offsets(partition)
+        await self._compact(partition, rests=0)
+
+    async def _compact(self, partition: Partition, *, rests: float) -> None:
+        async with self._one_at_a_time[partition.number]:
+            newest, end = await self._newest_offsets(partition, rests)
             oldest_ms = self._clock_ms() - TOMBSTONES_KEPT_MS
             at = count = 0
             while at < end:
-                span = await self._threads.read(self._store.read, partition.number, at, end, BATCH_BYTES)
-                kept = [r for r in span.records if _is_kept(r, newest, partition.clean_offset, oldest_ms)]
-                if len(kept) < len(span.records) or span.batches >= _MERGED_FROM:
-                    await self._threads.write(self._store.replace, partition.floor, span._replace(records=kept))
-                count += len(kept)
-                at = span.end
+                async with self._step(partition, rests):
+                    span = await self._threads.read(self._store.read, partition.number, at, end, BATCH_BYTES)
+                    kept = [r for r in span.records if _is_kept(r, newest, partition.clean_offset, oldest_ms)]
+                    if len(kept) < len(span.records) or span.batches >= _MERGED_FROM:
+                        await self._threads.write(self._store.replace, partition.floor, span._replace(records=kept))
+                    count += len(kept)
+                    at = span.end
             await self._threads.write(self._store.set_clean, partition.number, end, count)
             partition.clean_offset, partition.clean_count = end, count
 
-    async def _newest_offsets(self, partition: Partition) -> tuple[dict[bytes | None, int], int]:
+    async def _newest_offsets(self, partition: Partition, rests: float) -> tuple[dict[bytes | None, int], int]:
         newest: dict[bytes | None, int] = {}
         at, end = partition.clean_offset, partition.end_offset
         while at < end and len(newest) < _KEYS_AT_ONCE:
-            span = await self._threads.read(self._store.read, partition.number, at, end, BATCH_BYTES)
-            newest.update((record.key, record.offset) for record in span.records)
-            at = span.end
+            async with self._step(partition, rests):
+                span = await self._threads.read(self._store.read, partition.number, at, end, BATCH_BYTES)
+                newest.update((record.key, record.offset) for record in span.records)
+                at = span.end
         return newest, at
+
+    @asynccontextmanager
+    async def _step(self, partition: Partition, rests: float) -> AsyncIterator[None]:
+        """Take a step, and rest after it where there is time."""
+        began = time.monotonic()
+        yield
+        dirty = partition.end_offset - partition.clean_offset
+        if dirty < max(_HURRIES_FROM, 4 * partition.clean_count):
+            await asyncio.sleep(rests * (time.monotonic() - began))
 
 
 def _is_kept(record: Record, newest: dict[bytes | None, int], clean_offset: int, oldest_ms: int) -> bool:
