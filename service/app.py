@@ -132,6 +132,7 @@ def _node_config(settings: Settings, claim: _Claim) -> NodeConfig:
         url=_internal_url(settings, claim),
         folds=settings.folds,
         stale_reads_max_s=settings.stale_reads_max_s,
+        list_cache_bytes=settings.list_cache_mib << 20,
     )
 
 

@@ -101,6 +101,11 @@ class Settings:
     stale_reads_max_s: float = _setting(
         seconds(5, 3_600), "60", "For how long lists are served once the log can no longer be reached."
     )
+    list_cache_mib: int = _setting(
+        integer(1, 65_536),
+        "256",
+        "MiB of memory for the first pages of lists, each good for about 20.",
+    )
     webhooks_allow_loopback: bool = _setting(
         FLAG, "false", "Whether webhooks may go to this machine, also in plain HTTP; for development."
     )

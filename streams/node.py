@@ -34,7 +34,7 @@ from streams.registry_keeper import FILE as SNAPSHOT
 from streams.status import NodeStatus
 from streams.topics import VIEW, TopicSpec, topic_specs
 from streams.views.context_views import ContextReader
-from streams.views.session_lists import SessionLists
+from streams.views.session_lists import CACHE_BYTES, SessionLists
 from streams.views.session_views import SessionReader
 from streams.views.tables import Table, WaitLimit
 from streams.writer import LogWriter
@@ -60,6 +60,8 @@ class NodeConfig:
     """Whether both processors run here."""
     stale_reads_max_s: float = 60.0
     """For how long lists are served without hearing of the log."""
+    list_cache_bytes: int = CACHE_BYTES
+    """How much memory the lists may take that are kept to be served again."""
 
 
 class Node:
@@ -161,8 +163,9 @@ class Node:
 
     def _read(self, contexts: Table, sessions: Table, judge: Judge) -> None:
         partitions, waits = self.config.partitions, WaitLimit()
+        lists = SessionLists(self.config.list_cache_bytes)
         self.context_views = ContextReader(contexts, partitions, waits)
-        self.session_views = SessionReader(sessions, partitions, SessionLists(), waits)
+        self.session_views = SessionReader(sessions, partitions, lists, waits)
         self.commands = LogCommands(self.writer, judge, self.session_views, partitions)
 
     async def stop(self) -> None:
