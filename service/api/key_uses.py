@@ -52,8 +52,7 @@ class KeyUses:
 
     def note(self, use: Use) -> None:
         """Note that a key was used just now."""
-        if use not in self._known:
-            self._new.add(use)
+        self._new.add(use)
 
     async def running(self, _app: web.Application) -> AsyncIterator[None]:
         """Write down what is noted, once a minute, while the application runs."""
@@ -69,7 +68,7 @@ class KeyUses:
         if hour_s != self._hour_s:
             self._hour_s = hour_s
             self._known.clear()
-        noted, self._new = self._new, set()
+        noted, self._new = self._new - self._known, set()
         by_client: dict[str, set[Use]] = {}
         for use in noted:
             by_client.setdefault(use[0], set()).add(use)
