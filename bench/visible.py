@@ -19,7 +19,7 @@ from streams.topics import SESSION_EVENTS
 WRITES_A_SECOND = 100
 SESSIONS, CONTEXTS_EACH = 50, 2
 _AGAIN_S = 0.02
-_COLD = 1 / 15
+_COLD = 1 / 5
 """The part of the writes, the first ones, that is not counted."""
 
 
