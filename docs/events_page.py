@@ -10,7 +10,7 @@ import msgspec
 
 from docs.source_docs import Field, attribute_docs, fields, summary, tag
 from streams import topics
-from streams.domain import events, feed, items, registry_events
+from streams.domain import events, feed, items, nodes, registry_events
 
 _INTRODUCTION = """# Events
 
@@ -57,7 +57,8 @@ def _topics() -> Iterator[str]:
 def topic_docs() -> dict[str, tuple[str, str, str]]:
     """Return each topic's key, value and writers, as its docstring says them."""
     names = topics.view_topics()
-    texts = {getattr(topics, name): text for name, text in attribute_docs(topics).items() if name.endswith("_EVENTS")}
+    documented = attribute_docs(topics).items()
+    texts = {getattr(topics, name): text for name, text in documented if name.endswith("_EVENTS") or name == "NODES"}
     texts |= {getattr(names, name): text for name, text in attribute_docs(topics.ViewTopics).items()}
     found = {}
     for name, text in texts.items():
@@ -88,6 +89,9 @@ def _source_events() -> Iterator[str]:
 
 def _messages() -> Iterator[str]:
     names = topics.view_topics()
+    yield f"## In `{topics.NODES}`\n"
+    yield f"{summary(nodes.NodeSaid)} JSON; a tombstone says that the node has stopped.\n"
+    yield from _table(fields(nodes.NodeSaid))
     for topic, union in ((names.feed, feed.FeedMessage), (names.subscriptions, feed.Subscription)):
         yield f"## In `{topic}`\n"
         yield "msgpack arrays: the tag first, then the fields in this order.\n"

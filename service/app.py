@@ -28,10 +28,11 @@ from service.adapters.vault import Vault
 from service.api import Identity, RateLimits, Rates, Tokens, api_openapi, build_api_routes
 from service.api.key_uses import KeyUses
 from service.data_directory import held
+from service.forwarding import forwarding
 from service.http.app import build_public_app
 from service.http.connections import Runner
 from service.http.deps import Deps, now_s
-from service.http.internal import build_internal_app
+from service.http.internal import OtherNodes, build_internal_app, internal_runner
 from service.http.media import MediaFiles
 from service.listeners import bound, port_refused, where
 from service.settings import Settings
@@ -81,17 +82,22 @@ async def serve(settings: Settings, stop: asyncio.Event, tell: Tell, die: Die) -
         node = Node(_node_config(settings, claim), die)
         health = NodeHealth(node.status)
         metrics = _metrics(health)
-        internal = web.AppRunner(build_internal_app(health.awaited, metrics), access_log=None, shutdown_timeout=1.0)
+        others = OtherNodes()
+        internal = internal_runner(build_internal_app(health.awaited, metrics, others))
         await open_things.enter_async_context(_answering(internal, claim.internal, "internal"))
         tell(_starting(settings, claim))
         open_things.push_async_callback(_stop, node, die)
         if await _is_started(node, stop):
             health.started()
+            passwords = PasswordPool()
+            open_things.callback(passwords.close)
+            alone = _deps(settings, node, claim, passwords, metrics)
+            derive, is_alone = claim.key.derive, settings.kafka is None
+            deps = await open_things.enter_async_context(
+                forwarding(alone, node.nodes, derive, others, is_alone=is_alone)
+            )
             if settings.answers:
-                passwords = PasswordPool()
-                open_things.callback(passwords.close)
-                app = build_public_app(_deps(settings, node, claim, passwords, metrics))
-                public = Runner(app, os.urandom, shutdown_limit_s=_REQUESTS_LIMIT_S)
+                public = Runner(build_public_app(deps), os.urandom, shutdown_limit_s=_REQUESTS_LIMIT_S)
                 await open_things.enter_async_context(_answering(public, claim.public, "listen"))
                 tell(Listening(f"http://{where(claim.public)}"))
             await _tell_until_ready(health, began, stop, tell)
@@ -133,6 +139,7 @@ def _node_config(settings: Settings, claim: _Claim) -> NodeConfig:
         key=claim.key,
         url=_internal_url(settings, claim),
         folds=settings.folds,
+        roles=tuple(sorted(role.value for role in settings.roles)),
         stale_reads_max_s=settings.stale_reads_max_s,
         list_cache_bytes=settings.list_cache_mib << 20,
     )

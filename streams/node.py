@@ -13,6 +13,7 @@ from pathlib import Path
 from streams.commands import Judge, LogCommands
 from streams.domain.errors import RefusedStartError, ViewUnavailableError
 from streams.domain.feed import Verdict
+from streams.domain.nodes import NodeSaid
 from streams.engine.app import ProcessorsOnFaust
 from streams.engine.contact import Contact
 from streams.engine.copies import Copies
@@ -27,6 +28,7 @@ from streams.keys import MasterKey, keep_secret
 from streams.log.embedded import EmbeddedLog
 from streams.log.kafka import KafkaLog
 from streams.log.kafka_config import KafkaConfig
+from streams.nodes import Nodes, Nothing
 from streams.processors.contexts import ContextsFold
 from streams.processors.sessions import SessionsFold
 from streams.registry import Registry
@@ -58,6 +60,8 @@ class NodeConfig:
     """Where other nodes reach the internal listener."""
     folds: bool = True
     """Whether both processors run here."""
+    roles: tuple[str, ...] = ("api", "streams")
+    """What the node says that it does."""
     stale_reads_max_s: float = 60.0
     """For how long lists are served without hearing of the log."""
     list_cache_bytes: int = CACHE_BYTES
@@ -69,7 +73,7 @@ class Node:
     The log, the registry, and where the node folds, both processors and their tables.
 
     Attributes are there after `start`: `log`, `registry`, `writer` (a `service.ports.EventWriter`), `commands`
-    (`SessionCommands`), `context_views` (`ContextViews`), `session_views` (`SessionViews`).
+    (`SessionCommands`), `context_views` (`ContextViews`), `session_views` (`SessionViews`), `nodes`.
     """
 
     log: EmbeddedLog | KafkaLog
@@ -78,6 +82,7 @@ class Node:
     commands: LogCommands
     context_views: ContextReader
     session_views: SessionReader
+    nodes: Nodes
 
     def __init__(self, config: NodeConfig, die: Die) -> None:
         """Take what to build; *die* ends the process where going on would do damage."""
@@ -117,6 +122,10 @@ class Node:
             await self._start_folding(self._contact)
         else:
             self._read(NoTable(), NoTable(), _NoJudge())
+        self.nodes = self._nodes()
+        # Stopped first: nobody should forward to a node that lets its partitions go.
+        self._begun.push_async_callback(self.nodes.stop)
+        await self.nodes.start()
 
     async def _start_folding(self, contact: Contact) -> None:
         config = self.config
@@ -139,9 +148,7 @@ class Node:
             die=self._die,
             copies=await self._begin_copies(),
         )
-        # Not the URL alone: nodes that are told no other one have the same, each on its own machine.
-        name = keep_secret(config.data / NAME, secrets.token_hex(8))
-        self._faust = ProcessorsOnFaust(self._engine, view=VIEW, url=config.url, name=name, die=self._die)
+        self._faust = ProcessorsOnFaust(self._engine, view=VIEW, url=config.url, name=self._name(), die=self._die)
         if isinstance(self.log, EmbeddedLog):
             self._faust.on_embedded(self.log)
         else:
@@ -151,6 +158,25 @@ class Node:
         trimmer = Trimmer(self.log, self._engine.processors, die=self._die)
         self._begun.push_async_callback(trimmer.stop)
         trimmer.start()
+
+    def _name(self) -> str:
+        # Not the URL: nodes that are told no other one have the same, each on its own machine.
+        return keep_secret(self.config.data / NAME, secrets.token_hex(8))
+
+    def _nodes(self) -> Nodes:
+        config = self.config
+        tables = {} if self._engine is None else {p.fold.name: p.table for p in self._engine.processors}
+        return Nodes(
+            self.log if isinstance(self.log, KafkaLog) else None,
+            NodeSaid(
+                name=self._name(), url=config.url, roles=config.roles, view=VIEW, started_ms=time.time_ns() // 1_000_000
+            ),
+            config.partitions,
+            contexts=tables.get("contexts", Nothing()),
+            sessions=tables.get("sessions", Nothing()),
+            lag_events=lambda: sum(processor.lag_events for processor in self.status().processors),
+            die=self._die,
+        )
 
     async def _begin_copies(self) -> Copies | None:
         """Return what keeps copies of other nodes' partitions up to date, None where there can be no other."""

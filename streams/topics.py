@@ -14,6 +14,8 @@ SESSION_EVENTS = "session-events"
 """`<session id>/<event id>` → a session event, JSON. Kept for ever. Written by the service."""
 REGISTRY_EVENTS = "registry-events"
 """Transaction id → a registry event, JSON. One partition. Kept for ever. Written by the service."""
+NODES = "upnext-nodes"
+"""Node name → what the node says of itself, JSON. The latest counts. Written by every node on Kafka."""
 
 VIEW = "upnext-v1"
 """The version of the views: the Faust app id, and the prefix of every topic that only they use."""
@@ -25,6 +27,7 @@ class Kept(enum.Enum):
     FOR_EVER = "for ever"
     UNTIL_FOLDED = "until folded"
     COMPACTED = "compacted"
+    LATEST = "compacted every 10 minutes"
     DAYS_30 = "30 days"
 
 
@@ -71,6 +74,7 @@ def topic_specs(partitions: int, view: str = VIEW) -> list[TopicSpec]:
         TopicSpec(CONTEXT_EVENTS, partitions, Kept.FOR_EVER, log_append_time=True),
         TopicSpec(SESSION_EVENTS, partitions, Kept.FOR_EVER, log_append_time=True),
         TopicSpec(REGISTRY_EVENTS, 1, Kept.FOR_EVER, log_append_time=True),
+        TopicSpec(NODES, 1, Kept.LATEST, log_append_time=True),
         TopicSpec(names.subscriptions, partitions, Kept.UNTIL_FOLDED, log_append_time=True),
         TopicSpec(names.feed, partitions, Kept.UNTIL_FOLDED, log_append_time=True),
         TopicSpec(names.contexts_changelog, partitions, Kept.COMPACTED, log_append_time=True),

@@ -9,7 +9,7 @@ import click
 
 from streams.domain.errors import UpNextError
 
-COMMANDS = ("apply", "config", "demo", "get", "history", "serve", "topics", "users")
+COMMANDS = ("apply", "config", "demo", "get", "history", "nodes", "serve", "topics", "users")
 
 
 class Refused(click.ClickException):

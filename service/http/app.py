@@ -22,8 +22,7 @@ GATE = web.AppKey("gate", Gate)
 
 def build_public_app(deps: Deps) -> web.Application:
     """Return the application that answers clients. Run it with `service.http.connections.Runner`."""
-    tokens = PositionTokens(deps.positions_key, deps.log_id)
-    routes: list[Route] = [*_resources(deps, tokens), Document(deps.more_openapi)]
+    routes: list[Route] = [*resources(deps), Document(deps.more_openapi)]
     gate = Gate(routes, UnknownPath(deps), deps.entropy, HttpMetrics(deps.metrics))
     app = web.Application()
     app[GATE] = gate
@@ -34,8 +33,9 @@ def build_public_app(deps: Deps) -> web.Application:
     return app
 
 
-def _resources(deps: Deps, tokens: PositionTokens) -> list[Resource]:
-    """Return one resource for each path."""
+def resources(deps: Deps) -> list[Resource]:
+    """Return one resource for each path of `/v1`."""
+    tokens = PositionTokens(deps.positions_key, deps.log_id)
     handlers: tuple[Mapping[Operation, Handler], ...] = (
         status_handlers(),
         Contexts(deps, tokens).handlers(),

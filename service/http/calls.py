@@ -7,6 +7,7 @@ from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from aiohttp import web
+from aiohttp.payload import Payload
 
 from service.commands.callers import Caller, mode_of
 from service.ports import Client
@@ -37,7 +38,8 @@ class Answer(NamedTuple):
 
     status: int
     headers: dict[str, str]
-    body: bytes | None = None
+    body: bytes | Payload | None = None
+    """A payload is another node's answer, too large to be held."""
 
 
 SUCCESS = b'{"message":"Success"}'

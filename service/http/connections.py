@@ -30,7 +30,7 @@ MAX_HEADERS = 100
 class Connection(RequestHandler):
     """aiohttp's connection, which answers what is no HTTP with JSON, and does not wait for ever for a slow reader."""
 
-    __slots__ = ("_entropy", "_write_limit")
+    __slots__ = ("_entropy", "_write_limit", "abandons")
 
     def __init__(self, server: web.Server, entropy: Entropy, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(
@@ -45,6 +45,8 @@ class Connection(RequestHandler):
             auto_decompress=False,
         )
         self._entropy = entropy
+        self.abandons = False
+        """Whether the work on a request ends with the connection, as another node does what is waited for."""
         self._write_limit: asyncio.TimerHandle | None = None
 
     def handle_error(
@@ -92,6 +94,8 @@ class Connection(RequestHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         """Stop waiting: the client is gone."""
         self._forget_write_limit()
+        if self.abandons and self._task_handler is not None:
+            self._task_handler.cancel()
         super().connection_lost(exc)
 
     def _forget_write_limit(self) -> None:

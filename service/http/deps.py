@@ -5,14 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from service.http.bodies import READ_LIMIT_S
+from service.http.calls import Answer, Call
 from service.http.entropy import DrawnAhead
 from service.ports import ContextViews, EventWriter, SessionCommands, SessionViews, Tenants
-from streams.domain.ids import IdKeys
+from streams.domain.ids import IdKeys, Kind
 
 Entropy = Callable[[int], bytes]
 """Returns so many random bytes."""
@@ -21,6 +23,13 @@ Entropy = Callable[[int], bytes]
 def now_s() -> int:
     """Return Unix time in whole seconds."""
     return int(time.time())
+
+
+class Elsewhere(Protocol):
+    """Sees to calls that only the node can answer which has their partition."""
+
+    async def answer(self, call: Call, place: Kind) -> Answer | None:
+        """Return another node's answer; None where this node is to answer. *place* is the id that decides."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +51,8 @@ class Deps:
     """Unix time; dates the ids that are minted, nothing else."""
     entropy: Entropy = field(default_factory=DrawnAhead)
     body_limit_s: float = READ_LIMIT_S
+    elsewhere: Elsewhere | None = None
+    """None: everything is here."""
     add_routes: Callable[[web.Application], None] | None = None
     """Adds the routes of `/api/`, which answer in a shape of their own."""
     more_openapi: Mapping[str, object] = field(default_factory=dict)

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import structlog
 from aiohttp import web
+from structlog.typing import FilteringBoundLogger as BoundLogger
 
 from service.http.calls import Answer
 from service.http.deps import Entropy
@@ -65,23 +66,30 @@ class Gate:
         try:
             answer = await route.judge(request, path, request_id)
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer in the one shape
-            answer = self._problem(error, request, request_id)
-        status, headers, body = answer
-        headers["Paket-Request-Id"] = request_id
-        if body is not None:
-            headers["Content-Type"] = "application/json"
-        self.metrics.count(request.method, route.path, status, perf_counter() - began)
-        return WholeResponse(status, headers, body)
+            answer = problem_answer(error, request, request_id, self._log)
+        self.metrics.count(request.method, route.path, answer.status, perf_counter() - began)
+        return response(answer, request_id)
 
-    def _problem(self, error: Exception, request: web.BaseRequest, request_id: str) -> Answer:
-        problem = problem_of(error)
-        if problem.status == 500:
-            self._log.error(
-                "request_failed", request=request_id, method=request.method, path=request.path, exc_info=error
-            )
-        elif problem.status == 503:
-            self._log.warning("request_unavailable", request=request_id, method=request.method, code=problem.code)
-        return Answer(problem.status, error_headers(error, problem), error_body(error, problem, request_id))
+
+def response(answer: Answer, request_id: str) -> web.StreamResponse:
+    """Return *answer* with the headers that every one bears."""
+    status, headers, body = answer
+    headers["Paket-Request-Id"] = request_id
+    if body is not None:
+        headers["Content-Type"] = "application/json"
+    if body is None or isinstance(body, bytes):
+        return WholeResponse(status, headers, body)
+    return web.Response(status=status, body=body, headers=headers)
+
+
+def problem_answer(error: Exception, request: web.BaseRequest, request_id: str, log: BoundLogger) -> Answer:
+    """Return the answer to a request that an error has ended, and log what an operator should know."""
+    problem = problem_of(error)
+    if problem.status == 500:
+        log.error("request_failed", request=request_id, method=request.method, path=request.path, exc_info=error)
+    elif problem.status == 503:
+        log.warning("request_unavailable", request=request_id, method=request.method, code=problem.code)
+    return Answer(problem.status, error_headers(error, problem), error_body(error, problem, request_id))
 
 
 def new_request_id(entropy: Entropy) -> str:

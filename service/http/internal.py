@@ -1,13 +1,18 @@
-"""The internal listener: health for whatever watches over the process, metrics for Prometheus."""
+"""The internal listener: health for who watches over the process, metrics for Prometheus, the calls of other nodes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 from aiohttp import web
+from msgspec.structs import asdict
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from service.http.connections import MAX_HEADER_BYTES, MAX_HEADERS, MAX_LINE_BYTES
+from service.http.forward import PREFIX
+from streams.domain.nodes import KnownNode, NodeSaid
 
 Awaited = Callable[[], Sequence[str]]
 """Returns a sentence for each thing that the node waits for; nothing where it is ready."""
@@ -20,8 +25,68 @@ class HealthOut(msgspec.Struct):
     awaited: Sequence[str]
 
 
-def build_internal_app(awaited: Awaited, metrics: CollectorRegistry) -> web.Application:
+class NodeOut(NodeSaid, frozen=True, kw_only=True):
+    """What a node says of itself, and when it did."""
+
+    silent_ms: int
+
+
+class NodesOut(msgspec.Struct):
+    """Every node that this one knows of."""
+
+    nodes: Sequence[NodeOut]
+
+
+class OtherNodes:
+    """What a started node tells other nodes and who asks for them; until it is started, nothing."""
+
+    def __init__(self) -> None:
+        self._known: Callable[[], Sequence[KnownNode]] | None = None
+        self._answer: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]] | None = None
+
+    def started(
+        self,
+        known: Callable[[], Sequence[KnownNode]],
+        answer: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
+    ) -> None:
+        """Take what returns the nodes, and what answers a call that one of them forwards."""
+        self._known, self._answer = known, answer
+
+    async def forwarded(self, request: web.Request) -> web.StreamResponse:
+        """Answer a call that another node forwards."""
+        return _json(503, _STARTING) if self._answer is None else await self._answer(request)
+
+    async def nodes(self, _request: web.Request) -> web.Response:
+        """Tell which nodes there are."""
+        if self._known is None:
+            return _json(503, _STARTING)
+        return _json(200, NodesOut([NodeOut(**asdict(node.said), silent_ms=node.silent_ms) for node in self._known()]))
+
+
+def internal_runner(app: web.Application) -> web.AppRunner:
+    """Return what runs the application, with room for what clients may send when it is forwarded."""
+    return web.AppRunner(
+        app,
+        access_log=None,
+        shutdown_timeout=_SHUTDOWN_S,
+        max_line_size=MAX_LINE_BYTES + len(PREFIX),
+        max_field_size=MAX_HEADER_BYTES,
+        max_headers=MAX_HEADERS + _OWN_HEADERS,
+        auto_decompress=False,
+    )
+
+
+_SHUTDOWN_S = 1.0
+_OWN_HEADERS = 16
+"""More than a forwarded call has beside its client's."""
+_STARTING = {"refused": "the node is starting"}
+
+
+def build_internal_app(
+    awaited: Awaited, metrics: CollectorRegistry, others: OtherNodes | None = None
+) -> web.Application:
     """Return the application of the internal listener. It answers whatever else the process does."""
+    others = others or OtherNodes()
 
     async def live(_request: web.Request) -> web.Response:
         return _json(200, {"live": True})
@@ -37,6 +102,9 @@ def build_internal_app(awaited: Awaited, metrics: CollectorRegistry) -> web.Appl
     app.router.add_get("/health/live", live)
     app.router.add_get("/health/ready", ready)
     app.router.add_get("/metrics", exposition)
+    app.router.add_get("/nodes", others.nodes)
+    app.router.add_get(f"{PREFIX}{{path:/.*}}", others.forwarded, allow_head=False)
+    app.router.add_post(f"{PREFIX}{{path:/.*}}", others.forwarded)
     return app
 
 

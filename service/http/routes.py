@@ -15,6 +15,7 @@ from service.http.deps import Deps
 from service.http.positions import HEADER as POSITION
 from service.http.positions import PositionTokens
 from service.http.problems import ForbiddenError, MethodNotAllowedError, UnknownPathError
+from service.ports import Client
 from streams.domain.ids import Kind
 from streams.domain.positions import NOTHING
 
@@ -41,6 +42,8 @@ class Operation:
     """The most that `limit` may ask for; 0 where the answer is no list."""
     writes: bool = False
     """Whether the answer bears the position of a write."""
+    place: Kind | None = None
+    """By which id of the path its partition is found, where only the node that has the partition can answer."""
     problems: Sequence[type[Exception]] = ()
     """The errors beyond those that every operation has."""
 
@@ -53,6 +56,7 @@ class Resource:
         self._tenants = deps.tenants
         self._body_limit_s = deps.body_limit_s
         self._tokens = tokens
+        self._elsewhere = deps.elsewhere
         self.path = next(iter(operations)).path
         self.operations = {operation.method: (operation, handle) for operation, handle in operations.items()}
         if "GET" in self.operations:
@@ -65,24 +69,46 @@ class Resource:
             return Answer(204, {"Allow": self.allow})
         self._tenants.ensure_fresh()
         client = authenticate(self._tenants, request.headers.get("Authorization"))
-        found = self.operations.get(request.method)
-        if found is None:
-            raise MethodNotAllowedError(self.allow)
-        operation, handle = found
-        if operation.tenant is not None and operation.tenant is not client.tenant_kind:
-            raise ForbiddenError
+        operation, _ = self._found(request.method, client)
         # Rate limits (429) are counted here.
         body = b""
         if request.body_exists:
             body = await read_body(request, most=operation.body_limit, limit_s=self._body_limit_s)
         # Signatures (401) are checked here, over these bytes.
+        return await self.judge_for(client, request, request.method, path, request_id, body)
+
+    async def judge_for(
+        self,
+        client: Client,
+        request: web.BaseRequest,
+        method: str,
+        path: Mapping[str, str],
+        request_id: str,
+        body: bytes,
+    ) -> Answer:
+        """Check what is left once it is known who calls and what was sent, then handle, here or elsewhere."""
+        operation, handle = self._found(method, client)
         if body and operation.body is not None:
             check_media_type(request)
         # Versions and idempotency keys (400) are read here; keys that were used before (409) count after positions.
         after = NOTHING
         if POSITION in request.headers:
             after = self._tokens.after(request.headers.getall(POSITION))
-        return await handle(Call(request, path, client, request_id, after, body))
+        call = Call(request, path, client, request_id, after, body)
+        if self._elsewhere is not None and operation.place is not None:
+            answer = await self._elsewhere.answer(call, operation.place)
+            if answer is not None:
+                return answer
+        return await handle(call)
+
+    def _found(self, method: str, client: Client) -> tuple[Operation, Handler]:
+        found = self.operations.get(method)
+        if found is None:
+            raise MethodNotAllowedError(self.allow)
+        tenant = found[0].tenant
+        if tenant is not None and tenant is not client.tenant_kind:
+            raise ForbiddenError
+        return found
 
 
 class UnknownPath:

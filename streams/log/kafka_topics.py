@@ -26,6 +26,8 @@ _KEPT: dict[Kept, dict[str, str]] = {
     Kept.FOR_EVER: {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"},
     Kept.UNTIL_FOLDED: {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"},
     Kept.COMPACTED: {"cleanup.policy": "compact", "delete.retention.ms": str(7 * _DAY_MS)},
+    # A sign of life every 2 s: what is not cut into segments is not compacted.
+    Kept.LATEST: {"cleanup.policy": "compact", "delete.retention.ms": str(_DAY_MS), "segment.ms": "600000"},
     Kept.DAYS_30: {"cleanup.policy": "delete", "retention.ms": str(30 * _DAY_MS)},
 }
 _AT_LEAST = ("delete.retention.ms", "max.message.bytes", "min.insync.replicas")

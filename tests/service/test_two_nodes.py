@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -72,16 +72,12 @@ async def written_to(household: Household) -> AsyncIterator[None]:
         await writing
 
 
-def owners(fleet: Fleet, household: Household) -> Callable[[], Awaitable[list[list[int]]]]:
-    """Return what asks every node for every session."""
-
-    async def ask() -> list[list[int]]:
-        platform = household.platform
-        assert isinstance(platform, FleetCaller)
-        alone = FleetCaller(platform.http, "", platform.headers, nodes=running(fleet))
-        return [await alone.where(f"/v1/sessions/upnext/{session}") for session in household.sessions]
-
-    return ask
+def alone(fleet: Fleet, household: Household) -> FleetCaller:
+    """Return the platform, who calls each node that runs by itself."""
+    caller = household.platform
+    return FleetCaller(
+        caller.http, "", caller.headers, caller.tenant, caller.client_id, caller.secret, nodes=running(fleet)
+    )
 
 
 def running(fleet: Fleet) -> list[NodeProcess]:
@@ -89,12 +85,14 @@ def running(fleet: Fleet) -> list[NodeProcess]:
 
 
 async def settled(fleet: Fleet, household: Household) -> list[list[int]]:
-    """Return, once every session is served by exactly one node and the others say so, who serves what."""
-    ask = owners(fleet, household)
+    """Return, once every session is served by exactly one node and every node answers for it, who serves what."""
+    caller = alone(fleet, household)
+    paths = [f"/v1/sessions/upnext/{session}" for session in household.sessions]
     async with asyncio.timeout(SETTLED_S):
         while True:
-            statuses = await ask()
-            if all(sorted(each)[:1] == [200] and each.count(200) == 1 for each in statuses):
+            statuses = [await caller.where(path) for path in paths]
+            answered = [await caller.from_each(path) for path in paths]
+            if all(each.count(200) == 1 for each in statuses) and all({*each} == {200} for each in answered):
                 return statuses
             await asyncio.sleep(0.1)
 
@@ -127,7 +125,7 @@ async def gives_way(node: NodeProcess) -> None:
 
 
 async def test_a_node_comes_is_killed_comes_back_and_is_stopped(fleet: Fleet) -> None:
-    """Partitions go to and fro, under writes; each is served by one node at a time, the other answers 503."""
+    """Partitions go to and fro, under writes; each is served by one node at a time, which the other asks."""
     first, second = fleet.nodes
     household = await household_of(fleet, seed=41)
     async with written_to(household):

@@ -10,6 +10,7 @@ from typing import Any
 
 import aiohttp
 
+from tests.support.hops import Forwarded
 from tests.support.nodes import ADMIN_TOKEN, Answer, Caller, Deployment, NodeProcess
 
 _AGAIN_S = 0.05
@@ -47,7 +48,13 @@ class FleetCaller(Caller):
         return answer
 
     async def where(self, path: str) -> list[int]:
-        """Return the statuses with which the nodes answer a read, each asked by itself."""
+        """Return the statuses with which the nodes answer a read by themselves: 421 where another has the list."""
+        answers = [await Forwarded(self.http, self).read(node, path) for node in self.nodes]
+        assert all(answer.status in (200, 421) or is_elsewhere(answer) for answer in answers), answers
+        return [answer.status for answer in answers]
+
+    async def from_each(self, path: str) -> list[int]:
+        """Return the statuses with which the nodes answer a client's read, wherever the list is."""
         statuses = []
         for node in self.nodes:
             self.url = node.url

@@ -37,7 +37,7 @@ def test_version_and_help() -> None:
     """Both are there, and need no node."""
     assert upnext("--version").stdout.startswith("upnext ")
     said = upnext("--help").stdout
-    assert all(command in said for command in ("config", "demo", "serve", "topics"))
+    assert all(command in said for command in ("config", "demo", "nodes", "serve", "topics"))
     assert "--kafka-security-protocol" in upnext("serve", "--help").stdout
 
 
@@ -78,7 +78,7 @@ def test_topics_on_the_embedded_log(tmp_path: Path) -> None:
     assert (before.returncode, (tmp_path / "data").exists()) == (1, False)
     assert "upnext topics create" in last_line(before.stderr)
     created = upnext("topics", "create", *data)
-    assert (created.returncode, created.stdout.count("created ")) == (0, 8)
+    assert (created.returncode, created.stdout.count("created ")) == (0, 9)
     assert upnext("topics", "create", *data).stdout == "All topics are there.\n"
     assert upnext("topics", "check", *data).returncode == 0
     other = upnext("topics", "check", *data, "--partitions", "3")

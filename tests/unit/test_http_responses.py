@@ -29,6 +29,7 @@ async def answer(request: web.BaseRequest) -> web.StreamResponse:
     _, how, name = request.path.split("/")
     status, headers, body = ANSWERS[name]
     if how == "whole":
+        assert body is None or isinstance(body, bytes)
         return WholeResponse(status, headers, body)
     return web.Response(status=status, headers=headers, body=body)
 

@@ -10,6 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from service.adapters.node_metrics import NodeCollector
+from service.http.forward import ForwardMetrics
 from service.http.metrics import HttpMetrics
 from streams.status import NodeStatus, ProcessorStatus
 
@@ -97,5 +98,6 @@ def test_every_metric_is_explained() -> None:
     registry = CollectorRegistry()
     registry.register(NodeCollector(lambda: status))
     HttpMetrics(registry)
+    ForwardMetrics(registry)
     there = {f"{m.name}_total" if m.type == "counter" else m.name for m in registry.collect()}
     assert set(re.findall(r"`(upnext_\w+)`", read("docs/operations.md"))) == there

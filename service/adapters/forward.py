@@ -1,0 +1,117 @@
+"""Calls to other nodes' internal listeners, over connections that are kept."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable
+
+import aiohttp
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.payload import Payload
+from yarl import URL
+
+from service.http.forward import MISDIRECTED, PREFIX, READS, BrokenHopError, HopAnswer, UnreachableError
+from service.http.forward_signature import ForwardedCall, signed
+from streams.domain.errors import OverloadedError
+
+CONNECT_LIMIT_S = 1.0
+PAUSE_LIMIT_S = 10.0
+"""Between two parts of an answer that is streamed."""
+MOST_AT_ONCE = 500
+"""Calls to one node that may be under way: as many as wait for it while it does not answer."""
+HELD_BYTES = 128 << 10
+"""Answers up to this size are read whole, larger ones are streamed."""
+_KEPT_S = 30.0
+"""Unused connections are closed after this time, long before the other side closes them."""
+_NO_BODY = frozenset({204, 304})
+
+
+class HopPool:
+    """Implements `service.http.forward.Hop` over HTTP."""
+
+    def __init__(self, key: bytes, now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000) -> None:
+        """Take the deployment's key for forwarding, and Unix time. Within a running loop."""
+        self._key, self._now_ms = key, now_ms
+        self._under_way: Counter[str] = Counter()
+        self._http = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEPT_S),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(sock_connect=CONNECT_LIMIT_S, sock_read=PAUSE_LIMIT_S),
+            auto_decompress=False,
+            skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent", "Content-Type"),
+        )
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._http.close()
+
+    async def send(self, url: str, call: ForwardedCall, *, limit_s: float) -> HopAnswer:
+        """Sign *call*, send it, and return the answer; see `service.http.forward.Hop`."""
+        if self._under_way[url] >= MOST_AT_ONCE:
+            raise OverloadedError(f"{MOST_AT_ONCE} calls to {url} are under way")
+        self._under_way[url] += 1
+        try:
+            async with asyncio.timeout(limit_s):
+                return await self._send(url, call)
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL) as error:
+            raise UnreachableError(repr(error)) from error
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise BrokenHopError(repr(error)) from error
+        finally:
+            self._under_way[url] -= 1
+            if not self._under_way[url]:
+                del self._under_way[url]
+
+    async def _send(self, url: str, call: ForwardedCall) -> HopAnswer:
+        # A command goes as a POST, which the client never sends a second time by itself.
+        answer = await self._http.request(
+            "GET" if call.method in READS else "POST",
+            URL(f"{url}{PREFIX}{call.path}", encoded=True),
+            headers=signed(self._key, call, self._now_ms()),
+            data=call.body or None,
+            allow_redirects=False,
+        )
+        if answer.status == MISDIRECTED:
+            answer.release()
+            return HopAnswer(MISDIRECTED, {}, None)
+        if "Paket-Request-Id" not in answer.headers:
+            # What every answer to a client bears: this one is to us, or not of a node at all.
+            raise aiohttp.ClientPayloadError(f"{answer.status}: {(await answer.content.read(200))!r}")
+        if answer.status in _NO_BODY:
+            answer.release()
+            return HopAnswer(answer.status, answer.headers, None)
+        if call.method != "HEAD" and (answer.content_length or 0) > HELD_BYTES:
+            return HopAnswer(answer.status, answer.headers, _Streamed(answer))
+        return HopAnswer(answer.status, answer.headers, await answer.read())
+
+
+class _Streamed(Payload):
+    """The rest of an answer, as it comes."""
+
+    _autoclose = False
+
+    def __init__(self, answer: aiohttp.ClientResponse) -> None:
+        super().__init__(answer, content_type="application/json")
+        self._answer = answer
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        """Write it to the client."""
+        try:
+            async for part in self._answer.content.iter_any():
+                await writer.write(part)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            # As if the client were gone: its connection is closed, so it knows that the answer is not whole.
+            raise ConnectionResetError("the other node has broken off") from error
+
+    async def close(self) -> None:
+        """Let go of the connection, which is kept where all was read."""
+        if self._answer.content.at_eof():
+            self._answer.release()
+        else:
+            self._answer.close()
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:  # noqa: ARG002 - aiohttp's signature
+        """Raise TypeError: it is not here yet."""
+        raise TypeError("what is streamed cannot be decoded")

@@ -1,0 +1,115 @@
+"""Forwarded calls on the internal listener: answered as the client's own request would be, or not at all."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+
+import msgspec
+import structlog
+from aiohttp import web
+
+from service.http.bodies import MAX_BODY_BYTES, read_body
+from service.http.calls import Answer, Call
+from service.http.forward import MISDIRECTED, PREFIX, ForwardMetrics, Places
+from service.http.forward_signature import ForgedCallError, ForwardedCall, verified
+from service.http.gate import problem_answer, response
+from service.http.paths import Paths
+from service.http.routes import Resource
+from service.ports import Tenants
+from streams.domain.errors import UpNextError
+from streams.domain.ids import Kind, parse_id
+
+
+class MisdirectedError(UpNextError):
+    """The partition is not this node's, and a forwarded call goes no further."""
+
+
+class OnlyHere:
+    """Implements `service.http.deps.Elsewhere` for forwarded calls, which never go on."""
+
+    def __init__(self, places: Places) -> None:
+        """Take who has what."""
+        self._places = places
+
+    async def answer(self, call: Call, place: Kind) -> Answer | None:
+        """Return None where this node is to answer; raise `MisdirectedError` where not."""
+        raw = parse_id(place, call.path["context_id" if place is Kind.CONTEXT else "session_id"])
+        if raw is not None and not self._places.is_here(place, raw):
+            raise MisdirectedError
+        return None
+
+
+def now_ms() -> int:
+    """Return Unix time in milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+class ForwardedCalls:
+    """
+    Answers the calls of other nodes.
+
+    The signature says that a node of this deployment has checked the credentials, and nothing was changed on the way.
+    """
+
+    def __init__(
+        self,
+        resources: Iterable[Resource],
+        tenants: Tenants,
+        *,
+        key: bytes,
+        name: str,
+        metrics: ForwardMetrics,
+        now_ms: Callable[[], int] = now_ms,
+    ) -> None:
+        """
+        Take what answers.
+
+        Args:
+            resources: Which look for partitions only here.
+            tenants: The registry must be as fresh for these calls as for clients'.
+            key: The deployment's for forwarding: `MasterKey.derive(b"forward")`.
+            name: This node's.
+            metrics: Counts the calls.
+            now_ms: Unix time.
+        """
+        self._paths = Paths({resource.path: resource for resource in resources})
+        self._tenants, self._key, self._name, self._now_ms = tenants, key, name, now_ms
+        self._metrics = metrics
+        self._logger = structlog.get_logger(__name__)
+
+    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer a request to `/forward/…`."""
+        body = await read_body(request, most=MAX_BODY_BYTES) if request.body_exists else b""
+        # As it was sent: the signature is over these characters.
+        path = request.raw_path.removeprefix(PREFIX)
+        try:
+            call = verified(self._key, request.headers, path, body, to=self._name, time_ms=self._now_ms())
+        except ForgedCallError as error:
+            self._metrics.received("refused")
+            self._logger.warning("forwarded_call_refused", remote=request.remote, reason=str(error))
+            return _plain(403, str(error))
+        try:
+            answer = await self._judge(request, call)
+        except MisdirectedError:
+            self._metrics.received("misdirected")
+            return _plain(MISDIRECTED, "the partition is not here")
+        self._metrics.received("answered")
+        return response(answer, call.request_id)
+
+    async def _judge(self, request: web.BaseRequest, call: ForwardedCall) -> Answer:
+        found = self._paths.find(request.rel_url.raw_path.removeprefix(PREFIX))
+        if found is None:
+            raise MisdirectedError  # a newer version forwards what this one does not know
+        resource, path = found
+        try:
+            self._tenants.ensure_fresh()
+            return await resource.judge_for(call.client, request, call.method, path, call.request_id, call.body)
+        except MisdirectedError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer in the one shape
+            return problem_answer(error, request, call.request_id, self._logger)
+
+
+def _plain(status: int, text: str) -> web.Response:
+    return web.Response(status=status, body=msgspec.json.encode({"refused": text}), content_type="application/json")

@@ -1,0 +1,216 @@
+"""The nodes of a deployment: each says in `upnext-nodes` which partitions it serves, and hears what others say."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from types import MappingProxyType
+from typing import Protocol
+
+import msgspec
+import structlog
+
+from streams.domain.errors import LogUnavailableError
+from streams.domain.ids import Kind
+from streams.domain.nodes import KnownNode, NodeSaid, NodesState
+from streams.engine import fatal
+from streams.engine.fatal import Die
+from streams.log.port import Log, Record
+from streams.topics import NODES, partition_of
+
+PARTITION = 0
+SIGN_OF_LIFE_S = 2.0
+_LOOK_S = 0.05
+"""So often a node looks whether it serves what it last said: a comparison of two short lists."""
+_TAIL_RECORDS = 512
+"""Read at the start: who lives speaks every 2 s, so that is more than enough, and a topic that was not compacted for
+long costs nothing."""
+_GOODBYE_LIMIT_S = 1.0
+_AGAIN_S = 0.2
+
+
+class Held(Protocol):
+    """A partition of a table, or a warm copy of one, that is here."""
+
+    @property
+    def served(self) -> bool:
+        """Whether readers get what is in it."""
+
+
+class Table(Protocol):
+    """A table's part that is here; both change as partitions come and go."""
+
+    @property
+    def partitions(self) -> Mapping[int, Held]:
+        """What is owned here."""
+
+    @property
+    def copies(self) -> Mapping[int, Held]:
+        """What is another node's, and copied here."""
+
+
+class Nothing:
+    """The part of a node that folds nothing."""
+
+    partitions: Mapping[int, Held] = MappingProxyType({})
+    copies = partitions
+
+
+class Nodes:
+    """
+    Who serves which partition, as each node says.
+
+    It is a hint: whoever is asked for a partition that it does not have says so. What is right is decided by claims.
+    """
+
+    def __init__(
+        self,
+        log: Log | None,
+        me: NodeSaid,
+        partitions: int,
+        *,
+        contexts: Table,
+        sessions: Table,
+        lag_events: Callable[[], int],
+        die: Die,
+        clock_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """
+        Take what is said, and where.
+
+        Args:
+            log: Its topic `upnext-nodes` is there; None where this node is the only one there can be.
+            me: What this node says of itself, but for its partitions and lag.
+            partitions: Of the other topics.
+            contexts: What is here of the contexts table.
+            sessions: And of the sessions table.
+            lag_events: Returns how many records are not folded here.
+            die: Ends the process.
+            clock_s: Tells when the next sign of life is due.
+        """
+        self._log, self._me, self._partitions = log, me, partitions
+        self._contexts, self._sessions = contexts, sessions
+        self._lag_events, self._die, self._clock_s = lag_events, die, clock_s
+        self._state = NodesState()
+        self._next = 0
+        self._tasks: list[asyncio.Task[None]] = []
+        self._logger = structlog.get_logger(__name__)
+
+    @property
+    def name(self) -> str:
+        """This node's name."""
+        return self._me.name
+
+    async def start(self) -> None:
+        """Read what the others have last said, then follow them and speak; raise `LogUnavailableError` where not."""
+        if self._log is None:
+            return
+        end = await self._log.end_offset(NODES, PARTITION)
+        start = await self._log.start_offset(NODES, PARTITION)
+        self._next = max(start, end - _TAIL_RECORDS)
+        await self._fold_until(self._log, end)
+        self._tasks = [
+            fatal.begin(self._follow(self._log), "nodes follower", self._die),
+            fatal.begin(self._speak(self._log), "nodes announcer", self._die),
+        ]
+
+    async def stop(self) -> None:
+        """Follow and speak no more, and say so: from then on nobody forwards to this node."""
+        for task in self._tasks:
+            task.cancel()
+        for task in self._tasks:
+            with suppress(asyncio.CancelledError):
+                await task
+        if self._log is not None and self._tasks:
+            # Who does not hear of it asks here in vain once, and waits for another node to serve the partition.
+            with suppress(LogUnavailableError, TimeoutError):
+                async with asyncio.timeout(_GOODBYE_LIMIT_S):
+                    await self._log.append(NODES, PARTITION, self.name.encode(), None)
+
+    def is_here(self, kind: Kind, raw_id: bytes) -> bool:
+        """Say whether the partition of a context's or session's id is owned here, served yet or not."""
+        table = self._contexts if kind is Kind.CONTEXT else self._sessions
+        return partition_of(raw_id, self._partitions) in table.partitions
+
+    def owner(self, kind: Kind, raw_id: bytes, but: Collection[str] = ()) -> NodeSaid | None:
+        """Return another node that answers for the partition of an id, None where none is known; not one of *but*."""
+        partition = partition_of(raw_id, self._partitions)
+        return self._state.answering(kind, partition, self._me.view, {self.name, *but})
+
+    def doubt(self, name: str) -> None:
+        """Return a node no more as an owner until it says something: it could not be reached."""
+        self._state.doubt(name)
+
+    def known(self) -> list[KnownNode]:
+        """Return every node that has been heard of, by name."""
+        return [KnownNode(self._said(), 0)] if self._log is None else self._state.known()
+
+    def _said(self) -> NodeSaid:
+        return msgspec.structs.replace(
+            self._me,
+            contexts=_served(self._contexts.partitions),
+            sessions=_served(self._sessions.partitions),
+            context_copies=_served(self._contexts.copies),
+            session_copies=_served(self._sessions.copies),
+            lag_events=self._lag_events(),
+        )
+
+    async def _speak(self, log: Log) -> None:
+        last: NodeSaid | None = None
+        due_s = 0.0
+        while True:
+            # Polled, so that the engine need not know that anybody wants to hear of its partitions.
+            if last is None or self._clock_s() >= due_s or self._has_changed(last):
+                said = self._said()
+                try:
+                    await log.append(NODES, PARTITION, self.name.encode(), encode_said(said))
+                    last, due_s = said, self._clock_s() + SIGN_OF_LIFE_S
+                except LogUnavailableError as error:
+                    self._logger.debug("nodes_log_unavailable", reason=str(error))
+            await asyncio.sleep(_LOOK_S)
+
+    def _has_changed(self, last: NodeSaid) -> bool:
+        contexts, sessions = self._contexts.partitions, self._sessions.partitions
+        return _served(contexts) != last.contexts or _served(sessions) != last.sessions
+
+    async def _follow(self, log: Log) -> None:
+        while True:
+            try:
+                await self._fold_until(log, None)
+            except LogUnavailableError as error:
+                self._logger.debug("nodes_log_unavailable", reason=str(error))
+                await asyncio.sleep(_AGAIN_S)
+
+    async def _fold_until(self, log: Log, end: int | None) -> None:
+        async for chunk in log.read(NODES, PARTITION, self._next, end):
+            for record in chunk.records:
+                self._fold(record)
+            self._next = chunk.next_offset
+
+    def _fold(self, record: Record) -> None:
+        if record.key is None:
+            return
+        name = record.key.decode(errors="replace")
+        try:
+            said = None if record.value is None else decode_said(record.value)
+        except ValueError as error:
+            # A hint that cannot be read is none; the node is not asked.
+            self._logger.warning("nodes_record_skipped", offset=record.offset, reason=str(error))
+            return
+        self._state.fold(name, said, record.offset, record.time_ms)
+
+
+def _served(held: Mapping[int, Held]) -> tuple[int, ...]:
+    return tuple(sorted(number for number, partition in held.items() if partition.served))
+
+
+def encode_said(said: NodeSaid) -> bytes:
+    """Return what a node says, as JSON."""
+    return msgspec.json.encode(said)
+
+
+def decode_said(value: bytes) -> NodeSaid:
+    """Return what a node has said; fields that a newer version adds are left out. Raises `ValueError`."""
+    return msgspec.json.decode(value, type=NodeSaid)
