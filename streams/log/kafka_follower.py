@@ -1,4 +1,4 @@
-"""Many partitions of Kafka followed at once, through one fetch session a broker."""
+"""Many partitions of Kafka followed at once, through one fetch session a broker and topic."""
 
 from __future__ import annotations
 
@@ -19,16 +19,19 @@ WAIT_MS = 100
 MOST_BYTES = 1 << 20
 """Of one answer: what is decoded at one go, while nothing else is."""
 _AGAIN_S = 0.1
-_CONNECTION = "follower"
-"""The fetches have a connection of their own to each broker, which answers one request after another."""
+
+Source = tuple[int, str]
+"""A broker and a topic: what has a fetch session, and a connection of its own, for what comes on one is answered in
+order."""
 
 
 class KafkaFollower:
     """
     Reads what is appended to partitions, as it comes.
 
-    One fetch is under way a broker, and the next one goes out as soon as its records are taken, with the partitions
-    just read in it: so a record is here after one round trip, however many partitions are followed.
+    One fetch is under way a broker and topic, and the next one goes out as soon as its records are taken, with the
+    partitions just read in it: so a record is here after one round trip, however many partitions are followed. To the
+    broker each partition of a session is work whenever one of them has a record, hence a session for each topic.
     """
 
     def __init__(self, connection: KafkaConnection) -> None:
@@ -37,7 +40,7 @@ class KafkaFollower:
         self._offsets: dict[Partition, int] = {}
         """Where to read next."""
         self._ends: dict[Partition, int] = {}
-        self._led: dict[int, list[Partition]] = {}
+        self._led: dict[Source, list[Partition]] = {}
         self._fetched: dict[Partition, list[Record]] = {}
         self._arrived, self._taken, self._changed = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._running: asyncio.Task[None] | None = None
@@ -105,14 +108,14 @@ class KafkaFollower:
 
     async def _run(self) -> None:
         try:
-            async with asyncio.TaskGroup() as brokers:
-                fetching: set[int] = set()
+            async with asyncio.TaskGroup() as sources:
+                fetching: set[Source] = set()
                 while True:
                     self._changed.clear()
                     complete = await self._find_leaders()
-                    for node in self._led.keys() - fetching:
-                        brokers.create_task(self._fetch_from(node), name=f"fetch from {node}")
-                        fetching.add(node)
+                    for source in self._led.keys() - fetching:
+                        sources.create_task(self._fetch_from(source), name=f"fetch {source}")
+                        fetching.add(source)
                     if complete:
                         await self._changed.wait()
                     else:
@@ -121,37 +124,38 @@ class KafkaFollower:
             raise errors.exceptions[0] from errors
 
     async def _find_leaders(self) -> bool:
-        """Tell every broker its partitions; say whether all of them have one."""
-        led: dict[int, list[Partition]] = {}
+        """Say what each source has; return whether every partition has a leader."""
+        led: dict[Source, list[Partition]] = {}
         complete = True
         for at in self._wanted & self._offsets.keys():
             leader = self._connection.leader(TopicPartition(*at))
             if leader is None:
                 complete = False
             else:
-                led.setdefault(leader, []).append(at)
+                led.setdefault((leader, at[0]), []).append(at)
         self._led = led
         if not complete:
             await self._connection.refresh()
         return complete
 
-    async def _fetch_from(self, node: int) -> None:
+    async def _fetch_from(self, source: Source) -> None:
+        node, topic = source
         session = FetchSession()
         while True:
             while self._fetched:
                 self._taken.clear()
                 await self._taken.wait()
-            offsets = {at: self._offsets[at] for at in self._led.get(node, ())}
+            offsets = {at: self._offsets[at] for at in self._led.get(source, ())}
             if not offsets:
                 session = FetchSession()
                 await asyncio.sleep(_AGAIN_S)
                 continue
             try:
                 answer = await self._connection.fetch(
-                    node, session.next_fetch(offsets, wait_ms=WAIT_MS, most_bytes=MOST_BYTES), _CONNECTION
+                    node, session.next_fetch(offsets, wait_ms=WAIT_MS, most_bytes=MOST_BYTES), f"follow {topic}"
                 )
             except KafkaError as error:
-                self._logger.warning("not_fetched", broker=node, error=repr(error))
+                self._logger.warning("not_fetched", broker=node, topic=topic, error=repr(error))
                 session = FetchSession()
                 await self._look_again()
             else:
