@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from types import MappingProxyType
 from typing import Protocol
+from urllib.parse import urlsplit
 
 import msgspec
 import structlog
@@ -28,6 +29,7 @@ _TAIL_RECORDS = 512
 """Read at the start: who lives speaks every 2 s, so that is more than enough, and a topic that was not compacted for
 long costs nothing."""
 _GOODBYE_LIMIT_S = 1.0
+_NOWHERE = ("0.0.0.0", "::")  # noqa: S104 - nothing is bound to them here
 _AGAIN_S = 0.2
 
 
@@ -107,6 +109,8 @@ class Nodes:
         """Read what the others have last said, then follow them and speak; raise `LogUnavailableError` where not."""
         if self._log is None:
             return
+        if urlsplit(self._me.url).hostname in _NOWHERE:
+            self._logger.warning("other_nodes_cannot_call", url=self._me.url, mend="give --internal-url")
         end = await self._log.end_offset(NODES, PARTITION)
         start = await self._log.start_offset(NODES, PARTITION)
         self._next = max(start, end - _TAIL_RECORDS)

@@ -12,7 +12,7 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.payload import Payload
 from yarl import URL
 
-from service.http.forward import MISDIRECTED, PREFIX, READS, BrokenHopError, HopAnswer, UnreachableError
+from service.http.forward import MISDIRECTED, PREFIX, READS, REFUSED, BrokenHopError, HopAnswer, UnreachableError
 from service.http.forward_signature import ForwardedCall, signed
 from streams.domain.errors import OverloadedError
 
@@ -73,12 +73,15 @@ class HopPool:
             data=call.body or None,
             allow_redirects=False,
         )
-        if answer.status == MISDIRECTED:
-            answer.release()
-            return HopAnswer(MISDIRECTED, {}, None)
+        if REFUSED in answer.headers:
+            answer.close()
+            if answer.status == MISDIRECTED:
+                return HopAnswer(MISDIRECTED, {}, None)
+            raise UnreachableError(answer.headers[REFUSED])
         if "Paket-Request-Id" not in answer.headers:
-            # What every answer to a client bears: this one is to us, or not of a node at all.
-            raise aiohttp.ClientPayloadError(f"{answer.status}: {(await answer.content.read(200))!r}")
+            # What every answer to a client bears: this one is not of a node at all.
+            answer.close()
+            raise BrokenHopError(f"an answer of something else, {answer.status}")
         if answer.status in _NO_BODY:
             answer.release()
             return HopAnswer(answer.status, answer.headers, None)

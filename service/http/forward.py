@@ -7,6 +7,7 @@ from time import perf_counter
 from typing import NamedTuple, Protocol, cast
 from urllib.parse import quote
 
+import structlog
 from aiohttp import web
 from aiohttp.payload import Payload
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -22,6 +23,8 @@ PREFIX = "/forward"
 """Of the paths of forwarded calls on the internal listener."""
 MISDIRECTED = 421
 """The status of a node that was asked for a partition that it does not have (RFC 9110, 15.5.20)."""
+REFUSED = "UpNext-Refused"
+"""The header of answers that are to the node that forwards, and not to its client: nothing was done."""
 READ_LIMIT_S = 4.0
 """A read may wait 2 s for its positions, and then takes milliseconds."""
 COMMAND_LIMIT_S = 7.5
@@ -39,7 +42,7 @@ _BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1
 
 
 class UnreachableError(UpNextError):
-    """Nothing was sent: nobody listens there, or not in time."""
+    """Nothing was done: nobody listens there, or not in time, or who does has refused the call."""
 
 
 class BrokenHopError(UpNextError):
@@ -63,7 +66,7 @@ class Hop(Protocol):
         Sign *call*, send it, and return the answer.
 
         Raises:
-            UnreachableError: Nothing was sent.
+            UnreachableError: Nothing was done.
             BrokenHopError: The call may have been heard.
             OverloadedError: Too many calls to that node are under way; nothing was sent.
         """
@@ -133,6 +136,7 @@ class Forwarding:
     def __init__(self, places: Places, hop: Hop, ids: IdKeys, metrics: ForwardMetrics) -> None:
         """Take who has what, how others are called, what ids are verified with, and what counts."""
         self._places, self._hop, self._ids, self._metrics = places, hop, ids, metrics
+        self._logger = structlog.get_logger(__name__)
 
     async def answer(self, call: Call, place: Kind) -> Answer | None:
         """
@@ -179,16 +183,14 @@ class Forwarding:
             answer = await self._hop.send(
                 owner.url, _forwarded(owner.name, call), limit_s=READ_LIMIT_S if is_read else COMMAND_LIMIT_S
             )
-        except UnreachableError:
-            self._metrics.failed("unreachable")
-            self._places.doubt(owner.name)
+        except UnreachableError as error:
+            self._doubt(owner, "unreachable", error)
             return None
         except OverloadedError:
             self._metrics.failed("overloaded")
             raise
         except BrokenHopError as error:
-            self._metrics.failed("broken")
-            self._places.doubt(owner.name)
+            self._doubt(owner, "broken", error)
             if is_read:
                 return None
             raise LogUnavailableError(f"node {owner.name} may have written it: {error}") from error
@@ -197,6 +199,11 @@ class Forwarding:
             return None
         self._metrics.answered(perf_counter() - began)
         return _handed_on(answer)
+
+    def _doubt(self, owner: NodeSaid, outcome: str, error: Exception) -> None:
+        self._metrics.failed(outcome)
+        self._logger.warning("hop_failed", node=owner.name, url=owner.url, outcome=outcome, reason=str(error))
+        self._places.doubt(owner.name)
 
 
 def _forwarded(to: str, call: Call) -> ForwardedCall:

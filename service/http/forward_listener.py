@@ -5,13 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 
-import msgspec
 import structlog
 from aiohttp import web
 
 from service.http.bodies import MAX_BODY_BYTES, read_body
 from service.http.calls import Answer, Call
-from service.http.forward import MISDIRECTED, PREFIX, ForwardMetrics, Places
+from service.http.forward import MISDIRECTED, PREFIX, REFUSED, ForwardMetrics, Places
 from service.http.forward_signature import ForgedCallError, ForwardedCall, verified
 from service.http.gate import problem_answer, response
 from service.http.paths import Paths
@@ -88,12 +87,12 @@ class ForwardedCalls:
         except ForgedCallError as error:
             self._metrics.received("refused")
             self._logger.warning("forwarded_call_refused", remote=request.remote, reason=str(error))
-            return _plain(403, str(error))
+            return refusal(403, str(error))
         try:
             answer = await self._judge(request, call)
         except MisdirectedError:
             self._metrics.received("misdirected")
-            return _plain(MISDIRECTED, "the partition is not here")
+            return refusal(MISDIRECTED, "the partition is not here")
         self._metrics.received("answered")
         return response(answer, call.request_id)
 
@@ -111,5 +110,6 @@ class ForwardedCalls:
             return problem_answer(error, request, call.request_id, self._logger)
 
 
-def _plain(status: int, text: str) -> web.Response:
-    return web.Response(status=status, body=msgspec.json.encode({"refused": text}), content_type="application/json")
+def refusal(status: int, reason: str) -> web.Response:
+    """Return an answer to the node that forwards: nothing was done."""
+    return web.Response(status=status, headers={REFUSED: reason})

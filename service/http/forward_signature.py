@@ -46,8 +46,12 @@ class ForwardedCall(NamedTuple):
 
 
 def passed_on(headers: MultiMapping[str]) -> list[tuple[str, str]]:
-    """Return the headers of a request that are passed on."""
-    return [(name, value) for name in PASSED_ON for value in headers.getall(name, ())]
+    """Return the headers of a request that are passed on; what is not ASCII in them means nothing here or there."""
+    return [(name, _ascii(value)) for name in PASSED_ON for value in headers.getall(name, ())]
+
+
+def _ascii(text: str) -> str:
+    return text if text.isascii() else text.encode("ascii", "replace").decode("ascii")
 
 
 def signed(key: bytes, call: ForwardedCall, time_ms: int) -> list[tuple[str, str]]:

@@ -12,6 +12,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from service.http.connections import MAX_HEADER_BYTES, MAX_HEADERS, MAX_LINE_BYTES
 from service.http.forward import PREFIX
+from service.http.forward_listener import refusal
 from streams.domain.nodes import KnownNode, NodeSaid
 
 Awaited = Callable[[], Sequence[str]]
@@ -54,12 +55,12 @@ class OtherNodes:
 
     async def forwarded(self, request: web.Request) -> web.StreamResponse:
         """Answer a call that another node forwards."""
-        return _json(503, _STARTING) if self._answer is None else await self._answer(request)
+        return refusal(503, _STARTING) if self._answer is None else await self._answer(request)
 
     async def nodes(self, _request: web.Request) -> web.Response:
         """Tell which nodes there are."""
         if self._known is None:
-            return _json(503, _STARTING)
+            return refusal(503, _STARTING)
         return _json(200, NodesOut([NodeOut(**asdict(node.said), silent_ms=node.silent_ms) for node in self._known()]))
 
 
@@ -79,7 +80,7 @@ def internal_runner(app: web.Application) -> web.AppRunner:
 _SHUTDOWN_S = 1.0
 _OWN_HEADERS = 16
 """More than a forwarded call has beside its client's."""
-_STARTING = {"refused": "the node is starting"}
+_STARTING = "the node is starting"
 
 
 def build_internal_app(

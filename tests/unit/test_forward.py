@@ -10,11 +10,14 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
+from prometheus_client import CollectorRegistry
 
 from service.adapters import forward as pool
 from service.adapters.forward import HopPool
-from service.http.forward import BrokenHopError, UnreachableError
+from service.http.forward import REFUSED, BrokenHopError, UnreachableError
 from service.http.forward_signature import ForwardedCall, signed
+from service.http.internal import build_internal_app, internal_runner
 from service.ports import Client
 from streams.domain.errors import OverloadedError, ViewBehindError, ViewUnavailableError
 from streams.domain.ids import Kind
@@ -181,7 +184,7 @@ async def test_who_has_it_no_more_says_so_and_the_next_is_asked(pair: Pair) -> N
         pair.places.owners.append(node_at("second", other.owner_port))
         answer = await platform.call("GET", session)
         assert problem(answer, 503) == "view_unavailable", "a node with another name refuses"
-        assert pair.outcome("broken") == 1
+        assert pair.outcome("unreachable") == 1
     assert pair.places.doubted == ["second"]
 
 
@@ -329,7 +332,7 @@ async def test_what_is_not_signed_for_it_is_refused(pair: Pair) -> None:
     async def refused(headers: Sequence[tuple[str, str]], path: str = session, method: str = "POST") -> str:
         url = f"http://127.0.0.1:{pair.owner_port}/forward{path}"
         async with pair.front.http.request(method, url, headers=headers, skip_auto_headers=["Content-Type"]) as answer:
-            return f"{answer.status} {(await answer.read()).decode()}"
+            return f"{answer.status} {answer.headers.get(REFUSED, '')}"
 
     assert "403" in await refused([])
     assert "signature" in await refused(list(platform.headers.items()))
@@ -359,14 +362,57 @@ async def test_clients_have_no_way_in(pair: Pair) -> None:
     assert problem(answer, 404) == "unknown_path"
 
 
-async def test_bytes_that_belong_in_no_path(pair: Pair) -> None:
-    """They are what they are here: absent, or out of range."""
+async def test_a_command_that_is_refused_is_not_done(pair: Pair) -> None:
+    """The other node's clock is wrong, say: that is no unknown outcome, and another node may be asked."""
+    _, session, _ = await filled(pair)
+    pair.places.owners.insert(0, node_at("another", pair.owner_port))
+    await at_front(pair, pair.owner.platform).ok("DELETE", session)
+    assert pair.places.doubted == ["another"]
+
+
+async def test_who_answers_is_no_node(pair: Pair) -> None:
+    """Its answers are no client's business, whatever they are."""
+
+    async def something_else(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_call(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
+
+    _, session, _ = await filled(pair)
+    async with talking(something_else) as port:
+        pair.places.owners[:] = [node_at("something", port)]
+        answer = await at_front(pair, pair.owner.platform).call("GET", session)
+        assert problem(answer, 503) == "view_unavailable"
+
+
+async def test_until_a_node_is_started_it_refuses() -> None:
+    """Calls of others, and who asks which nodes there are."""
+    runner = internal_runner(build_internal_app(list, CollectorRegistry()))
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        async with aiohttp.ClientSession() as http:
+            for path in ("/nodes", "/forward/v1/x"):
+                async with http.get(url + path) as answer:
+                    assert (answer.status, answer.headers[REFUSED]) == (503, "the node is starting")
+        hops = HopPool(KEY)
+        with pytest.raises(UnreachableError, match="starting"):
+            await hops.send(url, COMMAND, limit_s=5)
+        await hops.close()
+    finally:
+        await runner.cleanup()
+
+
+async def test_bytes_that_belong_in_no_request(pair: Pair) -> None:
+    """They are what they are here: absent, out of range, or without a meaning."""
     _, session, _ = await filled(pair)
     authorization = pair.owner.platform.headers["Authorization"].encode()
     answers = []
     for listener in (pair.owner, pair.front):
-        for path in (b"/\xff\xfe", b"?limit=\xff"):
-            head = b"GET %s%s HTTP/1.1\r\nHost: x\r\nAuthorization: %s\r\nConnection: close\r\n\r\n"
+        for path in (b"/\xff\xfe", b"?limit=\xff", b""):
+            head = b"GET %s%s HTTP/1.1\r\nHost: x\r\nAuthorization: %s\r\nConnection: close\r\n"
+            head += b'If-None-Match: "\xff"\r\nContent-Type: \xc3\xbc\r\n\r\n'
             answers.append((await listener.raw(head % (session.encode(), path, authorization))).split(b"\r\n")[0])
-    assert answers[:2] == answers[2:]
+    assert answers[:3] == answers[3:]
+    assert b" 200 " in answers[2]
     assert not any(b" 500 " in line for line in answers)

@@ -1,0 +1,255 @@
+"""Three nodes on one Kafka, one of each kind: whichever is asked, the answer is that of the node that has the list."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import aiohttp
+import orjson
+import pytest
+from click.testing import CliRunner
+
+from service.cli import main
+from tests.service.conftest import Pair, make_pair
+from tests.support.hops import Forwarded, name_of
+from tests.support.kafka import Broker
+from tests.support.nodes import Answer, Caller, Deployment, NodeProcess, item
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
+
+PARTITIONS = 4
+TAKE_OVER_S = 60.0
+SPREAD = 40
+"""Sessions that are made until a node has one: each has half of the partitions."""
+
+
+@dataclass
+class Nodes:
+    """What each of them does."""
+
+    both: NodeProcess
+    folds: NodeProcess
+    fronts: NodeProcess
+
+    @property
+    def public(self) -> list[NodeProcess]:
+        return [self.both, self.fronts]
+
+
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
+    directory = tmp_path_factory.mktemp("any-node")
+    broker = Broker(directory / "broker")
+
+    def node(name: str, *flags: str) -> NodeProcess:
+        return NodeProcess(directory / name, "--partitions", str(PARTITIONS), *flags, kafka=broker.bootstrap)
+
+    broker.start()
+    made = Nodes(node("both"), node("folds", "--roles", "streams"), node("fronts", "--roles", "api"))
+    every = [made.both, made.folds, made.fronts]
+    try:
+        for one in every:
+            asyncio.run(one.start())
+        yield made
+        assert [one.terminate() for one in every] == [0, 0, 0], [one.tail() for one in every]
+    finally:
+        for one in every:
+            if one.process is not None and one.process.poll() is None:
+                one.kill()
+        broker.stop()
+
+
+@pytest.fixture
+def deployment(nodes: Nodes, http: aiohttp.ClientSession) -> Deployment:
+    return Deployment(nodes.both, http)
+
+
+def at(node: NodeProcess, caller: Caller) -> Caller:
+    """Return the same client, who calls another node."""
+    return replace(caller, url=node.url)
+
+
+def seen(answer: Answer) -> tuple[int, list[tuple[str, str]], bytes]:
+    """Return all of an answer but its date and its request id."""
+    request_id = answer.headers["Paket-Request-Id"]
+    headers = [(name, value) for name, value in answer.headers.items() if name not in ("Date", "Paket-Request-Id")]
+    return answer.status, headers, answer.body.replace(request_id.encode(), b"")
+
+
+async def served_by(node: NodeProcess, pair: Pair, http: aiohttp.ClientSession) -> bool:
+    """Say whether the lists of a pair's session are that node's."""
+    return (await Forwarded(http, pair.platform).read(node, pair.session_path)).status == 200
+
+
+async def pair_of(node: NodeProcess, deployment: Deployment) -> Pair:
+    """Make a context with items and a session that has it, whose lists are that node's."""
+    pair = await make_pair(deployment)
+    for _ in range(SPREAD):
+        if await served_by(node, pair, deployment.http):
+            break
+        pair.session = (await pair.platform.ok("POST", "/v1/sessions")).json["session_id"]
+    await pair.attach()
+    for n in range(3):
+        written = await pair.app.ok("PUT", pair.context_path, item(f"c{n}"))
+    await pair.platform.ok("GET", pair.session_path, after=written.position)
+    return pair
+
+
+async def calls(app: Caller, platform: Caller, pair: Pair, name: str) -> list[Answer]:
+    """Make every call of `/v1` of one pair, each after all that were made before it."""
+    context, session, seen_so_far = pair.context_path, pair.session_path, [""]
+    of_context, attach = f"{session}/{pair.context}", {"app_id": app.tenant, "context_id": pair.context}
+    hide = {"content_id": name, "action": "hide"}
+    sequence: list[tuple[Caller, str, str, Any]] = [
+        (app, "GET", "/v1", None),
+        (platform, "GET", "/v1", None),
+        (platform, "PUT", session, attach),
+        (app, "PUT", context, item(name)),
+        (app, "GET", context, None),
+        (platform, "GET", session, None),
+        (platform, "GET", of_context, None),
+        (platform, "GET", f"{session}/contexts", None),
+        (platform, "PUT", of_context, hide),
+        (platform, "HEAD", session, None),
+        (app, "DELETE", f"{context}/{name}", None),
+        (platform, "GET", session, None),
+        (platform, "DELETE", of_context, None),
+        (platform, "PUT", session, attach),
+        # A list that has the context's items shows that the context knows of the session.
+        (platform, "GET", session, None),
+        (app, "DELETE", f"{context}/sessions", None),
+        (platform, "GET", session, None),
+        (app, "POST", "/v1/contexts", None),
+        (platform, "POST", "/v1/sessions", None),
+    ]
+    answers = []
+    for caller, method, path, body in sequence:
+        answer = await caller.ok(method, path, body, after=",".join(seen_so_far[-20:]).strip(","))
+        if "Paket-Position" in answer.headers and answer.position not in seen_so_far:
+            seen_so_far.append(answer.position)
+        answers.append(answer)
+    return answers
+
+
+@pytest.mark.parametrize("owner", ["both", "folds"])
+async def test_every_call_on_every_node(nodes: Nodes, deployment: Deployment, owner: str) -> None:
+    """Whoever has the list; each call sees what was written through another node, by the positions it is shown."""
+    pair = await pair_of(getattr(nodes, owner), deployment)
+    for n, node in enumerate(nodes.public):
+        answers = await calls(at(node, pair.app), at(node, pair.platform), pair, f"new-{n}")
+        assert [entry["content_id"] for entry in answers[5].json["items"]][:1] == [f"new-{n}"]
+        assert answers[11].json["total"] == 3
+        assert answers[16].json == {"total": 0, "items": []}
+    # Written here, read there, and the other way round; then gone everywhere.
+    one, other = (at(node, pair.platform) for node in nodes.public)
+    attach = {"app_id": pair.app.tenant, "context_id": pair.context}
+    for writer, reader in ((one, other), (other, one)):
+        written = await writer.ok("PUT", pair.session_path, attach)
+        assert (await reader.ok("GET", pair.session_path, after=written.position)).json["total"] == 3
+        written = await at(nodes.fronts, pair.app).ok("DELETE", f"{pair.context_path}/sessions")
+        assert (await reader.ok("GET", pair.session_path, after=written.position)).json["total"] == 0
+    gone = await one.ok("DELETE", pair.session_path)
+    for platform in (one, other):
+        assert (await platform.call("GET", pair.session_path, after=gone.position)).status == 404
+
+
+@pytest.mark.parametrize("owner", ["both", "folds"])
+async def test_the_answer_is_the_owners(nodes: Nodes, deployment: Deployment, owner: str) -> None:
+    """Byte for byte and header for header, but for the date and the request's id; also where it is an error."""
+    having: NodeProcess = getattr(nodes, owner)
+    pair = await pair_of(having, deployment)
+    session = pair.session_path
+    at_owner = Forwarded(deployment.http, pair.platform)
+    for path in (session, f"{session}?limit=1&next_key=1", f"{session}/contexts", f"{session}/{pair.context}"):
+        expected = seen(await at_owner.read(having, path))
+        assert expected[0] == 200
+        for node in nodes.public:
+            assert seen(await at(node, pair.platform).call("GET", path)) == expected, (node.url, path)
+        known = {"If-None-Match": dict(expected[1])["Etag"]}
+        answers = [await at(node, pair.platform).call("GET", path, headers=known) for node in nodes.public]
+        assert [answer.status for answer in answers] == [304, 304]
+        assert seen(answers[0]) == seen(answers[1])
+    for path, status in ((f"{session}?limit=x", 400), (f"{session}/{pair.session}", 404)):
+        answers = [await at(node, pair.platform).call("GET", path) for node in nodes.public]
+        assert [answer.status for answer in answers] == [status, status]
+        assert seen(answers[0]) == seen(answers[1])
+
+
+async def test_only_what_a_node_has_signed_is_heard(nodes: Nodes, deployment: Deployment) -> None:
+    """Not what is forged, late, of another path, for another node or handed on before; and nobody hands it on."""
+    pair = await pair_of(nodes.folds, deployment)
+    forwarded = Forwarded(deployment.http, pair.platform)
+    call = forwarded.call(nodes.folds, "DELETE", pair.session_path)
+    refused = [
+        await forwarded.sent(nodes.folds, call, key=b"x" * 32),
+        await forwarded.sent(nodes.folds, call, late_ms=40_000),
+        await forwarded.sent(nodes.folds, call, path=f"{pair.session_path}/{pair.context}"),
+        await forwarded.sent(nodes.folds, call._replace(hop=2)),
+        await forwarded.sent(nodes.both, call),
+    ]
+    assert [answer.status for answer in refused] == [403] * len(refused)
+    assert (await forwarded.read(nodes.both, pair.session_path)).status == 421
+    assert (await forwarded.read(nodes.fronts, pair.session_path)).status == 421
+    assert (await pair.platform.call("GET", f"/forward{pair.session_path}")).status == 404
+    assert (await pair.platform.ok("GET", pair.session_path)).json["total"] == 3
+
+
+async def test_a_node_that_only_folds_has_no_api(nodes: Nodes, http: aiohttp.ClientSession) -> None:
+    """Nothing listens there."""
+    with pytest.raises(aiohttp.ClientConnectorError):
+        await http.get(f"{nodes.folds.url}/v1")
+
+
+def test_upnext_nodes(nodes: Nodes) -> None:
+    """Every node shows all of them, as a table and as JSON; where none answers, one line says what to do."""
+    upnext = CliRunner()
+    for node in (nodes.both, nodes.folds, nodes.fronts):
+        shown = upnext.invoke(main, ["nodes", "--url", node.internal_url])
+        assert shown.exit_code == 0, shown.output
+        heading, *lines = shown.output.splitlines()
+        assert heading.startswith("node ")
+        roles = {line.split()[0]: line.split()[2] for line in lines}
+        assert roles == {
+            name_of(nodes.both): "api,streams",
+            name_of(nodes.folds): "streams",
+            name_of(nodes.fronts): "api",
+        }
+    shown = upnext.invoke(main, ["nodes", "--json", "--url", nodes.fronts.internal_url])
+    known = orjson.loads(shown.output)["nodes"]
+    for served in ("contexts", "sessions"):
+        assert sorted(number for node in known for number in node[served]) == list(range(PARTITIONS))
+    broken = upnext.invoke(main, ["nodes", "--url", nodes.folds.url])
+    assert broken.exit_code == 1
+    assert broken.stderr.count("\n") == 1
+    assert "--url" in broken.stderr
+
+
+async def test_what_a_node_had_is_had_again(nodes: Nodes, deployment: Deployment) -> None:
+    """Killed, then stopped: lists are 503 until another node has taken over, positions hold, and no list is older."""
+    for end in (NodeProcess.kill, NodeProcess.terminate):
+        pair = await pair_of(nodes.folds, deployment)
+        position = (await at(nodes.fronts, pair.platform).ok("GET", pair.session_path)).position
+        await asyncio.to_thread(end, nodes.folds)
+        for node in nodes.public:
+            answer = await until_served(at(node, pair.platform), pair.session_path, position)
+            assert answer.json["total"] == 3
+        written = await at(nodes.fronts, pair.app).ok("PUT", pair.context_path, item("more"), after=position)
+        answer = await at(nodes.fronts, pair.platform).ok("GET", pair.session_path, after=written.position)
+        assert answer.json["total"] == 4
+        await nodes.folds.start()
+
+
+async def until_served(platform: Caller, path: str, position: str) -> Answer:
+    end = time.monotonic() + TAKE_OVER_S
+    while True:
+        answer = await platform.call("GET", path, after=position)
+        if answer.status == 200:
+            return answer
+        assert answer.status == 503, answer.body
+        assert answer.headers["Retry-After"]
+        assert time.monotonic() < end, answer.body
+        await asyncio.sleep(0.1)
