@@ -184,13 +184,15 @@ class Forwarding:
                 owner.url, _forwarded(owner.name, call), limit_s=READ_LIMIT_S if is_read else COMMAND_LIMIT_S
             )
         except UnreachableError as error:
-            self._doubt(owner, "unreachable", error)
+            self._failed(owner, "unreachable", error)
+            self._places.doubt(owner.name)
             return None
         except OverloadedError:
             self._metrics.failed("overloaded")
             raise
         except BrokenHopError as error:
-            self._doubt(owner, "broken", error)
+            # No doubt of it: one list that takes long must not keep others from being asked for.
+            self._failed(owner, "broken", error)
             if is_read:
                 return None
             raise LogUnavailableError(f"node {owner.name} may have written it: {error}") from error
@@ -200,10 +202,9 @@ class Forwarding:
         self._metrics.answered(perf_counter() - began)
         return _handed_on(answer)
 
-    def _doubt(self, owner: NodeSaid, outcome: str, error: Exception) -> None:
+    def _failed(self, owner: NodeSaid, outcome: str, error: Exception) -> None:
         self._metrics.failed(outcome)
         self._logger.warning("hop_failed", node=owner.name, url=owner.url, outcome=outcome, reason=str(error))
-        self._places.doubt(owner.name)
 
 
 def _forwarded(to: str, call: Call) -> ForwardedCall:

@@ -212,13 +212,12 @@ async def test_a_connection_that_breaks(pair: Pair) -> None:
     async with talking(break_off) as port:
         pair.places.owners.insert(0, node_at("broken", port))
         assert (await platform.call("GET", session)).status == 200
-        assert pair.places.doubted == ["broken"]
-        pair.places.doubted.clear()
         recorded, read = pair.owner.recorded, len(calls)
         assert problem(await platform.call("DELETE", session), 503) == "log_unavailable"
         assert len(calls) == read + 1
         assert pair.owner.recorded == recorded
     assert pair.outcome("broken") == 2
+    assert pair.places.doubted == [], "it may be one list that takes long"
 
 
 async def test_a_kept_connection_that_was_closed_has_no_command_repeated(hops: HopPool) -> None:
