@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
-from bench.cores import yielding
+from bench.cores import elsewhere, on_one_core, yielding
 from bench.figures import Figure
 from bench.households import Household, pairs_of, tenants, writer_to
 from bench.items import encoded
 from bench.load import Load, Requests, load, request
-from bench.nodes import Node, broker, folded_name, log_of
+from bench.nodes import FOLD_LIMIT_S, Node, broker, folded_name, log_of
 from bench.pairs import BARE_AUTHORIZATION, Target, bare, paired, rate
 from bench.sizes import Sizes
 from streams.topics import CONTEXT_EVENTS, SESSION_EVENTS
@@ -28,23 +31,50 @@ async def beside_bare(directory: Path, sizes: Sizes) -> list[Figure]:
     """
     PUT on an API-only node, while another process folds. Kafka.
 
-    The node that folds has what CPU the others leave: in production it is on another machine. Nothing is pinned, for
-    both sides are one thread, and the broker is no part of either.
+    The node that folds has what CPU the others leave: in production it is on another machine. It has a backlog from the
+    beginning, so that it is beside the bare handler as much as beside ours. What answers has one core for itself, on
+    both sides; the broker, the node that folds and the load share the others.
     """
+    with elsewhere():
+        return await _beside_bare(directory, sizes)
+
+
+async def _beside_bare(directory: Path, sizes: Sizes) -> list[Figure]:
     async with (
         broker(directory / "broker") as kafka,
-        Node(directory / "streams", "--roles", "streams", kafka=kafka.bootstrap, how=yielding) as folding,
-        Node(directory / "api", "--roles", "api", kafka=kafka.bootstrap) as api,
+        Node(directory / "api", "--roles", "api", kafka=kafka.bootstrap, how=on_one_core) as api,
         tenants(api) as made,
     ):
         async with writer_to(api, made) as writer:
             there = await writer.create(sizes.contexts, 0)
-        async with bare(0, _bare_puts()) as theirs:
+            contexts = there.contexts
+            await writer.put(
+                (contexts[n % sizes.contexts], f"c{n // sizes.contexts % ITEMS}") for n in range(sizes.fold_events)
+            )
+        async with (
+            _folding(directory / "streams", kafka.bootstrap) as folding,
+            bare(0, _bare_puts(), how=on_one_core) as theirs,
+        ):
             pair = await paired(Target(api.port, api.pid, _puts(made.app, there)), theirs, sizes)
-        folded = (await folding.metrics())[folded_name(CONTEXT_EVENTS)]
+            folded = (await folding.metrics())[folded_name(CONTEXT_EVENTS)]
+            left = await folding.lag()
     what = "PUT item, acknowledged, 32 connections, API-only node, folding in another process, Kafka"
-    beside = f"bare handler {pair.theirs}; {pair.by_cpu}; {folded:,.0f} were folded meanwhile"
+    beside = f"bare handler {pair.theirs}; {pair.by_cpu}; {folded:,.0f} were folded meanwhile, and {left:,.0f} left"
     return [Figure(what, str(pair.ours), beside, pair.ratio, at_least=0.5)]
+
+
+@asynccontextmanager
+async def _folding(directory: Path, bootstrap: str) -> AsyncIterator[Node]:
+    """Give a node that has begun to fold what there is; it is ready only when it has folded all of that."""
+    node = Node(directory, "--roles", "streams", kafka=bootstrap, how=yielding)
+    node.spawn()
+    try:
+        async with asyncio.timeout(FOLD_LIMIT_S):
+            while not (await node.metrics()).get(folded_name(CONTEXT_EVENTS)):
+                await asyncio.sleep(0.1)
+        yield node
+    finally:
+        node.kill()
 
 
 async def in_one_process(directory: Path, sizes: Sizes, log: str) -> list[Figure]:

@@ -84,6 +84,8 @@ class IdKeys:
     def __init__(self, *keys: bytes) -> None:
         """Take the keys, newest first, 16 to 64 bytes each."""
         self._keys = keys
+        # An id that is used once is used again soon: a film's place is written every few seconds.
+        self._verify = lru_cache(maxsize=1 << 15)(self._is_minted)
 
     def mint(self, kind: Kind, mode: Mode, owner: bytes, *, now_s: int, entropy: bytes) -> bytes:
         """
@@ -104,6 +106,9 @@ class IdKeys:
 
     def verify(self, kind: Kind, mode: Mode, owner: bytes, raw: bytes) -> bool:
         """Say whether *raw* was minted here for this kind, mode and owner."""
+        return self._verify(kind, mode, owner, raw)
+
+    def _is_minted(self, kind: Kind, mode: Mode, owner: bytes, raw: bytes) -> bool:
         stem, mac = raw[:_STEM_BYTES], raw[_STEM_BYTES:]
         return any(hmac.compare_digest(_mac(key, kind, mode, owner, stem), mac) for key in self._keys)
 
