@@ -38,9 +38,9 @@ async def forwarding(
         is_alone: Whether there can be no other node.
     """
     key = derive(b"forward")
-    here = resources(replace(deps, elsewhere=OnlyHere(nodes)))
+    here, copies = (resources(replace(deps, elsewhere=OnlyHere(nodes, copies=copies))) for copies in (False, True))
     metrics = ForwardMetrics(deps.metrics)
-    calls = ForwardedCalls(here, deps.tenants, key=key, name=nodes.name, metrics=metrics)
+    calls = ForwardedCalls(here, copies, deps.tenants, key=key, name=nodes.name, metrics=metrics)
     others.started(nodes.known, calls.answer)
     hops = HopPool(key)
     elsewhere = Forwarding(nodes, hops, deps.ids, metrics)

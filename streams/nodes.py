@@ -135,13 +135,25 @@ class Nodes:
 
     def is_here(self, kind: Kind, raw_id: bytes) -> bool:
         """Say whether the partition of a context's or session's id is owned here, served yet or not."""
-        table = self._contexts if kind is Kind.CONTEXT else self._sessions
-        return partition_of(raw_id, self._partitions) in table.partitions
+        return partition_of(raw_id, self._partitions) in self._table(kind).partitions
+
+    def has_copy(self, kind: Kind, raw_id: bytes) -> bool:
+        """Say whether there is a warm copy here of the partition of an id that can be read."""
+        copy = self._table(kind).copies.get(partition_of(raw_id, self._partitions))
+        return copy is not None and copy.served
+
+    def _table(self, kind: Kind) -> Table:
+        return self._contexts if kind is Kind.CONTEXT else self._sessions
 
     def owner(self, kind: Kind, raw_id: bytes, but: Collection[str] = ()) -> NodeSaid | None:
         """Return another node that answers for the partition of an id, None where none is known; not one of *but*."""
         partition = partition_of(raw_id, self._partitions)
         return self._state.answering(kind, partition, self._me.view, {self.name, *but})
+
+    def copying(self, kind: Kind, raw_id: bytes, but: Collection[str] = ()) -> NodeSaid | None:
+        """Return another node that has a warm copy of the partition of an id, None where none is; not one of *but*."""
+        partition = partition_of(raw_id, self._partitions)
+        return self._state.copying(kind, partition, self._me.view, {self.name, *but})
 
     def doubt(self, name: str) -> None:
         """Return a node no more as an owner until it says something: it could not be reached."""
@@ -176,8 +188,13 @@ class Nodes:
             await asyncio.sleep(_LOOK_S)
 
     def _has_changed(self, last: NodeSaid) -> bool:
-        contexts, sessions = self._contexts.partitions, self._sessions.partitions
-        return _served(contexts) != last.contexts or _served(sessions) != last.sessions
+        contexts, sessions = self._contexts, self._sessions
+        return (
+            _served(contexts.partitions) != last.contexts
+            or _served(sessions.partitions) != last.sessions
+            or _served(contexts.copies) != last.context_copies
+            or _served(sessions.copies) != last.session_copies
+        )
 
     async def _follow(self, log: Log) -> None:
         while True:

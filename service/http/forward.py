@@ -85,6 +85,12 @@ class Places(Protocol):
     def owner(self, kind: Kind, raw_id: bytes, but: Collection[str] = ()) -> NodeSaid | None:
         """Return another node that answers for the partition, None where none is known; not one of *but*."""
 
+    def has_copy(self, kind: Kind, raw_id: bytes) -> bool:
+        """Say whether there is a warm copy of the partition here that can be read."""
+
+    def copying(self, kind: Kind, raw_id: bytes, but: Collection[str] = ()) -> NodeSaid | None:
+        """Return another node that has a warm copy of the partition, None where none is known; not one of *but*."""
+
     def doubt(self, name: str) -> None:
         """Return that node no more until it says something: it could not be reached."""
 
@@ -120,6 +126,10 @@ class ForwardMetrics:
         """Count a call that was answered."""
         self._calls.labels("answered").inc()
         self._seconds.observe(seconds)
+
+    def copied(self) -> None:
+        """Count a read that was answered from a warm copy here."""
+        self._calls.labels("copied").inc()
 
     def failed(self, outcome: str) -> None:
         """Count one that was not."""
@@ -172,16 +182,27 @@ class Forwarding:
                 return answer
             if self._places.is_here(place, raw):
                 return None
+        if call.request.method in READS:
+            # What a copy has is as of some time, which the answer tells; a position that is asked for is waited for.
+            if self._places.has_copy(place, raw):
+                self._metrics.copied()
+                return None
+            copying = self._places.copying(place, raw, asked)
+            answer = None if copying is None else await self._try(copying, call, of_copy=True)
+            if answer is not None:
+                return answer
         self._metrics.failed("nobody")
         raise ViewUnavailableError("no node is known that answers for the partition now")
 
-    async def _try(self, owner: NodeSaid, call: Call) -> Answer | None:
+    async def _try(self, owner: NodeSaid, call: Call, *, of_copy: bool = False) -> Answer | None:
         """Return a node's answer; None where it has none, and another may be asked."""
         began = perf_counter()
         is_read = call.request.method in READS
         try:
             answer = await self._hop.send(
-                owner.url, _forwarded(owner.name, call), limit_s=READ_LIMIT_S if is_read else COMMAND_LIMIT_S
+                owner.url,
+                _forwarded(owner.name, call, of_copy=of_copy),
+                limit_s=READ_LIMIT_S if is_read else COMMAND_LIMIT_S,
             )
         except UnreachableError as error:
             self._failed(owner, "unreachable", error)
@@ -207,10 +228,17 @@ class Forwarding:
         self._logger.warning("hop_failed", node=owner.name, url=owner.url, outcome=outcome, reason=str(error))
 
 
-def _forwarded(to: str, call: Call) -> ForwardedCall:
+def _forwarded(to: str, call: Call, *, of_copy: bool) -> ForwardedCall:
     request = call.request
     return ForwardedCall(
-        to, request.method, path_of(request), call.body, call.client, call.request_id, passed_on(request.headers)
+        to,
+        request.method,
+        path_of(request),
+        call.body,
+        call.client,
+        call.request_id,
+        passed_on(request.headers),
+        of_copy=of_copy,
     )
 
 

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from service.http.bodies import MAX_BODY_BYTES, read_body
 from service.http.calls import Answer, Call
-from service.http.forward import MISDIRECTED, PREFIX, REFUSED, ForwardMetrics, Places
+from service.http.forward import MISDIRECTED, PREFIX, READS, REFUSED, ForwardMetrics, Places
 from service.http.forward_signature import ForgedCallError, ForwardedCall, verified
 from service.http.gate import problem_answer, response
 from service.http.paths import Paths
@@ -27,16 +27,16 @@ class MisdirectedError(UpNextError):
 class OnlyHere:
     """Implements `service.http.deps.Elsewhere` for forwarded calls, which never go on."""
 
-    def __init__(self, places: Places) -> None:
-        """Take who has what."""
-        self._places = places
+    def __init__(self, places: Places, *, copies: bool = False) -> None:
+        """Take who has what, and whether warm copies answer as well."""
+        self._places, self._copies = places, copies
 
     async def answer(self, call: Call, place: Kind) -> Answer | None:
         """Return None where this node is to answer; raise `MisdirectedError` where not."""
         raw = parse_id(place, call.path["context_id" if place is Kind.CONTEXT else "session_id"])
-        if raw is not None and not self._places.is_here(place, raw):
-            raise MisdirectedError
-        return None
+        if raw is None or self._places.is_here(place, raw) or (self._copies and self._places.has_copy(place, raw)):
+            return None
+        raise MisdirectedError
 
 
 def now_ms() -> int:
@@ -54,6 +54,7 @@ class ForwardedCalls:
     def __init__(
         self,
         resources: Iterable[Resource],
+        copies: Iterable[Resource],
         tenants: Tenants,
         *,
         key: bytes,
@@ -66,6 +67,7 @@ class ForwardedCalls:
 
         Args:
             resources: Which look for partitions only here.
+            copies: The same, which take a warm copy as well.
             tenants: The registry must be as fresh for these calls as for clients'.
             key: The deployment's for forwarding: `MasterKey.derive(b"forward")`.
             name: This node's.
@@ -73,6 +75,7 @@ class ForwardedCalls:
             now_ms: Unix time.
         """
         self._paths = Paths({resource.path: resource for resource in resources})
+        self._copies = Paths({resource.path: resource for resource in copies})
         self._tenants, self._key, self._name, self._now_ms = tenants, key, name, now_ms
         self._metrics = metrics
         self._logger = structlog.get_logger(__name__)
@@ -97,8 +100,9 @@ class ForwardedCalls:
         return response(answer, call.request_id)
 
     async def _judge(self, request: web.BaseRequest, call: ForwardedCall) -> Answer:
-        found = self._paths.find(request.rel_url.raw_path.removeprefix(PREFIX))
-        if found is None:
+        paths = self._copies if call.of_copy else self._paths
+        found = paths.find(request.rel_url.raw_path.removeprefix(PREFIX))
+        if found is None or (call.of_copy and call.method not in READS):
             raise MisdirectedError  # a newer version forwards what this one does not know
         resource, path = found
         try:

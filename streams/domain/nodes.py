@@ -100,6 +100,15 @@ class NodesState:
                 best, best_since = said, began
         return best
 
+    def copying(self, kind: Kind, partition: int, view: str, but: Collection[str]) -> NodeSaid | None:
+        """Return a node that has a warm copy of a partition of contexts or of sessions; None where none is known."""
+        for name in sorted(self._heard):
+            said = self._heard[name].said
+            copies = said.context_copies if kind is Kind.CONTEXT else said.session_copies
+            if partition in copies and said.view == view and name not in but and self._is_asked(name):
+                return said
+        return None
+
     def doubt(self, name: str) -> None:
         """Ask a node no more that could not be reached, until it says something."""
         self._doubted.add(name)

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 import structlog
 
-from streams.domain.errors import ViewUnavailableError
-from streams.domain.rows import Rows
 from streams.engine import fatal
-from streams.engine.contact import Contact
 from streams.engine.fatal import Die
 from streams.engine.fold import Fold
 from streams.engine.partition import ATOMIC_ROWS, gather
@@ -135,35 +132,3 @@ class Copies:
             for at, copy in self._copies.items():
                 copy.look(self._follower.end_offset(at))
             await asyncio.sleep(0)
-
-
-class CopiedTable:
-    """Implements `streams.views.tables.Table` over the warm copies of one table that are here."""
-
-    def __init__(self, copies: Mapping[int, WarmCopy], contact: Contact, *, stale_reads_max_s: float) -> None:
-        self._copies, self._contact, self._stale_reads_max_s = copies, contact, stale_reads_max_s
-
-    def _served(self, number: int) -> WarmCopy:
-        copy = self._copies.get(number)
-        if copy is None or not copy.served:
-            raise ViewUnavailableError("there is no copy of the partition here, or not yet")
-        if self._contact.silent_s > self._stale_reads_max_s:
-            raise ViewUnavailableError("the log has not been heard of for too long")
-        return copy
-
-    def rows(self, partition: int) -> Rows:
-        """Return a partition's rows as they are committed; see `streams.views.tables.Table`."""
-        return self._served(partition).store
-
-    def position(self, topic: str, partition: int) -> int:
-        """Return the offset of the last folded record of an input; raise `ViewUnavailableError` as `rows` does."""
-        return self._served(partition).positions[topic]
-
-    @property
-    def age_s(self) -> int | None:
-        """Seconds since the log was last heard of, where that is too long ago for lists to count as fresh."""
-        return self._contact.age_s
-
-    async def until(self, partition: int, key: bytes, reached: Callable[[], bool], *, limit_s: float) -> None:
-        """Return once *reached* says so; see `streams.views.tables.Table`."""
-        await self._served(partition).waiters.until(key, reached, limit_s=limit_s)

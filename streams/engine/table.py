@@ -17,7 +17,7 @@ from streams.log.port import Log
 
 
 class OwnedTable:
-    """Implements `streams.views.tables.Table` over the partitions that are owned here."""
+    """Implements `streams.views.tables.Table` over the partitions that are owned or copied here."""
 
     def __init__(self, fold: Fold, files: TableFiles, log: Log, contact: Contact, *, stale_reads_max_s: float) -> None:
         self._fold, self._log, self._contact = fold, log, contact
@@ -92,13 +92,14 @@ class OwnedTable:
         """Return a partition, None where it is not owned here."""
         return self.partitions.get(number)
 
-    def _served(self, number: int) -> OwnedPartition:
-        owned = self.partitions.get(number)
-        if owned is None or not owned.served:
+    def _served(self, number: int) -> OwnedPartition | WarmCopy:
+        # Of what is another's, only what no owner answers comes here.
+        held = self.partitions.get(number) or self.copies.get(number)
+        if held is None or not held.served:
             raise ViewUnavailableError("the partition is being recovered, or is not here")
         if self._contact.silent_s > self._stale_reads_max_s:
             raise ViewUnavailableError("the log has not been heard of for too long")
-        return owned
+        return held
 
     def rows(self, partition: int) -> Rows:
         """Return a partition's rows as they are committed; see `streams.views.tables.Table`."""

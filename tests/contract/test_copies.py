@@ -10,7 +10,7 @@ from typing import NoReturn
 import pytest
 
 from streams.domain.errors import ViewUnavailableError
-from streams.engine.copies import CopiedTable, Copies
+from streams.engine.copies import Copies
 from streams.engine.partition import ATOMIC_ROWS
 from streams.topics import CONTEXT_EVENTS
 from tests.support.engine_checks import check_node, stored_rows
@@ -56,10 +56,6 @@ def copied_rows(node: Node) -> dict[tuple[str, int], object]:
     return {(p.fold.name, n): stored_rows(copy.store) for p in node.processors for n, copy in p.table.copies.items()}
 
 
-def copied(node: Node, one: Living) -> CopiedTable:
-    return CopiedTable(node.contexts.table.copies, one.node.contact, stale_reads_max_s=60.0)
-
-
 async def test_a_copy_is_what_its_owner_has() -> None:
     """Row by row, with positions and offsets, as the owner goes on; and it can be read and waited for."""
     async with living(partitions=2) as one:
@@ -70,7 +66,7 @@ async def test_a_copy_is_what_its_owner_has() -> None:
             await caught_up(node, one.node)
             assert copied_rows(node) == rows_of(one.node)
             at = one.writes.partition(CONTEXT)
-            table = copied(node, one)
+            table = node.contexts.table
             assert table.position(CONTEXT_EVENTS, at) == 19
             waiting = asyncio.create_task(
                 table.until(at, b"", lambda: table.position(CONTEXT_EVENTS, at) >= 20, limit_s=LIMIT_S)
@@ -91,7 +87,7 @@ async def test_a_copy_is_served_only_once_it_has_been_at_the_end() -> None:
         assert claim is not None
         node = one.another("b")
         await node.engine.recover((), changelogs_of(node))
-        copy, table = node.contexts.table.copies[0], copied(node, one)
+        copy, table = node.contexts.table.copies[0], node.contexts.table
         follower = EmbeddedFollower(one.real, most=3)
         follower.seek({copy.changelog: 0})
         seen: list[bool] = []
@@ -121,7 +117,7 @@ async def test_a_copy_that_becomes_the_owners_is_served_at_once() -> None:
         async with copying(one) as node:
             await caught_up(node, one.node)
             waiting = asyncio.create_task(
-                copied(node, one).until(one.writes.partition(CONTEXT), b"", lambda: False, limit_s=LIMIT_S)
+                node.contexts.table.until(one.writes.partition(CONTEXT), b"", lambda: False, limit_s=LIMIT_S)
             )
             await asyncio.sleep(0)
             one.node.close()
@@ -164,7 +160,7 @@ async def test_a_copy_that_is_not_wanted_any_more_is_closed() -> None:
         assert not node.sessions.table.copies
         assert list(node.contexts.table.files.open_partitions) == [1]
         with pytest.raises(ViewUnavailableError):
-            copied(node, one).rows(0)
+            node.contexts.table.rows(0)
 
 
 async def test_a_claim_is_no_row() -> None:

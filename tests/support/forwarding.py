@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
@@ -30,7 +30,9 @@ class PlacesFake:
 
     name: str
     has_all: bool = False
+    has_copies: bool = False
     owners: list[NodeSaid] = field(default_factory=list)
+    copiers: list[NodeSaid] = field(default_factory=list)
     doubted: list[str] = field(default_factory=list)
 
     def is_here(self, kind: Kind, raw_id: bytes) -> bool:
@@ -40,6 +42,14 @@ class PlacesFake:
     def owner(self, kind: Kind, raw_id: bytes, but: Collection[str] = ()) -> NodeSaid | None:
         del kind, raw_id
         return next((node for node in self.owners if node.name not in {*but, *self.doubted}), None)
+
+    def has_copy(self, kind: Kind, raw_id: bytes) -> bool:
+        del kind, raw_id
+        return self.has_copies
+
+    def copying(self, kind: Kind, raw_id: bytes, but: Collection[str] = ()) -> NodeSaid | None:
+        del kind, raw_id
+        return next((node for node in self.copiers if node.name not in {*but, *self.doubted}), None)
 
     def doubt(self, name: str) -> None:
         self.doubted.append(name)
@@ -67,7 +77,8 @@ async def owner_of(world: World, places: PlacesFake) -> AsyncIterator[int]:
         elsewhere=OnlyHere(places),
     )
     others = OtherNodes()
-    calls = ForwardedCalls(resources(deps), world, key=KEY, name=places.name, metrics=ForwardMetrics(metrics))
+    copies = resources(replace(deps, elsewhere=OnlyHere(places, copies=True)))
+    calls = ForwardedCalls(resources(deps), copies, world, key=KEY, name=places.name, metrics=ForwardMetrics(metrics))
     others.started(list, calls.answer)
     runner = internal_runner(build_internal_app(list, metrics, others))
     await runner.setup()

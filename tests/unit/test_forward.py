@@ -125,6 +125,28 @@ async def test_a_command_is_the_owners(pair: Pair) -> None:
     assert pair.front.recorded == 0
 
 
+async def test_a_list_is_read_from_a_copy_where_its_owner_is_away(pair: Pair) -> None:
+    """From another node's or one's own; a node that has the owner's part says so; commands wait for a new owner."""
+    context, session, position = await filled(pair)
+    platform, app = at_front(pair, pair.owner.platform), at_front(pair, pair.owner.app)
+    pair.owner_places.has_all = False
+    pair.places.owners = [node_at("dead", free_port())]
+    pair.places.copiers = [node_at("owner", pair.owner_port)]
+    assert problem(await platform.call("GET", session), 503) == "view_unavailable"
+    pair.owner_places.has_copies = True
+    for caller, path in ((platform, session), (app, context), (platform, f"{session}/contexts")):
+        theirs = await (pair.owner.app if caller is app else pair.owner.platform).call("GET", path, after=position)
+        assert seen(await caller.call("GET", path, after=position)) == seen(theirs)
+    before = pair.owner.recorded
+    assert problem(await platform.call("DELETE", session), 503) == "view_unavailable"
+    assert problem(await app.call("DELETE", f"{context}/sessions"), 503) == "view_unavailable"
+    assert pair.owner.recorded == before
+    pair.places.copiers, pair.places.has_copies = [], True
+    # It is read here: the front's own world is an empty one.
+    assert (await platform.ok("GET", session)).json["total"] == 0
+    assert pair.outcome("copied") == 1
+
+
 async def test_what_the_owner_cannot_answer_is_handed_on(pair: Pair) -> None:
     """With the code that it has, and the time after which to ask again."""
     _, session, _ = await filled(pair)

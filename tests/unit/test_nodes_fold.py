@@ -49,6 +49,25 @@ def test_who_serves_what() -> None:
     assert told.owner(Kind.CONTEXT, 0, "a") is None
 
 
+def test_who_has_a_copy() -> None:
+    """Of contexts and sessions apart, whoever is left; a copy is no owner."""
+    told = Told()
+    told.say(said("a", contexts=(0,), session_copies=(1,)))
+    told.say(said("b", sessions=(1,), context_copies=(0,)))
+    told.say(said("c", context_copies=(0,), view="another"))
+
+    def copying(kind: Kind, partition: int, *but: str) -> str | None:
+        found = told.state.copying(kind, partition, VIEW, but)
+        return None if found is None else found.name
+
+    assert (copying(Kind.CONTEXT, 0), copying(Kind.SESSION, 1)) == ("b", "a")
+    assert (copying(Kind.CONTEXT, 1), copying(Kind.SESSION, 0)) == (None, None)
+    assert copying(Kind.CONTEXT, 0, "b") is None
+    assert told.owner(Kind.CONTEXT, 0, "a") is None
+    told.state.doubt("b")
+    assert copying(Kind.CONTEXT, 0) is None
+
+
 def test_what_is_said_last_counts_as_a_whole() -> None:
     """A partition that is not named any more is not served any more."""
     told = Told()
