@@ -52,6 +52,8 @@ class Caller(NamedTuple):
     """By company."""
     scopes: frozenset[str] | None = None
     """What the token or key is for: `read`, `write`, `<type>:read`, `<type>:write`; None: all that the user may."""
+    is_key: bool = False
+    """Whether an API key was shown: it is not the user in person, who may be more elsewhere."""
 
     def may_use(self, company: str) -> bool:
         """Say whether the caller may work in a company's context."""

@@ -42,7 +42,8 @@ class ApiKeys:
             roles = {company: role for company, role in roles.items() if company == stored.company}
         scopes = stored.fields.get("scopes")
         await self._note_use(stored)
-        return Caller(person.user.id, is_super=False, roles=roles, scopes=frozenset(scopes) if scopes else None)
+        limits = frozenset(scopes) if scopes else None
+        return Caller(person.user.id, is_super=False, roles=roles, scopes=limits, is_key=True)
 
     def _find(self, key: str) -> StoredObject | None:
         # A fast hash is right: nobody can guess 264 random bits. Nor does the time of a look-up by hash say anything.

@@ -11,7 +11,7 @@ from service.api.resource import ResourceType
 from streams.domain.registry_state import RegistryState, StoredObject
 
 _OWN_FIELDS = frozenset({"id", "name", "password"})
-"""What users may change of themselves."""
+"""What users may change of themselves, in person."""
 
 Precondition = Callable[[StoredObject | None], None]
 
@@ -74,7 +74,8 @@ class Guard:
 
     def _check_user(self, given: Given, before: StoredObject | None) -> None:
         fields = given.fields
-        if before is not None and before.id == self._caller.user and fields.keys() <= _OWN_FIELDS:
+        is_own = before is not None and before.id == self._caller.user and not self._caller.is_key
+        if is_own and fields.keys() <= _OWN_FIELDS:
             return
         if before is not None and not sees(self._caller, self._resource, before):
             raise hidden(self._resource.label, before.id)

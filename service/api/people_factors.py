@@ -55,6 +55,9 @@ class FactorCalls:
         Raises:
             MessagesError: 404, there is none that the caller may know of; 403, the caller may not.
         """
+        if caller.is_key:
+            # A key is good in one company; how its user logs in counts in all of the user's.
+            raise forbidden()
         person = self._people.find(checked_id(user_id))
         if person is not None and (caller.is_super or caller.user == person.user.id):
             if caller.scopes is not None and not caller.has_scope("users", "write"):

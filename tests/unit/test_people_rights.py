@@ -205,6 +205,24 @@ async def test_keys_are_no_way_up(setting: Setting) -> None:
     assert await setting.status(limited, "GET", keys) == 200
 
 
+async def test_keys_are_not_their_users(setting: Setting) -> None:
+    """A key changes no password of its user, who is more elsewhere, nor a second factor, and revokes nothing."""
+    user = "both"
+    for rank in ("VIEWER", "ADMIN"):
+        roles = [role(setting.ours, rank), role(setting.theirs, "ADMIN")]
+        await setting.node.admin.ok("PUT", f"/api/v1/users/{user}", {"roles": roles})
+        made = await setting.key(setting.node.admin, user=user)
+        key = bearer(setting.node, made["key"])
+        body = {"id": user, "password": "another password"}
+        assert await setting.status(key, "PUT", f"/api/v1/users/{user}", {"password": "another password"}) == 403
+        assert await setting.status(key, "POST", "/api/v1/users", [body]) == 403
+        assert await setting.status(key, "POST", "/api/v1/transactions", [{"type": "users", **body}]) == 403
+        for path in (f"/api/v1/users/{user}/twofactor", f"/api/v1/users/{user}/twofactor/confirm"):
+            assert await setting.status(key, "POST", path, {"code": "123456"}) == 403
+        assert await setting.status(key, "POST", "/api/authenticate/revoke", {}) == 403
+    assert (await log_in(setting.node, "both")).status == 200
+
+
 async def test_last_use(setting: Setting) -> None:
     """The day of a key's last use is written once a day, not with every request."""
     made = await setting.key(user="ann")
