@@ -40,9 +40,8 @@ class Callers:
         Source:
             RFC 6750.
         """
-        scheme, _, token = (authorization or "").partition(" ")
-        token = token.strip()
-        if scheme.lower() != "bearer":
+        scheme, token = _split(authorization)
+        if scheme != "bearer":
             raise unauthorized(is_bearer=False)
         if hmac.compare_digest(token.encode("utf-8", "surrogateescape"), self._admin_token):
             return Caller(SUPER_USER, is_super=True)
@@ -67,7 +66,8 @@ class Callers:
                 raise
             await self._registry.catch_up()
             caller = await self.caller(authorization)
-        self._limits.count(authorization or "")
+        # The token alone: a header can be written in many ways.
+        self._limits.count(_split(authorization)[1])
         return caller
 
     def ensure_fresh(self) -> None:
@@ -94,6 +94,12 @@ class Callers:
             raise unauthorized(is_bearer=True, may_be_news=True)
         roles = roles_of(person.user, self._registry.state)
         return Caller(person.user.id, is_super=False, roles=roles, scopes=_scopes(bearer.scope))
+
+
+def _split(authorization: str | None) -> tuple[str, str]:
+    """Return the scheme, in small letters, and what follows it."""
+    scheme, _, token = (authorization or "").partition(" ")
+    return scheme.lower(), token.strip()
 
 
 def _scopes(scope: str) -> frozenset[str] | None:

@@ -14,7 +14,7 @@ from service.api.messages import MessagesError
 from service.api.rate_limits import BURST_S, MOST_BUCKETS, MOST_DELAY_S, MOST_DELAYED, Buckets
 from service.setting_kinds import NETWORKS
 from tests.support.api_listener import ApiNode, Clock, api_node, embedded_log
-from tests.support.nodes import Caller
+from tests.support.nodes import ADMIN_TOKEN, Caller
 
 COMPANIES = "/api/v1/companies"
 LOCAL = NETWORKS.read("127.0.0.1") or ()
@@ -134,6 +134,17 @@ async def test_a_token_is_told_to_wait(tmp_path: Path) -> None:
         assert (await node.admin.call("GET", COMPANIES)).status == 200
         await refused(node, 1)
         assert (await node.admin.call("OPTIONS", COMPANIES)).status == 204
+
+
+async def test_a_token_however_it_is_written(tmp_path: Path) -> None:
+    """Case and spaces of the header make no other token of one."""
+    clock = Stopped()
+    limits = RateLimits(Rates(per_address=0, per_token=1), (), clock.monotonic_s)
+    async with embedded_log(tmp_path) as log, api_node(log, clock, limits=limits) as node:
+        ways = [f"{scheme}{' ' * spaces}{ADMIN_TOKEN}" for scheme in ("Bearer", "bEARER") for spaces in range(1, 7)]
+        callers = [Caller(node.http, node.url, {"Authorization": way}) for way in ways]
+        statuses = [(await caller.call("GET", COMPANIES)).status for caller in callers]
+    assert statuses == [200] * int(BURST_S) + [429] * (len(ways) - int(BURST_S))
 
 
 async def refused(node: ApiNode, for_s: int) -> None:
