@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -12,7 +16,7 @@ import obstore
 import pytest
 
 from service.adapters.blobs import CachedBlobs
-from service.adapters.blobs_directory import DirectoryBlobs
+from service.adapters.blobs_directory import THREADS, DirectoryBlobs
 from service.adapters.blobs_s3 import Bucket, S3Blobs
 from service.adapters.blobs_settings import blob_store
 from service.ports import BlobStore, MediaUnavailableError
@@ -91,6 +95,55 @@ async def test_a_write_that_fails_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(MediaUnavailableError):
         await DirectoryBlobs(tmp_path).put(digest, content)
     assert files_in(tmp_path) == []
+
+
+async def test_a_directory_that_hangs(tmp_path: Path) -> None:
+    """It keeps a few threads and nobody else's, also where callers give up; once it answers, so does the store."""
+    content, digest = b"a", digest_of(b"a")
+    path = tmp_path / digest[:2] / f"{digest}.png"
+    path.parent.mkdir()
+    os.mkfifo(path)
+    store = DirectoryBlobs(tmp_path)
+    started = threading.active_count()
+    reads = [asyncio.create_task(store.get(digest)) for _ in range(3 * THREADS)]
+    other = asyncio.create_task(store.put(digest_of(b"b"), b"b"))
+    await asyncio.wait([*reads, other], timeout=0.2)
+    for given_up in reads:
+        given_up.cancel()
+    await asyncio.wait(reads)
+    assert threading.active_count() == started + THREADS
+    assert await asyncio.wait_for(asyncio.to_thread(lambda: "free"), 5) == "free"
+    assert not other.done()
+    # Those who wait for somebody to write are let go, a few at a time as they come.
+    async with asyncio.timeout(10):
+        while not other.done():
+            with suppress(OSError):
+                os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))
+            await asyncio.sleep(0.01)
+    await other
+    await store.put(digest, content)
+    assert await store.get(digest) == content
+
+
+def test_a_directory_that_hangs_keeps_no_process(tmp_path: Path) -> None:
+    """A process ends although a read of its never does."""
+    digest = digest_of(b"a")
+    (tmp_path / digest[:2]).mkdir()
+    os.mkfifo(tmp_path / digest[:2] / f"{digest}.png")
+    program = f"""
+import asyncio, pathlib
+from service.adapters.blobs import CachedBlobs
+from service.adapters.blobs_directory import THREADS, DirectoryBlobs
+from service.ports import MediaUnavailableError
+async def main():
+    try:
+        await CachedBlobs(DirectoryBlobs(pathlib.Path({str(tmp_path)!r})), limit_s=0.1).get({digest!r})
+    except MediaUnavailableError:
+        print("unavailable")
+asyncio.run(main())
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=20, check=True)
+    assert ended.stdout.splitlines()[-1] == b"unavailable"
 
 
 async def test_a_bucket(bucket: Bucket) -> None:
