@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from hashlib import sha256
 
 import msgspec
@@ -25,8 +27,8 @@ UPLOAD = f"{API}/assets/{{id}}/{{file}}"
 """`id` is the app's."""
 RECEIVE_LIMIT_S = 60.0
 """From the end of a request's headers to the end of its body: 2 MiB over the uplink of a home."""
-_MAX_RECEIVED = 32
-"""So many uploads are received at a time: each holds up to its whole file in memory."""
+_MAX_AT_ONCE = 32
+"""So many uploads are received, checked and kept at a time: each holds up to its whole file in memory."""
 _MAX_CHECKED = 2
 """So many files are decoded at a time; each takes a thread, and megabytes."""
 
@@ -37,24 +39,25 @@ class Uploads:
     def __init__(self, registry: Registry, writes: Writes, blobs: BlobStore, limit_s: float = RECEIVE_LIMIT_S) -> None:
         """Take the registry, what writes to it, where bytes are kept, and how long a body may take."""
         self._registry, self._writes, self._blobs, self._limit_s = registry, writes, blobs, limit_s
-        self._received = 0
+        self._count = 0
         self._checks = asyncio.Semaphore(_MAX_CHECKED)
 
-    async def receive(self, call: Call) -> bytes:
+    @asynccontextmanager
+    async def receive(self, call: Call) -> AsyncIterator[bytes]:
         """
-        Return the file of a request's form.
+        Hand out the file of a request's form; it counts as one until it is left.
 
         Raises:
             MessagesError: 400, there is none; 413, it is too large; 415, the body is no form.
-            OverloadedError: Too many are received already.
+            OverloadedError: There are too many already.
         """
-        if self._received == _MAX_RECEIVED:
+        if self._count == _MAX_AT_ONCE:
             raise OverloadedError
-        self._received += 1
+        self._count += 1
         try:
-            return await read_file(call.request, self._limit_s)
+            yield await read_file(call.request, self._limit_s)
         finally:
-            self._received -= 1
+            self._count -= 1
 
     async def write(self, call: Call, content: bytes) -> Answer:
         """

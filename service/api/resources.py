@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 import msgspec
 
@@ -80,9 +81,10 @@ class Resources:
         (shown,) = self._show_written(call, [written])
         return Answer(200, {"ETag": etag(written.stored)}, msgspec.json.encode(shown))
 
-    async def read_body(self, call: Call) -> bytes:
-        """Return the request's body, whatever its `Content-Type` says."""
-        return await read_body(call.request, most=MAX_BODY_BYTES, limit_s=self._body_limit_s)
+    @asynccontextmanager
+    async def receive(self, call: Call) -> AsyncIterator[bytes]:
+        """Hand out the request's body, whatever its `Content-Type` says."""
+        yield await read_body(call.request, most=MAX_BODY_BYTES, limit_s=self._body_limit_s)
 
     def _find(self, call: Call) -> StoredObject:
         object_id = call.object_id or ""

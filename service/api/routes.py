@@ -146,8 +146,8 @@ class Api:
             return await self._surely(partial(target.read, call))
         if target.write is None:
             raise AssertionError(target.template)
-        body = await target.receive(call)
-        return await self._surely(partial(target.write, call, body))
+        async with target.receive(call) as body:
+            return await self._surely(partial(target.write, call, body))
 
     async def _call(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import NamedTuple
 
@@ -31,8 +32,8 @@ class Target(NamedTuple):
     """Answers GET and HEAD; None: they are not allowed."""
     write: Callable[[Call, bytes], Awaitable[Answer]] | None
     """Answers POST, and PUT where there is something to read; None: they are not allowed."""
-    receive: Callable[[Call], Awaitable[bytes]]
-    """Returns what *write* is given of a request's body."""
+    receive: Callable[[Call], AbstractAsyncContextManager[bytes]]
+    """Hands out what *write* is given of a request's body, and hears once that is done."""
 
     @property
     def allow(self) -> str:
@@ -49,9 +50,7 @@ def methods(*, reads: bool, writes: bool) -> list[str]:
 def targets(resources: Resources, uploads: Uploads, transactions: Transactions) -> Mapping[str, Target]:
     """Return every path's target, by template."""
     upload = Target(UPLOAD, ASSETS, is_one=True, read=None, write=uploads.write, receive=uploads.receive)
-    transact = Target(
-        PATH, TRANSACTIONS, is_one=False, read=None, write=transactions.write, receive=resources.read_body
-    )
+    transact = Target(PATH, TRANSACTIONS, is_one=False, read=None, write=transactions.write, receive=resources.receive)
     of_types = (target for resource in TYPES for target in _targets(resource, resources))
     return {target.template: target for target in (upload, transact, *of_types)}
 
@@ -60,7 +59,7 @@ def _targets(resource: ResourceType, resources: Resources) -> Iterator[Target]:
     every = f"{API}/{resource.name}"
     one = f"{every}/{{id}}"
     write = resources.write if resource.writable else None
-    receive = resources.read_body
+    receive = resources.receive
     yield Target(every, resource, is_one=False, read=resources.list, write=write, receive=receive)
     yield Target(one, resource, is_one=True, read=resources.read, write=write, receive=receive)
     yield Target(f"{one}/{EVENTS}", resource, is_one=True, read=resources.history, write=None, receive=receive)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from io import BytesIO
 
@@ -11,14 +12,18 @@ from service.ports import MediaUnavailableError
 
 
 class BlobsFake:
-    """A store that forgets nothing, counts what it is asked, and may be away."""
+    """A store that forgets nothing, counts what it is asked, and may be away, or slow to take things."""
 
     def __init__(self) -> None:
         self.kept: dict[str, bytes] = {}
         self.is_away = False
-        self.reads = 0
+        self.takes = asyncio.Event()
+        self.takes.set()
+        self.writes = self.reads = 0
 
     async def put(self, digest: str, content: bytes) -> None:
+        self.writes += 1
+        await self.takes.wait()
         self._begin()
         self.kept[digest] = content
 

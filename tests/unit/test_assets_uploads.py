@@ -316,6 +316,19 @@ async def test_many_uploads_at_once(setting: Setting) -> None:
             await asyncio.sleep(0.02)
 
 
+async def test_many_uploads_that_are_being_kept(setting: Setting) -> None:
+    """A file counts until it is kept: where the store is slow, memory is not filled with what waits for it."""
+    setting.blobs.takes.clear()
+    begun = [asyncio.create_task(setting.upload("icon@1x", png())) for _ in range(32)]
+    async with asyncio.timeout(20):
+        while setting.blobs.writes < 32:
+            await asyncio.sleep(0.01)
+        assert (await setting.upload("icon@1x", png())).status == 503
+        setting.blobs.takes.set()
+        assert {answer.status for answer in await asyncio.gather(*begun)} == {200}
+        assert (await setting.upload("icon@1x", png())).status == 200
+
+
 async def test_roles(setting: Setting) -> None:
     """Editors of the app's company upload; viewers, others and those without a token do not."""
     other = await make_company(setting.node, "Other")
