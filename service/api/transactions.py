@@ -67,9 +67,9 @@ class Transactions:
         }
         orders = self._orders(call, asked, known, made)
         if is_dry:
-            results = [
-                _previewed(one, done, made) for one, done in zip(asked, await self._writes.preview(orders), strict=True)
-            ]
+            labels = {object_id: label for label, object_id in made.items()}
+            previewed = await self._writes.preview(orders)
+            results = [_previewed(one, done, labels) for one, done in zip(asked, previewed, strict=True)]
         else:
             results = [
                 self._written(done, order)
@@ -124,17 +124,16 @@ class Transactions:
         named: dict[tuple[str, str | None], dict[str, list[str]]] = {}
         known: dict[str, str] = {}
         for cause, given, label in _labelled(asked):
+            name = given.fields.get("name")
+            if not isinstance(name, str):
+                continue
             scope = (cause.resource.name, cause.company)
             if scope not in named:
                 named[scope] = self._by_name(*scope)
-            found = named[scope].get(str(given.fields.get("name")), [])
+            found = named[scope].get(name, [])
             if len(found) > 1:
                 text = "There are {{count}} of the type {{type}} named {{name}}: give the id of one"
-                params = {
-                    "type": cause.resource.label,
-                    "name": str(given.fields.get("name")),
-                    "index": str(given.number),
-                }
+                params = {"type": cause.resource.label, "name": name, "index": str(given.number)}
                 raise MessagesError(409, [invalid("label.ambiguous", text, count=str(len(found)), **params)])
             if found:
                 known[label] = found[0]
@@ -177,9 +176,8 @@ class Transactions:
         }
 
 
-def _previewed(one: Asked, done: Written, made: Mapping[str, str]) -> Json:
-    """Return what would become of an object; an id that is not made yet is a label, or none."""
-    labels = {object_id: label for label, object_id in made.items()}
+def _previewed(one: Asked, done: Written, labels: Mapping[str, str]) -> Json:
+    """Return what would become of an object; an id that is not made yet is its label, or none."""
     outcome: Json = with_labels(_outcome(one.cause.resource, done), labels)
     if done.before is None and one.given.id is None and one.label is None:
         outcome["id"] = None
@@ -214,10 +212,11 @@ def _labelled(asked: Sequence[Asked]) -> Iterator[tuple[Cause, Given, str]]:
     for cause, given, label in asked:
         if label is None:
             continue
-        name = (cause.resource.name, cause.company, str(given.fields.get("name")))
-        if label in seen or name in seen:
+        name = given.fields.get("name")
+        scoped: object = (cause.resource.name, cause.company, name) if isinstance(name, str) else label
+        if label in seen or scoped in seen:
             raise _repeated(label, given)
-        seen.update((label, name))
+        seen.update((label, scoped))
         yield cause, given, label
 
 

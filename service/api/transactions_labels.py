@@ -30,20 +30,22 @@ def with_ids(given: Given, resource: ResourceType, ids: Mapping[str, str]) -> Gi
 
 def _with_id(value: object, ids: Mapping[str, str]) -> object:
     if isinstance(value, dict):
-        return {**value, "id": _with_id(value.get("id"), ids)}
+        named = value.get("id")
+        return {**value, "id": ids.get(named, named)} if isinstance(named, str) else value
     return ids.get(value, value) if isinstance(value, str) else value
 
 
 def with_labels(value: Any, labels: Mapping[str, str]) -> Any:
-    """Return what is answered with labels in the place of ids, wherever these are."""
+    """Return what is answered with labels in the place of ids: of links, and of what they lead to."""
     match value:
         case dict():
             return {name: with_labels(inner, labels) for name, inner in value.items()}
         case list():
             return [with_labels(inner, labels) for inner in value]
         case str():
-            for object_id, label in labels.items():
-                value = value.replace(object_id, label)
-            return value
+            # Looked up, for there may be as many labels as strings, and these may be long.
+            end = value.rfind("/") + 1
+            label = labels.get(value[end:])
+            return value if label is None else value[:end] + label
         case _:
             return value

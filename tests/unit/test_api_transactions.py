@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from service.api.drafts import Given
+from service.api.transactions_labels import with_ids, with_labels
+from service.api.types import TYPES
 from tests.support.api_listener import ApiNode, api_node, embedded_log
 from tests.support.nodes import Answer, Caller
 from tests.support.people import logged_in, make_company, make_user
@@ -105,6 +108,45 @@ async def test_what_would_become(node: ApiNode) -> None:
     assert (broken.status, await node.events()) == (400, events)
     unnamed = await apply(node.admin, {"type": "companies", "name": "N"}, "?dryRun=true")
     assert (unnamed[0]["id"], unnamed[0]["action"]) == (None, "CREATED")
+
+
+class LookedUp(dict[str, str]):
+    """A dict that nobody walks through: there may be as many labels as there are strings."""
+
+    def __iter__(self) -> Any:
+        raise AssertionError
+
+    items = keys = values = __iter__
+
+
+def test_labels_are_looked_up() -> None:
+    """Links and the paths that they lead to have labels in the place of ids, and nothing else is changed."""
+    labels = LookedUp({"AP1": "$play"})
+    shown = [{"id": "AP1", "url": "/api/v1/apps/AP1", "name": "of AP1", "price": 1}, ["AP1", "AP12", "AP1/", "", None]]
+    would = [{"id": "$play", "url": "/api/v1/apps/$play", "name": "of AP1", "price": 1}]
+    assert with_labels(shown, labels) == [*would, ["$play", "AP12", "AP1/", "", None]]
+
+
+def test_links_are_no_trees() -> None:
+    """Where a link has no id, whatever it has in its place, nothing stands for it, however deep that is."""
+    (clients,) = (resource for resource in TYPES if resource.name == "clients")
+    deep: Any = "$play"
+    for _ in range(100_000):
+        deep = {"id": deep}
+    for link, found in ((deep, deep), ({"url": "$play"}, {"url": "$play"}), ({"id": "$play"}, {"id": "AP1"})):
+        given = with_ids(Given(None, {"tenant": link}, 0), clients, {"$play": "AP1"})
+        assert given.fields["tenant"] is found or given.fields["tenant"] == found
+
+
+async def test_a_label_without_a_name(node: ApiNode) -> None:
+    """What has no name is no object that is there, whatever that is called."""
+    company = await make_company(node)
+    await node.admin.ok("POST", f"/api/v1/apps?context={company}", {"name": "None"})
+    await node.admin.ok("POST", f"/api/v1/apps?context={company}", {"name": "5"})
+    app = {"type": "apps", "context": company, "id": "$a"}
+    await refused(node, 400, "field.required", [app])
+    for name in (None, 5, []):
+        await refused(node, 400, "field.wrong.type", [{**app, "name": name}])
 
 
 async def test_one_broken_object(node: ApiNode) -> None:
