@@ -59,7 +59,7 @@ class Transactions:
         """Create or update each object, all of them or none; or say what would become of them."""
         is_dry = read_flag(call.request.query, "dryRun")
         asked = self._asked(call, self._json.read_any(body))
-        known = self._known(asked)
+        known = await self._surely_known(asked)
         made = {
             one.label: self._writes.new_id(one.cause, one.given)
             for one in asked
@@ -118,6 +118,14 @@ class Transactions:
         if call.caller.is_super and company in made_here:
             return company
         return allowed_company(company, call.caller, self._registry.state)
+
+    async def _surely_known(self, asked: Sequence[Asked]) -> dict[str, str]:
+        """Return the ids of labelled objects that are there, also where another node has just written them."""
+        known = self._known(asked)
+        if all(one.label is None or one.label in known for one in asked):
+            return known
+        await self._registry.catch_up()
+        return self._known(asked)
 
     def _known(self, asked: Sequence[Asked]) -> dict[str, str]:
         """Return the ids of labelled objects that are there: the ones that have their names."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,12 @@ import pytest
 from service.api.drafts import Given
 from service.api.transactions_labels import with_ids, with_labels
 from service.api.types import TYPES
+from streams.domain.registry_events import ObjectWrite, Transaction
+from streams.engine.fatal import Die
+from streams.log.embedded import EmbeddedLog
+from streams.log.port import Chunk
+from streams.registry_codec import encode_registry_event, registry_key
+from streams.topics import REGISTRY_EVENTS
 from tests.support.api_listener import ApiNode, api_node, embedded_log
 from tests.support.nodes import Answer, Caller
 from tests.support.people import logged_in, make_company, make_user
@@ -145,8 +152,40 @@ async def test_a_label_without_a_name(node: ApiNode) -> None:
     await node.admin.ok("POST", f"/api/v1/apps?context={company}", {"name": "5"})
     app = {"type": "apps", "context": company, "id": "$a"}
     await refused(node, 400, "field.required", [app])
-    for name in (None, 5, []):
+    names: list[Any] = [None, 5, []]
+    for name in names:
         await refused(node, 400, "field.wrong.type", [{**app, "name": name}])
+
+
+class Behind(EmbeddedLog):
+    """The embedded log, of which a test can hold back what is new until somebody asks for its end."""
+
+    def __init__(self, directory: Path, die: Die) -> None:
+        super().__init__(directory, die)
+        self.flows = asyncio.Event()
+        self.flows.set()
+
+    async def read(self, topic: str, partition: int, start: int, end: int | None = None) -> AsyncIterator[Chunk]:
+        async for chunk in super().read(topic, partition, start, end):
+            await self.flows.wait()
+            yield chunk
+
+    async def end_offset(self, topic: str, partition: int) -> int:
+        self.flows.set()
+        return await super().end_offset(topic, partition)
+
+
+async def test_a_label_of_what_another_node_has_just_made(tmp_path: Path) -> None:
+    """A node that has not read of an object yet makes no second one of its name."""
+    async with embedded_log(tmp_path, Behind) as log, api_node(log) as node:
+        assert isinstance(log, Behind)
+        company = await make_company(node)
+        write = ObjectWrite(type="apps", id="AP1", version=0, company=company, name="A", fields={})
+        event = Transaction(id="0" * 32, user="ann", objects=(write,))
+        log.flows.clear()
+        await log.append(REGISTRY_EVENTS, 0, registry_key(event), encode_registry_event(event))
+        (result,) = await apply(node.admin, {"type": "apps", "context": company, "id": "$a", "name": "A"})
+        assert (result["id"], result["action"]) == ("AP1", "UNCHANGED")
 
 
 async def test_one_broken_object(node: ApiNode) -> None:
