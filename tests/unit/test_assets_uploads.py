@@ -252,7 +252,9 @@ async def test_too_large(setting: Setting) -> None:
     await setting.refused(413, "body.too.large", "icon@3x", padded[:40] + b"\0" + padded[40:])
     # The head alone is enough; and so is as much of a body without a length as is too much.
     port = int(setting.node.url.rpartition(":")[2])
-    for framing, sent in ((b"Content-Length: 900000000", b""), (b"Transfer-Encoding: chunked", _chunked(large))):
+    note, before = _chunked(form(("note", large))), _chunked(b"a line\r\n" * 400_000)
+    chunked = [(b"Transfer-Encoding: chunked", sent) for sent in (_chunked(form(("asset", large))), note, before)]
+    for framing, sent in ((b"Content-Length: 900000000", b""), *chunked):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         try:
             head = f"POST {setting.path('icon@3x')} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {ADMIN_TOKEN}\r\n"
@@ -264,9 +266,9 @@ async def test_too_large(setting: Setting) -> None:
             writer.close()
 
 
-def _chunked(content: bytes) -> bytes:
+def _chunked(sent: bytes) -> bytes:
     """Return the beginning of a form that never ends."""
-    begun = form(("asset", content))[: MAX_BYTES + 100_000]
+    begun = sent[: MAX_BYTES + 100_000]
     return f"{len(begun):x}\r\n".encode() + begun + b"\r\n"
 
 
