@@ -37,7 +37,9 @@ class Keeper:
         self._logger = structlog.get_logger(__name__)
         self._last: Mark | None = None
         self._tail_bytes = 0
-        """Of events since the last snapshot."""
+        """Of events since the last snapshot was begun."""
+        self._has_failed = False
+        """Whether what the last snapshot was to hold is in none."""
         self._is_due = asyncio.Event()
         self._writes = asyncio.Lock()
         self.discarded = 0
@@ -89,13 +91,17 @@ class Keeper:
                 return
             try:
                 await self._file.write(snapshot)
+                self._has_failed = False
             except OSError as error:
+                # Tried again at the stop, or after as many events: at every event would be too much for a full disk.
+                self._has_failed = True
                 self._logger.warning("registry_snapshot_not_written", reason=str(error))
 
     def _snapshot(self, state: RegistryState, next_offset: int) -> Snapshot | None:
         """Return *state* as it is now, whatever is folded into it later; None where that is written already."""
         self._is_due.clear()
-        if self._last is None or state.deployment is None or self._tail_bytes == 0:
+        is_written = self._tail_bytes == 0 and not self._has_failed
+        if self._last is None or state.deployment is None or is_written:
             return None
         self._tail_bytes = 0
         header = Header(self._log.id, next_offset, self._last, state.deployment, state.revision, state.count)

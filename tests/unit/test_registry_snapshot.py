@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 import msgspec
 import pytest
+import structlog
 
 from streams.domain.registry import Applied, judge
 from streams.domain.registry_events import ObjectState, ObjectWrite, Reference, Transaction, UniqueValue
@@ -264,6 +265,19 @@ async def test_a_snapshot_that_cannot_be_written(log: EmbeddedLog, tmp_path: Pat
         async with following(log, nowhere, snapshot_after_bytes=1) as registry:
             assert await change(registry, random.Random(7), 10) > 0
     assert not nowhere.parent.exists()
+
+
+async def test_a_snapshot_that_failed_is_written_at_the_stop(log: EmbeddedLog, tmp_path: Path) -> None:
+    """What a snapshot that failed was to hold is in the next one, also where nothing was folded in between."""
+    later, chance = tmp_path / "later" / "s", random.Random(8)
+    async with following(log, later, snapshot_after_bytes=1) as registry:
+        with structlog.testing.capture_logs() as said:
+            await change(registry, chance, 1)
+            await until(lambda: bool(said))
+            await asyncio.sleep(0)
+        assert {line["event"] for line in said} == {"registry_snapshot_not_written"}
+        later.parent.mkdir()
+    assert later.read_bytes() == await kept(log, tmp_path / "whole")
 
 
 async def test_poison_and_what_follows_it(log: EmbeddedLog, tmp_path: Path) -> None:
