@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from service.api.calls import MAX_OBJECTS
 from service.api.kinds import API, LINK_SCHEMA, OBJECT_ID, Json
-from service.api.params import DEFAULT_PAGE_SIZE, MAX_PAGE, MAX_PAGE_SIZE
+from service.api.params import DEFAULT_PAGE_SIZE, MAX_HISTORY_PAGE_SIZE, MAX_PAGE, MAX_PAGE_SIZE
 from service.api.resource import Action, ResourceType
 
 SCHEMAS = "#/components/schemas/"
@@ -92,7 +92,7 @@ def _history(resource: ResourceType) -> Json:
     page = _page({"$ref": f"{SCHEMAS}ResourceEvent"})
     summary = f"Retrieve what became of {_a(resource)}, newest first"
     read = _operation(resource, f"list{resource.label}Events", summary, page, _READ_ERRORS)
-    read["parameters"] = [*_of_path(), *_context(resource), *_paging()]
+    read["parameters"] = [*_of_path(), *_context(resource), *_paging(MAX_HISTORY_PAGE_SIZE)]
     options = _options(resource, f"optionsOf{resource.label}Events", _of_path())
     return {"get": read, "head": _without_bodies(read), "options": options}
 
@@ -210,9 +210,9 @@ def _context(resource: ResourceType) -> list[Json]:
     return [{"name": "context", "in": "query", "required": True, "description": says, "schema": id_schema()}]
 
 
-def _paging() -> list[Json]:
+def _paging(most: int) -> list[Json]:
     page = {"type": "integer", "minimum": 0, "maximum": MAX_PAGE, "default": 0}
-    size = {"type": "integer", "minimum": 1, "maximum": MAX_PAGE_SIZE, "default": DEFAULT_PAGE_SIZE}
+    size = {"type": "integer", "minimum": 1, "maximum": most, "default": DEFAULT_PAGE_SIZE}
     return [
         query_parameter("page", "Which page, from 0.", page),
         query_parameter("pageSize", "How many on a page.", size),
@@ -225,7 +225,7 @@ def _listing(resource: ResourceType) -> list[Json]:
         "includeOthers", "Whether the ids and names of other companies' ACTIVE ones are listed too.", flag
     )
     return [
-        *_paging(),
+        *_paging(MAX_PAGE_SIZE),
         query_parameter("id", "Only these objects: ids, separated by semicolons.", {"type": "string"}),
         query_parameter("includeHidden", "Whether HIDDEN objects are listed.", flag),
         *([others] if resource.names_are_public else []),

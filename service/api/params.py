@@ -11,6 +11,8 @@ from service.api.messages import Message, MessagesError, invalid
 
 DEFAULT_PAGE_SIZE = 100
 MAX_PAGE_SIZE = 1_000
+MAX_HISTORY_PAGE_SIZE = 100
+"""Each version is read from the log, within a transaction that may be large."""
 MAX_PAGE = 2**31 - 1
 _MAX_DIGITS = 10
 _MAX_TOLD = 100
@@ -30,12 +32,12 @@ class Listing(NamedTuple):
     """Also what every company may see of others' objects."""
 
 
-def read_listing(query: MultiMapping[str]) -> Listing:
-    """Return what the parameters of a list ask for; raise `MessagesError` with all that are broken."""
+def read_listing(query: MultiMapping[str], *, most: int = MAX_PAGE_SIZE) -> Listing:
+    """Return what a list is asked for, at most *most* on a page; raise `MessagesError` with all that is broken."""
     broken: list[Message] = []
     listing = Listing(
         page=_integer(query, "page", 0, 0, MAX_PAGE, broken),
-        page_size=_integer(query, "pageSize", DEFAULT_PAGE_SIZE, 1, MAX_PAGE_SIZE, broken),
+        page_size=_integer(query, "pageSize", DEFAULT_PAGE_SIZE, 1, most, broken),
         ids=_ids(query, broken),
         include_hidden=_flag(query, "includeHidden", broken),
         include_others=_flag(query, "includeOthers", broken),

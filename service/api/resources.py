@@ -14,7 +14,7 @@ from service.api.history import read_history
 from service.api.kinds import Json
 from service.api.listed import listed
 from service.api.messages import MessagesError, not_found
-from service.api.params import read_listing
+from service.api.params import MAX_HISTORY_PAGE_SIZE, read_listing
 from service.api.ports import Registry
 from service.api.resource import Action
 from service.api.shown import etag, show, show_name
@@ -50,7 +50,7 @@ class Resources:
 
     async def history(self, call: Call) -> Answer:
         """Answer a page of what became of an object, newest first."""
-        listing = read_listing(call.request.query)
+        listing = read_listing(call.request.query, most=MAX_HISTORY_PAGE_SIZE)
         page = await read_history(call.resource, self._find(call), self._registry, listing)
         return Answer(200, {}, msgspec.json.encode(page))
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from service.cli.node_calls import NodeCalls, part
+from service.cli.node_calls import HISTORY_PAGE_SIZE, NodeCalls, part
 from service.cli.node_options import format_option, node_options, with_node
 from service.cli.output import one_line, print_json, print_table, print_yaml
 
@@ -36,7 +36,8 @@ def history(
     """
 
     async def ask(node: NodeCalls) -> Sequence[dict[str, Any]]:
-        return await node.all_of(f"{part(type_name)}/{part(object_id)}/events", context=context)
+        path = f"{part(type_name)}/{part(object_id)}/events"
+        return await node.all_of(path, page_size=HISTORY_PAGE_SIZE, context=context)
 
     events = with_node(url, token_file, ask)
     match output:

@@ -17,6 +17,7 @@ from streams.domain.errors import UpNextError
 
 API = "/api/v1"
 PAGE_SIZE = 1_000
+HISTORY_PAGE_SIZE = 100
 _LIMIT_S = 30.0
 _ATTEMPTS = 5
 _MOST_WAIT_S = 30.0
@@ -78,15 +79,15 @@ class NodeCalls:
         """Post *body* to a path, and return the answer; wait where the node says that there were too many."""
         return await self._call("POST", path, query, msgspec.json.encode(body))
 
-    async def all_of(self, path: str, **query: str | None) -> list[dict[str, Any]]:
+    async def all_of(self, path: str, *, page_size: int = PAGE_SIZE, **query: str | None) -> list[dict[str, Any]]:
         """Return all that a list has, page by page."""
         found: list[dict[str, Any]] = []
         page = 0
         while True:
-            part = await self.read(path, page=str(page), pageSize=str(PAGE_SIZE), **query)
+            part = await self.read(path, page=str(page), pageSize=str(page_size), **query)
             found += part["results"]
             page += 1
-            if not part["results"] or page * PAGE_SIZE >= part["totalCount"]:
+            if not part["results"] or page * page_size >= part["totalCount"]:
                 return found
 
     async def _call(

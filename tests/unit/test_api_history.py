@@ -97,12 +97,12 @@ async def test_pages_of_history(world: World) -> None:
     for number in range(6):
         await world.call("PUT", made["id"], {"name": world.named(f"N{number}")})
     whole = await events(world, made["id"])
-    for size in (1, 2, 3, 7, 1_000):
+    for size in (1, 2, 3, 7, 100):
         for number in range(8):
             page = await events(world, made["id"], f"page={number}&pageSize={size}")
             assert page["results"] == whole["results"][number * size :][:size]
             assert (page["page"], page["pageSize"], page["totalCount"]) == (number, size, 7)
-    for query in ("page=-1", "pageSize=0", "pageSize=1001"):
+    for query in ("page=-1", "pageSize=0", "pageSize=101"):
         refusal(await world.call("GET", f"{made['id']}/events", query=query), 400)
 
 
@@ -207,7 +207,7 @@ async def test_history_against_a_model(tmp_path: Path) -> None:
 async def _names(node: ApiNode, ids: Any) -> dict[str, list[str]]:
     found = {}
     for object_id in ids:
-        page = (await node.admin.ok("GET", f"/api/v1/companies/{object_id}/events?pageSize=1000")).json
+        page = (await node.admin.ok("GET", f"/api/v1/companies/{object_id}/events?pageSize=100")).json
         found[object_id] = [event["changes"]["name"]["to"] for event in page["results"]]
     return found
 

@@ -152,6 +152,14 @@ async def test_history(node: ApiNode) -> None:
     assert yaml.safe_load((await done(node, "history", "companies", "acme", "-o", "yaml")).stdout)[1]["version"] == 1
 
 
+async def test_a_long_history(node: ApiNode) -> None:
+    """All of it is printed, which is more than one page."""
+    for number in range(103):
+        await node.admin.ok("PUT", "/api/v1/companies/acme", {"name": f"N{number}"})
+    printed = json.loads((await done(node, "history", "companies", "acme", "--output", "json")).stdout)
+    assert [event["version"] for event in printed] == list(range(103, 0, -1))
+
+
 async def test_who_asks(node: ApiNode, tmp_path: Path) -> None:
     """The token comes from the variable or a file, never from the command line; it may be a user's."""
     company = await make_company(node)
