@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import zlib
 from io import BytesIO
 from typing import NamedTuple
 
@@ -13,7 +14,11 @@ from service.api.messages import MessagesError, error, invalid
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _FIRST = b"\x00\x00\x00\x0dIHDR"
-_LAST = b"\x00\x00\x00\x00IEND\xaeB`\x82"
+_HEAD = struct.Struct(">I4s")
+"""Of a chunk: how many bytes it holds, and of what kind it is."""
+_SIZE_BYTES = 4
+_CHECKSUM = struct.Struct(">I")
+"""At a chunk's end, of its kind and its bytes."""
 _OPAQUE = 255
 
 
@@ -35,8 +40,7 @@ def check_picture(content: bytes, file: MediaFile) -> None:
     if not content.startswith(_SIGNATURE):
         raise MessagesError(415, [error("asset.not.png", "The file is not a PNG")])
     start, size = len(_SIGNATURE), struct.Struct(">II")
-    # What follows the last chunk is no part of the picture, and may be a file of another kind.
-    if content[start : start + len(_FIRST)] != _FIRST or not content.endswith(_LAST):
+    if content[start : start + len(_FIRST)] != _FIRST or not _is_whole(content):
         raise _broken()
     width, height = size.unpack_from(content, start + len(_FIRST))
     # Before anything is decoded: a small file may hold a picture that no memory does.
@@ -50,6 +54,26 @@ def check_picture(content: bytes, file: MediaFile) -> None:
     if file.is_transparent and picture.least_alpha == _OPAQUE:
         text = "{{name}} must be transparent in parts"
         raise MessagesError(400, [invalid("asset.opaque", text, name=file.name)])
+
+
+def _is_whole(content: bytes) -> bool:
+    """Say whether these are chunks as they were written, to the one that ends a picture, and nothing else."""
+    start = len(_SIGNATURE)
+    while len(content) - start >= _HEAD.size + _CHECKSUM.size:
+        size: int
+        size, kind = _HEAD.unpack_from(content, start)
+        end = start + _HEAD.size + size
+        if end + _CHECKSUM.size > len(content):
+            return False
+        # The decoder passes over some chunks without a look, and stops at the last one.
+        checked = memoryview(content)[start + _SIZE_BYTES : end]
+        if (zlib.crc32(checked),) != _CHECKSUM.unpack_from(content, end):
+            return False
+        start = end + _CHECKSUM.size
+        if kind == b"IEND":
+            # What follows is no part of the picture, and may be a file of another kind.
+            return size == 0 and start == len(content)
+    return False
 
 
 def _decode(content: bytes) -> _Picture:

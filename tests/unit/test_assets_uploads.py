@@ -220,7 +220,12 @@ async def test_damaged(setting: Setting) -> None:
     cut_pixels = whole[:chunk] + _chunk(b"IDAT", zlib.compress(b"\0" * 100)) + whole[-12:]
     texts = whole[:33] + _chunk(b"zTXt", b"a\0\0" + zlib.compress(b"a" * (80 << 20), 9)) + whole[33:]
     damaged = (whole[:8], whole[:20], whole[:-1], whole[:100] + whole[-12:], whole + b"\0", whole + b"<script>")
-    for content in (*damaged, wrong_checksum, without_pixels, cut_pixels, texts):
+    end = whole[-12:]
+    ended_twice = (whole + b"<script>" + end, whole + end, whole + _chunk(b"tEXt", b"a\0b") + end)
+    unread = [whole[:33] + _chunk(kind, b"a\0b")[:-4] + bytes(4) + whole[33:] for kind in (b"tEXt", b"prIv")]
+    content_in_end = whole[:-12] + _chunk(b"IEND", b"a" * 8) + end
+    more = (*ended_twice, *unread, content_in_end)
+    for content in (*damaged, wrong_checksum, without_pixels, cut_pixels, texts, *more):
         await setting.refused(400, "asset.broken", "icon@1x", content)
 
 
