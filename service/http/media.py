@@ -62,10 +62,10 @@ class MediaFiles:
         if found is None or request.method not in ("GET", "HEAD"):
             raise UnknownPathError
         app, name, scale = found.groups()
+        # It may have been uploaded, or taken down, where this node has not read yet.
+        self._media.ensure_fresh()
         digest = self._media.digest(app, f"{name}@{scale}")
         if digest is None:
-            # It may have been uploaded where this node has not read yet.
-            self._media.ensure_fresh()
             raise UnknownPathError
         headers = {
             "ETag": f'"{digest[:_ETAG_DIGITS]}"',

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from service.http.media import MAX_AGE_S
+from streams.registry import LAG_LIMIT_S
 from tests.support.api_listener import ApiNode, api_node, embedded_log
 from tests.support.blobs import BlobsFake, png
 from tests.support.nodes import Answer, Caller
@@ -153,6 +154,16 @@ async def test_the_store_is_away(setting: Setting) -> None:
     assert (await setting.read()).status == 200
     setting.blobs.is_away = True
     assert (await setting.read()).body == setting.content
+
+
+async def test_a_registry_that_is_behind(setting: Setting) -> None:
+    """A node whose registry lags too far behind serves nothing: a file that was taken down must not live on."""
+    registry = setting.node.registry
+    registry._ends.append((1 << 40, registry._clock_s() - LAG_LIMIT_S - 1))
+    answer = await setting.read()
+    assert (answer.status, answer.json["error"]["code"]) == (503, "registry_behind")
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert int(answer.headers["Retry-After"]) >= 1
 
 
 async def test_every_answer_bears_an_id(setting: Setting) -> None:
