@@ -76,13 +76,19 @@ def _warnings(stored: StoredObject, state: RegistryState) -> Iterable[Message]:
 def _requested(state: RegistryState, platform_id: str) -> Mapping[str, Mapping[str, Any]]:
     """Return what a platform requests, by name."""
     platform = state.find("platforms", platform_id)
-    return {
-        attribute.name: attribute.fields
-        for attribute in state.ordered("platformattributes", None if platform is None else platform.company)
-        if attribute.fields["platform"]["id"] == platform_id
-        and attribute.fields["kind"] == "REQUESTED"
-        and attribute.state == "ACTIVE"
-    }
+    company = None if platform is None else platform.company
+    # A page of values asks once for each, which would read all attributes of the platform's company every time.
+    requested = state.remembered(("requested", company), lambda: _requested_in(state, company))
+    return requested.get(platform_id, {})
+
+
+def _requested_in(state: RegistryState, company: str | None) -> Mapping[str, Mapping[str, Mapping[str, Any]]]:
+    """Return what the platforms of a company request, by platform and name."""
+    requested: dict[str, dict[str, Mapping[str, Any]]] = {}
+    for attribute in state.ordered("platformattributes", company):
+        if attribute.fields["kind"] == "REQUESTED" and attribute.state == "ACTIVE":
+            requested.setdefault(attribute.fields["platform"]["id"], {})[attribute.name] = attribute.fields
+    return requested
 
 
 PLATFORM_VALUES = ResourceType(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
 from streams.domain.registry_events import DeploymentDeclared, ObjectState, ObjectWrite, Reference, UniqueValue
 from streams.domain.registry_order import Entry, Ordered
+
+T = TypeVar("T")
 
 _OFFSET = struct.Struct("<q")
 
@@ -68,6 +70,7 @@ class RegistryState:
         self._ordered: dict[str, dict[str | None, Ordered]] = {}
         # Type → field → value → id.
         self._holders: dict[str, dict[str, dict[str, str]]] = {}
+        self._remembered: dict[tuple[str, str | None], Any] = {}
 
     def find(self, type_name: str, object_id: str) -> StoredObject | None:
         """Return an object, also a HIDDEN one; None where there is none."""
@@ -107,8 +110,16 @@ class RegistryState:
         entries = [e for e in self._scope(type_name, None) if e.state == "ACTIVE" or e.id in own]
         return Found([_DECODER.decode(entry.body) for entry in entries[start : start + limit]], len(entries))
 
+    def remembered(self, key: tuple[str, str | None], make: Callable[[], T]) -> T:
+        """Return what *make* returns of the objects, which is made once under its key for as long as none changes."""
+        if key not in self._remembered:
+            self._remembered[key] = make()
+        found: T = self._remembered[key]
+        return found
+
     def put(self, stored: StoredObject, *, keeps_past: bool = True) -> None:
         """Take an object in the place of the one with its type and id. For the fold alone."""
+        self._remembered.clear()
         known = self._entries.get(stored.type, _NO_ENTRIES).get(stored.id)
         earlier = b""
         if known is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import pytest
 from service.adapters.vault import BrokenSealError, Vault
 from service.api.webhook_endpoints import SECRET_PURPOSE
 from streams.domain.registry_events import UniqueValue
+from streams.domain.registry_state import RegistryState, StoredObject
 from streams.domain.times import iso_ms
 from tests.support.api_listener import KEY, ApiNode, Clock, api_node, embedded_log
 from tests.support.nodes import Answer
@@ -283,6 +284,38 @@ async def test_values_against_what_is_requested(setting: Setting) -> None:
     hidden = {"objectState": "HIDDEN"}
     await setting.ok("POST", f"platformattributes/{made[0]['id']}", hidden, of=setting.theirs)
     assert warned(await setting.ok("POST", path, {"values": {}})) == []
+
+
+class Counted(RegistryState):
+    """A registry that remembers which types were read from end to end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reads: list[str] = []
+
+    def ordered(self, type_name: str, company: str | None) -> Iterator[StoredObject]:
+        self.reads.append(type_name)
+        return super().ordered(type_name, company)
+
+
+async def test_a_page_of_values(setting: Setting) -> None:
+    """What a platform asks for is read once for all values of a page, and again once anything has changed."""
+    attribute = {"name": "text", "kind": "REQUESTED", "platform": setting.platform, "required": True}
+    made = await setting.ok("POST", "platformattributes", attribute, of=setting.theirs)
+    for number in range(5):
+        app = await setting.ok("POST", "apps", {"name": f"A{number}"})
+        await setting.ok("POST", "platformvalues", {"app": app["id"], "platform": setting.platform})
+    state = Counted()
+    for entries in setting.node.registry.state.copied():
+        for entry in entries:
+            state.restore(entry.body, entry.earlier)
+    setting.node.registry.state = state
+    for required, warnings in ((False, []), (True, ["value.missing"])):
+        await setting.ok("POST", f"platformattributes/{made['id']}", {"required": required}, of=setting.theirs)
+        state.reads.clear()
+        page = await setting.ok("GET", "platformvalues")
+        assert [warned(one) for one in page["results"]] == [warnings] * 5
+        assert state.reads == ["platformattributes"]
 
 
 @pytest.mark.parametrize("name", ["platformvalues", "availabilities"])
