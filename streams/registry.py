@@ -132,9 +132,8 @@ class Registry:
         Raises:
             LogUnavailableError: It may or may not be in the log, or its fold was not seen in time.
         """
-        size_bytes = len(encode_registry_event(transaction))
-        if size_bytes > MAX_TRANSACTION_BYTES:
-            return Refused((TooLarge(size_bytes),))
+        if too_large := self.too_large(transaction):
+            return Refused(too_large)
         judged: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
         self._waiting[transaction.id] = judged
         try:
@@ -145,6 +144,11 @@ class Registry:
             raise LogUnavailableError(f"the transaction was not folded within {self._limit_s:g} s") from error
         finally:
             del self._waiting[transaction.id]
+
+    def too_large(self, transaction: Transaction) -> tuple[TooLarge, ...]:
+        """Return why *transaction* does not fit into the log; nothing where it does."""
+        size_bytes = len(encode_registry_event(transaction))
+        return (TooLarge(size_bytes),) if size_bytes > MAX_TRANSACTION_BYTES else ()
 
     async def catch_up(self) -> None:
         """Return when everything is folded that the log held at the call; raise `LogUnavailableError` after 2 s."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from streams.domain.registry import Verdict
+from streams.domain.registry import TooLarge, Verdict
 from streams.domain.registry_events import Transaction
 from streams.domain.registry_history import Past
 from streams.domain.registry_state import RegistryState
@@ -25,6 +25,9 @@ class Registry(Protocol):
         Raises:
             LogUnavailableError: It may or may not be in the log.
         """
+
+    def too_large(self, transaction: Transaction) -> Sequence[TooLarge]:
+        """Return why *transaction* does not fit into the log; nothing where it does."""
 
     async def past(self, type_name: str, object_id: str, offsets: Sequence[int]) -> list[Past]:
         """

@@ -110,7 +110,7 @@ class Writes:
         plans = self._plan(await self._hashed(orders))
         causes = [order.cause for order in orders]
         if transaction := self._transaction(causes, plans):
-            reasons = judge(self._registry.state, transaction)
+            reasons = judge(self._registry.state, transaction) or self._registry.too_large(transaction)
             if reasons:
                 raise _refusal(transaction, reasons)
         now_ms = self._making.now_s() * 1000

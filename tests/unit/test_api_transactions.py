@@ -188,6 +188,20 @@ async def test_a_label_of_what_another_node_has_just_made(tmp_path: Path) -> Non
         assert (result["id"], result["action"]) == ("AP1", "UNCHANGED")
 
 
+async def test_more_than_fits(node: ApiNode) -> None:
+    """What is too large together, with all that objects have already, is refused by a dry run as by the write."""
+    company = await make_company(node)
+    large: list[dict[str, Any]] = []
+    for _ in range(2):
+        apps = [{"name": "A", "description": "é" * 4_096}] * 80
+        large += (await node.admin.ok("POST", f"/api/v1/apps?context={company}", apps)).json
+    named = [{"type": "apps", "context": company, "id": app["id"], "category": "film"} for app in large]
+    answers = [await node.admin.call("POST", PATH + query, named) for query in ("?dryRun=true", "")]
+    assert [answer.status for answer in answers] == [413, 413]
+    assert answers[0].json == answers[1].json
+    assert actions(await apply(node.admin, named[:80], "?dryRun=true")) == ["UPDATED"] * 80
+
+
 async def test_one_broken_object(node: ApiNode) -> None:
     """Nothing is stored, and every message says which object it is about."""
     answer = await refused(
