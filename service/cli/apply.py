@@ -72,14 +72,13 @@ def apply(
     Keys and secrets that are made are printed this once.
 
     Exit status: 0 where it is done, or a dry run finds nothing to do; 1 where something went wrong, and nothing was
-    written; 2 where the command line is wrong; 3 where a dry run finds differences.
+    written unless the last line says that this is not known; 2 where the command line is wrong; 3 where a dry run finds
+    differences.
     """
     objects = [one for file in files for one in _read(file)]
 
     async def ask(node: NodeCalls) -> Sequence[dict[str, Any]]:
-        answer = await node.write("transactions", objects, context=context, dryRun="true" if dry_run else None)
-        results: Sequence[dict[str, Any]] = answer["results"]
-        return results
+        return await node.write_all("transactions", objects, context=context, dryRun="true" if dry_run else None)
 
     results = with_node(url, token_file, ask)
     match output:
@@ -118,6 +117,7 @@ def _print_difference(result: Mapping[str, Any]) -> None:
 def _print_done(result: Mapping[str, Any]) -> None:
     """Print what became of an object, with what is shown of it this once."""
     click.echo(f"{_WORDS[result['action']]:9}  {result['type']} {result['id']} {one_line(result['object']['name'])}")
-    for name in next(resource.shown_once for resource in TYPES if resource.name == result["type"]):
+    # A node that is newer than this command may know more types.
+    for name in next((resource.shown_once for resource in TYPES if resource.name == result["type"]), ()):
         if name in result["object"]:
             click.echo(f"    {name}: {result['object'][name]}")
