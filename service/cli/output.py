@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
 import click
 import yaml
+
+_UNPRINTED = ("Cc", "Cs", "Zl", "Zp")
+"""Kinds of characters that are none in a line: they move the cursor, or tell the terminal what to do."""
+_TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""What makes a line be read in another order than it is written in."""
 
 
 def print_json(value: object) -> None:
@@ -22,10 +28,19 @@ def print_yaml(value: object) -> None:
 
 def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print rows under their heads, each column as wide as its widest cell."""
-    lines = [head, *rows]
+    lines = [head, *([printable(cell) for cell in row] for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     for line in lines:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def printable(text: str) -> str:
+    """Return *text* with what is for the terminal rather than for its reader as JSON writes it."""
+    return "".join(json.dumps(one)[1:-1] if _is_for_the_terminal(one) else one for one in text)
+
+
+def _is_for_the_terminal(character: str) -> bool:
+    return character in _TURNING or unicodedata.category(character) in _UNPRINTED
 
 
 def one_line(value: Any) -> str:
@@ -33,7 +48,7 @@ def one_line(value: Any) -> str:
     if isinstance(value, dict) and set(value) == {"id", "url"}:
         return str(value["id"])
     if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False)
+        return printable(json.dumps(value, ensure_ascii=False))
     if isinstance(value, list):
         return f"[{', '.join(map(one_line, value))}]"
     if isinstance(value, dict):

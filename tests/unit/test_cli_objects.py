@@ -139,6 +139,18 @@ async def test_all_pages_and_some_ids(node: ApiNode) -> None:
     assert [line.split()[:3] for line in lines] == [[second, "n0001", "ACTIVE"], [first, "n0000", "HIDDEN"]]
 
 
+async def test_names_that_a_terminal_would_obey(node: ApiNode) -> None:
+    """What would move the cursor, clear the screen or turn a line around is printed as JSON writes it."""
+    name = "A\x1b[2J\n\x7f\x9b\u2028\u202e \U0001f468\u200d\U0001f469 é"
+    shown = "A\\u001b[2J\\n\\u007f\\u009b\\u2028\\u202e \U0001f468\u200d\U0001f469 é"
+    applied = await done(node, "apply", "-f", "-", typed=json.dumps({"type": "companies", "id": "acme", "name": name}))
+    assert applied.stdout == f'created    companies acme "{shown}"\n'
+    (line,) = (await done(node, "get", "companies")).stdout.splitlines()[1:]
+    assert f"  {shown}  " in line
+    assert f'name: null → "{shown}"' in (await done(node, "history", "companies", "acme")).stdout
+    assert json.loads((await done(node, "get", "companies", "-o", "json")).stdout)[0]["name"] == name
+
+
 async def test_history(node: ApiNode) -> None:
     """Newest first, in words and for programs."""
     await done(node, "apply", "-f", "-", typed=ACME)
