@@ -96,11 +96,9 @@ async def applied(results: object) -> Result:
 
 async def test_results_of_types_that_the_command_does_not_know() -> None:
     """What a newer node made of them is said, and the keys of all others are printed."""
-    of_types = (("wonders", {}), ("clients", {"secretKey": "sk_1"}))
-    results = [
-        {"type": kind, "id": "1", "action": "CREATED", "object": {"name": "A", **more}} for kind, more in of_types
-    ]
-    result = await applied({"results": results})
+    of_types: tuple[tuple[str, dict[str, str]], ...] = (("wonders", {}), ("clients", {"secretKey": "sk_1"}))
+    made = [{"type": kind, "id": "1", "action": "CREATED", "object": {"name": "A", **more}} for kind, more in of_types]
+    result = await applied({"results": made})
     assert result.exit_code == 0, result.output
     assert result.stdout.splitlines() == [
         'created    wonders 1 "A"',
