@@ -137,6 +137,11 @@ class Nodes:
         """Say whether the partition of a context's or session's id is owned here, served yet or not."""
         return partition_of(raw_id, self._partitions) in self._table(kind).partitions
 
+    def serves(self, kind: Kind, raw_id: bytes) -> bool:
+        """Say whether it is owned here, and can be read."""
+        held = self._table(kind).partitions.get(partition_of(raw_id, self._partitions))
+        return held is not None and held.served
+
     def has_copy(self, kind: Kind, raw_id: bytes) -> bool:
         """Say whether there is a warm copy here of the partition of an id that can be read."""
         copy = self._table(kind).copies.get(partition_of(raw_id, self._partitions))

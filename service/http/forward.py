@@ -80,7 +80,10 @@ class Places(Protocol):
         """This node's name."""
 
     def is_here(self, kind: Kind, raw_id: bytes) -> bool:
-        """Say whether the partition of a context's or session's id is this node's."""
+        """Say whether the partition of a context's or session's id is this node's, served yet or not."""
+
+    def serves(self, kind: Kind, raw_id: bytes) -> bool:
+        """Say whether it is, and can be read."""
 
     def owner(self, kind: Kind, raw_id: bytes, but: Collection[str] = ()) -> NodeSaid | None:
         """Return another node that answers for the partition, None where none is known; not one of *but*."""
@@ -158,7 +161,9 @@ class Forwarding:
             OverloadedError: Nothing was written.
         """
         raw = parse_id(place, call.path[_PARAMETERS[place]])
-        if raw is None or self._places.is_here(place, raw):
+        if raw is None or self._places.serves(place, raw):
+            return None
+        if self._places.is_here(place, raw) and call.request.method not in READS:
             return None
         client = call.client
         if not self._ids.verify(place, mode_of(client), client.tenant, raw):
@@ -180,7 +185,7 @@ class Forwarding:
             answer = await self._try(owner, call)
             if answer is not None:
                 return answer
-            if self._places.is_here(place, raw):
+            if self._places.serves(place, raw):
                 return None
         if call.request.method in READS:
             # What a copy has is as of some time, which the answer tells; a position that is asked for is waited for.
@@ -191,6 +196,8 @@ class Forwarding:
             answer = None if copying is None else await self._try(copying, call, of_copy=True)
             if answer is not None:
                 return answer
+        if self._places.is_here(place, raw):
+            return None
         self._metrics.failed("nobody")
         raise ViewUnavailableError("no node is known that answers for the partition now")
 
@@ -210,6 +217,8 @@ class Forwarding:
             return None
         except OverloadedError:
             self._metrics.failed("overloaded")
+            if is_read:
+                return None  # a copy of the partition may be elsewhere
             raise
         except BrokenHopError as error:
             # No doubt of it: one list that takes long must not keep others from being asked for.

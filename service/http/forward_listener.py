@@ -34,8 +34,11 @@ class OnlyHere:
     async def answer(self, call: Call, place: Kind) -> Answer | None:
         """Return None where this node is to answer; raise `MisdirectedError` where not."""
         raw = parse_id(place, call.path["context_id" if place is Kind.CONTEXT else "session_id"])
-        if raw is None or self._places.is_here(place, raw) or (self._copies and self._places.has_copy(place, raw)):
+        if raw is None or self._places.serves(place, raw) or (self._copies and self._places.has_copy(place, raw)):
             return None
+        if self._places.is_here(place, raw) and call.request.method not in READS:
+            return None
+        # Also a read of what is here and not served yet: a copy of it may be elsewhere.
         raise MisdirectedError
 
 

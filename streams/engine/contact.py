@@ -20,7 +20,7 @@ class Contact:
     """Asks the log whether it is there, and remembers when it last was."""
 
     def __init__(self, log: Log, clock_s: Callable[[], float], *, die: Die = fatal.die) -> None:
-        self._log, self._clock_s, self._die = log, clock_s, die
+        self._log, self.clock_s, self._die = log, clock_s, die
         self._last_s = clock_s()
         self._task: asyncio.Task[None] | None = None
 
@@ -38,12 +38,12 @@ class Contact:
 
     def made(self) -> None:
         """Note that the log has just answered something."""
-        self._last_s = self._clock_s()
+        self._last_s = self.clock_s()
 
     @property
     def silent_s(self) -> float:
         """Seconds since the log was last heard of."""
-        return self._clock_s() - self._last_s
+        return self.clock_s() - self._last_s
 
     @property
     def age_s(self) -> int | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 import structlog
@@ -54,7 +54,9 @@ class WarmCopy:
         positions: Input topic → offset of the last record that the rows have, -1 before the first.
     """
 
-    def __init__(self, fold: Fold, partition: int, store: PartitionStore) -> None:
+    def __init__(self, fold: Fold, partition: int, store: PartitionStore, clock_s: Callable[[], float]) -> None:
+        self._clock_s = clock_s
+        self._caught_up_s = 0.0
         self.changelog = fold.changelog, partition
         self._inputs = (fold.source, fold.until_folded)
         self.partition, self.store = partition, store
@@ -81,13 +83,18 @@ class WarmCopy:
         self._read_positions()
         self.waiters.committed(rows.keys(), source_moved=self.positions[source] != before[source])
 
+    @property
+    def behind_s(self) -> float:
+        """Seconds since it last was at the end."""
+        return self._clock_s() - self._caught_up_s
+
     def look(self, end: int | None) -> None:
         """Note where the changelog ends, as far as that is known."""
         if end is None:
             return
         missing = end - 1 - self.store.offset
         if missing <= 0:
-            self.served = True
+            self.served, self._caught_up_s = True, self._clock_s()
         elif missing > ATOMIC_ROWS:
             self.served = False
 

@@ -108,10 +108,11 @@ class Engine:
                     topic = processor.fold.changelog
                     for owned in await processor.table.assign(_of(topic, changelogs), _of(topic, copied)):
                         group.create_task(one(owned), name=f"recover {processor.fold.name} {owned.partition}")
+                if self.copies is not None:
+                    # Not behind the recovery, which may take long.
+                    self.copies.follow([copy for p in self.processors for copy in p.table.copies.values()])
         except* (StoreError, RefusedStartError) as errors:
             self._die(str(errors.exceptions[0]))
-        if self.copies is not None:
-            self.copies.follow([copy for p in self.processors for copy in p.table.copies.values()])
         rows = sum(owned.recovered_rows for p in self.processors for owned in p.table.partitions.values())
         self._logger.info(
             "recovered", partitions=len(changelogs), rows=rows, seconds=round(time.monotonic() - began, 3)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from streams.domain.errors import RefusedStartError
 from streams.engine.fold import Fold
@@ -39,6 +41,7 @@ class OwnedPartition:
         self._served_from: dict[str, int] = {}
         self.positions: dict[str, int] = {}
         self.waiters = Waiters()
+        self._turn: asyncio.Future[None] | None = None
         self.recovered_rows = 0
         self.recovery_s = 0.0
         self._read_positions()
@@ -98,6 +101,21 @@ class OwnedPartition:
                 rows.clear()
         if offset > self.store.offset:
             self.store.write(rows, offset)
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Have whoever asks for what is settled wait: until the commit, others may see more than the rows have."""
+        self._turn = asyncio.get_running_loop().create_future()
+        try:
+            yield
+        finally:
+            self._turn.set_result(None)
+            self._turn = None
+
+    async def settled(self) -> None:
+        """Return once the rows have what others were told of before this was asked for, or never will."""
+        if self._turn is not None:
+            await asyncio.wait({self._turn})
 
     async def append(self, rows: Mapping[bytes, bytes | None]) -> int:
         """Append one batch to the changelog; return the offset of its last row. See `streams.log.port.Claim`."""

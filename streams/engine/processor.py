@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 
 import structlog
 
@@ -237,6 +237,12 @@ class Processor:
 
     async def _write(self, batches: list[Batch]) -> list[OwnedPartition]:
         """Write outputs, changelog and tables; return the partitions of which the outcome is unknown."""
+        with ExitStack() as turns:
+            for batch in batches:
+                turns.enter_context(batch.owned.turn())
+            return await self._write_all(batches)
+
+    async def _write_all(self, batches: list[Batch]) -> list[OwnedPartition]:
         try:
             await self._append_outputs(batches)
         except UnavailableError as error:

@@ -47,7 +47,7 @@ class OwnedTable:
             self.partitions[number] = self._own(number)
             await asyncio.sleep(0)
         for number in sorted(copied - self.copies.keys()):
-            self.copies[number] = WarmCopy(self._fold, number, self.files.partition(number))
+            self.copies[number] = WarmCopy(self._fold, number, self.files.partition(number), self._contact.clock_s)
             await asyncio.sleep(0)
         return [self.partitions[number] for number in sorted(wanted)]
 
@@ -97,7 +97,8 @@ class OwnedTable:
         held = self.partitions.get(number) or self.copies.get(number)
         if held is None or not held.served:
             raise ViewUnavailableError("the partition is being recovered, or is not here")
-        if self._contact.silent_s > self._stale_reads_max_s:
+        behind_s = held.behind_s if isinstance(held, WarmCopy) else 0.0
+        if max(self._contact.silent_s, behind_s) > self._stale_reads_max_s:
             raise ViewUnavailableError("the log has not been heard of for too long")
         return held
 
@@ -118,6 +119,12 @@ class OwnedTable:
         """Return once *reached* says so; see `streams.views.tables.Table`."""
         await self._served(partition).waiters.until(key, reached, limit_s=limit_s)
 
+    async def settled(self, partition: int) -> None:
+        """Return once the rows have what others were told of before; see `streams.views.tables.Table`."""
+        held = self._served(partition)
+        if isinstance(held, OwnedPartition):
+            await held.settled()
+
 
 class NoTable:
     """Implements `streams.views.tables.Table` for a node that folds nothing."""
@@ -135,4 +142,8 @@ class NoTable:
     async def until(self, partition: int, key: bytes, reached: Callable[[], bool], *, limit_s: float) -> None:
         """Raise `ViewUnavailableError`."""
         del key, reached, limit_s
+        self.rows(partition)
+
+    async def settled(self, partition: int) -> None:
+        """Raise `ViewUnavailableError`."""
         self.rows(partition)

@@ -19,6 +19,8 @@ WAIT_MS = 100
 MOST_BYTES = 1 << 20
 """Of one answer: what is decoded at one go, while nothing else is."""
 _AGAIN_S = 0.1
+_NO_SUCH_SESSION = (70, 71)
+"""What a broker says that has forgotten a session, or has another epoch of it: the next fetch names everything."""
 
 Source = tuple[int, str]
 """A broker and a topic: what has a fetch session, and a connection of its own, for what comes on one is answered in
@@ -62,14 +64,17 @@ class KafkaFollower:
         self._arrived.set()
 
     def seek(self, offsets: Mapping[Partition, int]) -> None:
-        """Read partitions from other offsets; what was fetched of them is forgotten."""
+        """Read partitions from other offsets; what was fetched of them and known of their ends is forgotten."""
         self._offsets.update(offsets)
         for at in offsets:
             self._fetched.pop(at, None)
+            self._ends.pop(at, None)
+        if not self._fetched:
+            self._taken.set()
         self._changed.set()
 
     def end_offset(self, at: Partition) -> int | None:
-        """Return the end of a partition as a broker last told it."""
+        """Return the end of a partition as a broker has last told it since it was sought, None where none has."""
         return self._ends.get(at)
 
     async def fetched(self, wanted: Collection[Partition], limit_s: float) -> dict[Partition, list[Record]]:
@@ -168,9 +173,11 @@ class KafkaFollower:
             if found.error_code:
                 failed.append(found)
                 continue
-            self._ends[found.partition] = found.end_offset
             # What has been sought elsewhere in the meantime, or read from another broker, is not what is wanted.
-            if not found.batches or asked is None or self._offsets.get(found.partition) != asked:
+            if asked is None or self._offsets.get(found.partition) != asked:
+                continue
+            self._ends[found.partition] = found.end_offset
+            if not found.batches:
                 continue
             records, self._offsets[found.partition] = records_in(found, asked)
             if records:
@@ -180,6 +187,9 @@ class KafkaFollower:
             self._arrived.set()
         if failed:
             await self._mend(failed)
+        elif answer.error_code and answer.error_code not in _NO_SUCH_SESSION:
+            self._logger.warning("fetch_refused", error=repr(error_of(answer.error_code)))
+            await self._look_again()
 
     async def _mend(self, failed: list[Found]) -> None:
         """Find out where partitions can be read that could not."""

@@ -42,7 +42,11 @@ class ContextReader:
         Raises:
             ViewBehindError, ViewUnavailableError, OverloadedError
         """
-        return contexts.subscriptions(await self._reached(context, after, client), context)
+        await self._reached(context, after, client)
+        # A list that shows the context's items is proof enough for a client that the context knows of the session.
+        partition = partition_of(context, self._partitions)
+        await self._table.settled(partition)
+        return contexts.subscriptions(self._table.rows(partition), context)
 
     def _page(self, rows: Rows, context: ContextId, start: int, limit: int) -> Page:
         """Return a page, the one served before where the context's meta row has not changed since."""

@@ -42,6 +42,16 @@ class Table(Protocol):
             ViewUnavailableError: The partition went away.
         """
 
+    async def settled(self, partition: int) -> None:
+        """
+        Return once the rows have what was told to others, and so may have been seen, before this was asked for.
+
+        Outputs are appended before the rows are committed: a session's list may show what its context's rows lack yet.
+
+        Raises:
+            ViewUnavailableError: It is being recovered, or is not here.
+        """
+
 
 class WaitLimit:
     """Counts the waits of each client, so that none can pile them up."""

@@ -10,13 +10,15 @@ from typing import NoReturn
 import pytest
 
 from streams.domain.errors import ViewUnavailableError
+from streams.engine.batch import Batch
 from streams.engine.copies import Copies
 from streams.engine.partition import ATOMIC_ROWS
+from streams.engine.processor import Processor
 from streams.topics import CONTEXT_EVENTS
 from tests.support.engine_checks import check_node, stored_rows
 from tests.support.engine_examples import CONTEXT, CONTEXTS_CHANGELOG, SESSION, TOPICS, put_many
 from tests.support.engine_follower import EmbeddedFollower
-from tests.support.engine_nodes import Living, Node, die, living
+from tests.support.engine_nodes import ENGINE, Living, Node, die, living
 
 LIMIT_S = 20.0
 
@@ -131,6 +133,43 @@ async def test_a_copy_that_becomes_the_owners_is_served_at_once() -> None:
             assert not any(p.table.copies for p in node.processors)
             await node.drain()
             await check_node(node, one.real)
+
+
+async def test_a_copy_that_has_not_been_at_the_end_for_long_is_not_read_from() -> None:
+    """However well the log answers otherwise: a copy that stands still grows old."""
+    async with living() as one, copying(one) as node:
+        await put_many(one, 3)
+        await one.node.drain()
+        await caught_up(node, one.node)
+        assert node.engine.copies is not None
+        node.engine.copies.follow(())
+        node.contexts.table.rows(0)
+        node.clock.now_s += 61
+        node.contact.made()
+        with pytest.raises(ViewUnavailableError):
+            node.contexts.table.rows(0)
+
+
+async def test_what_others_were_told_of_is_settled_once_it_is_committed() -> None:
+    """From a turn's outputs to its commit, a list may show what its context's rows do not have yet."""
+    seen: list[bool] = []
+
+    class Asking(Processor):
+        async def _append_outputs(self, batches: list[Batch]) -> None:
+            await super()._append_outputs(batches)
+            waiting = asyncio.create_task(self.table.settled(batches[0].owned.partition))
+            await asyncio.sleep(0)
+            seen.append(waiting.done())
+            waitings.append(waiting)
+
+    waitings: list[asyncio.Task[None]] = []
+    async with living(ENGINE._replace(processor=Asking)) as one:
+        await one.node.contexts.table.settled(0)
+        await put_many(one, 1)
+        await one.node.drain()
+        assert seen
+        assert not any(seen)
+        await asyncio.wait_for(asyncio.gather(*waitings), LIMIT_S)
 
 
 async def test_an_owner_that_becomes_a_copy_follows_on() -> None:

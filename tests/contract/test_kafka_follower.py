@@ -122,6 +122,38 @@ async def test_what_is_sought_is_read_again_and_what_was_fetched_is_not_given(lo
         await following.until({first: [b"0", b"1", b"2", b"1", b"2", b"5"]})
 
 
+async def test_what_was_known_of_an_end_is_not_known_after_a_seek(log: KafkaLog) -> None:
+    """It may be from long ago: whoever was not following meanwhile must not take itself for being at the end."""
+    (at,) = all_of(await made(log, topics=1, partitions=1))
+    await append(log, at, b"0", b"1")
+    async with Following(log, [at]) as following:
+        await following.until({at: [b"0", b"1"]})
+        assert following.follower.end_offset(at) == 2
+        following.follower.seek({at: 2})
+        assert following.follower.end_offset(at) is None
+        await append(log, at, b"2")
+        await following.until({at: [b"0", b"1", b"2"]})
+        assert following.follower.end_offset(at) == 3
+
+
+async def test_a_seek_of_what_was_not_taken_stops_nothing(log: KafkaLog) -> None:
+    """While something fetched is not taken, nothing is fetched; what a seek forgets needs no taking."""
+    (at,) = all_of(await made(log, topics=1, partitions=1))
+    await append(log, at, b"0")
+    async with Following(log, [at]) as following:
+        follower = following.follower
+        await follower.fetched(set(), 0.01)
+        follower._wanted = frozenset([at])
+        follower._changed.set()
+        async with asyncio.timeout(20):
+            while not follower._fetched:
+                await asyncio.sleep(0.01)
+        follower.seek({at: 0})
+        began = asyncio.get_running_loop().time()
+        assert await follower.fetched([at], 10.0)
+        assert asyncio.get_running_loop().time() - began < 5
+
+
 async def test_what_is_not_wanted_now_is_given_when_it_is(log: KafkaLog) -> None:
     """A partition that is left out is forgotten by the session, and read on from where it was."""
     first, second = all_of(await made(log, topics=1, partitions=2))

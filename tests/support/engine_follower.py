@@ -27,6 +27,8 @@ class EmbeddedFollower:
 
     def seek(self, offsets: Mapping[Partition, int]) -> None:
         self._offsets.update(offsets)
+        for at in offsets:
+            self._ends.pop(at, None)
 
     def end_offset(self, at: Partition) -> int | None:
         return self._ends.get(at)

@@ -31,6 +31,8 @@ class PlacesFake:
     name: str
     has_all: bool = False
     has_copies: bool = False
+    recovers: bool = False
+    """Whether what it has cannot be read yet."""
     owners: list[NodeSaid] = field(default_factory=list)
     copiers: list[NodeSaid] = field(default_factory=list)
     doubted: list[str] = field(default_factory=list)
@@ -42,6 +44,9 @@ class PlacesFake:
     def owner(self, kind: Kind, raw_id: bytes, but: Collection[str] = ()) -> NodeSaid | None:
         del kind, raw_id
         return next((node for node in self.owners if node.name not in {*but, *self.doubted}), None)
+
+    def serves(self, kind: Kind, raw_id: bytes) -> bool:
+        return self.is_here(kind, raw_id) and not self.recovers
 
     def has_copy(self, kind: Kind, raw_id: bytes) -> bool:
         del kind, raw_id

@@ -83,6 +83,9 @@ class MemoryTable:
         committed, self._committed = self._committed, asyncio.Event()
         committed.set()
 
+    async def settled(self, partition: int) -> None:
+        self.rows(partition)
+
     async def until(self, partition: int, key: bytes, reached: Callable[[], bool], *, limit_s: float) -> None:
         assert (partition, len(key), limit_s) == (0, 18, WAIT_S)
         self.waits += 1

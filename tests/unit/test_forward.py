@@ -147,6 +147,21 @@ async def test_a_list_is_read_from_a_copy_where_its_owner_is_away(pair: Pair) ->
     assert pair.outcome("copied") == 1
 
 
+async def test_what_is_here_and_cannot_be_read_yet_is_read_from_a_copy(pair: Pair) -> None:
+    """By a node that was just given the partition, and from one behind it, which says so; commands stay."""
+    _, session, _ = await filled(pair)
+    platform = at_front(pair, pair.owner.platform)
+    pair.places.has_all = pair.places.recovers = True
+    pair.owner_places.has_all, pair.owner_places.has_copies = False, True
+    pair.places.owners, pair.places.copiers = [], [node_at("owner", pair.owner_port)]
+    assert seen(await platform.call("GET", session)) == seen(await pair.owner.platform.call("GET", session))
+    pair.places.has_all, pair.places.owners, pair.places.copiers = False, [node_at("owner", pair.owner_port)], []
+    pair.owner_places.has_all, pair.owner_places.recovers, pair.owner_places.has_copies = True, True, False
+    assert problem(await platform.call("GET", session), 503) == "view_unavailable"
+    assert pair.outcome("misdirected") == 1
+    assert (await platform.call("DELETE", session)).status == 204
+
+
 async def test_what_the_owner_cannot_answer_is_handed_on(pair: Pair) -> None:
     """With the code that it has, and the time after which to ask again."""
     _, session, _ = await filled(pair)
