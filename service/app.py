@@ -25,7 +25,7 @@ from service.adapters.node_metrics import NodeCollector
 from service.adapters.passwords import PasswordPool
 from service.adapters.tenants import RegistryTenants
 from service.adapters.vault import Vault
-from service.api import Identity, RateLimits, Rates, Tokens, api_openapi, build_api_routes
+from service.api import Identity, RateLimits, Rates, RevokedTokens, Tokens, api_openapi, build_api_routes
 from service.api.key_uses import KeyUses
 from service.data_directory import held
 from service.forwarding import forwarding
@@ -168,12 +168,14 @@ def _metrics(health: NodeHealth) -> CollectorRegistry:
 
 
 def _deps(settings: Settings, node: Node, claim: _Claim, passwords: PasswordPool, metrics: CollectorRegistry) -> Deps:
-    tokens = Tokens(claim.key.derive(b"tokens"), now_s, os.urandom)
+    revoked = RevokedTokens(node.registry)
+    tokens = Tokens(claim.key.derive(b"tokens"), now_s, os.urandom, revoked.holds)
     uses = KeyUses(node.registry, time.time, os.urandom)
     tenants = RegistryTenants(node.registry, tokens, note=uses.note)
     identity = Identity(
         admin_token=claim.admin_token,
         tokens=tokens,
+        revoked=revoked,
         client_keys=tenants,
         passwords=passwords,
         vault=Vault(claim.key.derive(b"secrets")),

@@ -58,7 +58,13 @@ _ASKED: Json = {
 _CODE_ASKED: Json = {"type": "object", "properties": {"code": _CODE}, "required": ["code"]}
 _REVOKED: Json = {
     "type": "object",
-    "properties": {"user": {**id_schema(), "description": "Whose tokens end; the caller's where it is left out."}},
+    "properties": {
+        "token": {**_SECRET, "description": "The one token that ends, with a refresh token all of its login."},
+        "user": {
+            **id_schema(),
+            "description": "Without a `token`: whose tokens all end; the caller's where this is left out too.",
+        },
+    },
 }
 
 
@@ -73,15 +79,25 @@ def ways_in() -> Json:
     return {
         TOKENS: _path("Tokens", {**_post("postTokens", "Get tokens", tokens, _ASKED, usual), "security": []}),
         SECOND_FACTOR: _path("SecondFactor", second),
-        REVOKE: _path(
-            "Revocation", _post("postRevocation", "End all of a user's tokens", None, _REVOKED, administering)
-        ),
+        REVOKE: _path("Revocation", _revocation(administering)),
         ENROL: _path("Enrolment", _post("postEnrolment", "Make a second factor", enrolled, None, administering)),
         CONFIRM: _path(
             "Confirmation",
             _post("postConfirmation", "Switch the factor on", confirmed, _CODE_ASKED, administering),
         ),
     }
+
+
+def _revocation(errors: Sequence[int]) -> Json:
+    """Return the call that needs no credentials where it names a token."""
+    post = _post("postRevocation", "End one token, or all of a user's", None, _REVOKED, errors)
+    one: Json = {
+        "description": "The token is good no more, or never was. Source: RFC 7009, 2.2.",
+        "headers": _headers("Paket-Request-Id"),
+        "content": {"application/json": {"schema": {"type": "object"}}},
+    }
+    responses = {"200": one, **post["responses"]}
+    return {**post, "security": [{"bearer": []}, {}], "responses": responses}
 
 
 def ways_in_schemas() -> Json:

@@ -17,6 +17,7 @@ from service.api.people_factors import FactorCalls
 from service.api.rate_limits import RateLimits
 from service.api.resource import Entropy
 from service.api.tokens_grants import Asked, Grants
+from service.api.tokens_revoked import Revoker
 from service.http.addresses import Network, client_address
 from service.http.bodies import read_body
 from service.http.calls import Answer
@@ -52,13 +53,14 @@ class Ways:
         grants: Grants,
         callers: Callers,
         factors: FactorCalls,
+        revoker: Revoker,
         limits: RateLimits,
         entropy: Entropy,
         proxies: Sequence[Network],
         body_limit_s: float,
     ) -> None:
         """Take what handles and limits them, randomness for ids, whose word on addresses counts, and a body's time."""
-        self._grants, self._callers, self._factors = grants, callers, factors
+        self._grants, self._callers, self._factors, self._revoker = grants, callers, factors, revoker
         self._limits = limits
         self._entropy, self._proxies, self._body_limit_s = entropy, proxies, body_limit_s
         self._json = JsonReader()
@@ -75,8 +77,13 @@ class Ways:
         yield Way(ENROL, self._enrol)
         yield Way(CONFIRM, self._confirm)
 
-    async def _revoke(self, _request: web.Request, asked: Asked) -> None:
+    async def _revoke(self, _request: web.Request, asked: Asked) -> object:
+        if "token" in asked.fields:
+            # Whoever holds it may end it: nothing else needs to be shown.
+            await self._revoker.revoke(asked.fields["token"], asked.request_id)
+            return {}
         await self._factors.revoke(await self._callers.surely(asked.authorization), asked)
+        return None
 
     async def _enrol(self, request: web.Request, asked: Asked) -> object:
         caller = await self._callers.surely(asked.authorization)

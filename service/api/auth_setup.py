@@ -19,6 +19,7 @@ from service.api.rate_limits import RateLimits
 from service.api.resource import Entropy
 from service.api.tokens import Tokens
 from service.api.tokens_grants import ClientKeys, Grants
+from service.api.tokens_revoked import RevokedTokens, Revoker
 from service.http.addresses import Network
 
 
@@ -29,6 +30,7 @@ class Identity:
     admin_token: str
     """The super user's."""
     tokens: Tokens
+    revoked: RevokedTokens
     client_keys: ClientKeys
     passwords: Passwords
     vault: SecretVault
@@ -60,7 +62,9 @@ def build_doors(
     grants = Grants(
         registry, people, callers, tokens, identity.client_keys, identity.passwords, factors, guesses, codes
     )
+    revoker = Revoker(registry, tokens, identity.revoked, limits, entropy)
+    of_factors = FactorCalls(people, factors, codes)
     return Doors(
         callers,
-        Ways(grants, callers, FactorCalls(people, factors, codes), limits, entropy, identity.proxies, body_limit_s),
+        Ways(grants, callers, of_factors, revoker, limits, entropy, identity.proxies, body_limit_s),
     )

@@ -1,4 +1,4 @@
-"""Tokens: signed, so that every node knows them and none keeps them."""
+"""Tokens: signed, so that every node knows them and none keeps them, but for what was revoked."""
 
 from __future__ import annotations
 
@@ -49,9 +49,13 @@ class Bearer(NamedTuple):
     """As it was asked for."""
     login_s: int
     """When it was logged in, Unix time."""
+    login: bytes
+    """Random: the same in all tokens of one login, those that refreshing gave too."""
 
 
-class _Claims(msgspec.Struct, frozen=True, array_like=True):
+class Claims(msgspec.Struct, frozen=True, array_like=True):
+    """What a token says. Fields are only ever added, with defaults: tokens outlive the version that made them."""
+
     type: str
     id: str
     stamp: bytes
@@ -59,26 +63,58 @@ class _Claims(msgspec.Struct, frozen=True, array_like=True):
     login_s: int
     expires_s: int
     nonce: bytes
+    """Random: no other token's."""
+    login: bytes = b""
 
 
-_CLAIMS = msgspec.msgpack.Decoder(_Claims)
+_CLAIMS = msgspec.msgpack.Decoder(Claims)
 
 
 class Tokens:
     """Makes tokens and reads them again."""
 
-    def __init__(self, key: bytes, now_s: Callable[[], int], entropy: Entropy) -> None:
-        """Take the deployment's key for tokens (`MasterKey.derive(b"tokens")`), Unix time, and randomness."""
-        self._key, self.now_s, self._entropy = key, now_s, entropy
+    def __init__(
+        self, key: bytes, now_s: Callable[[], int], entropy: Entropy, is_revoked: Callable[[Claims], bool]
+    ) -> None:
+        """
+        Take what tokens are made of and judged by.
+
+        Args:
+            key: The deployment's for tokens (`MasterKey.derive(b"tokens")`).
+            now_s: Unix time.
+            entropy: Randomness.
+            is_revoked: Says whether a token was revoked alone, or its login.
+        """
+        self._key, self.now_s, self._entropy, self._is_revoked = key, now_s, entropy, is_revoked
+
+    def log_in(self, type_name: str, object_id: str, stamp: bytes, scope: str) -> Bearer:
+        """Return the bearer of a new login's tokens."""
+        return Bearer(type_name, object_id, stamp, scope, self.now_s(), self._entropy(_NONCE_BYTES))
 
     def make(self, purpose: Purpose, bearer: Bearer) -> str:
         """Return a new token, different from every other."""
-        claims = _Claims(*bearer, self._expires_s(purpose, bearer), self._entropy(_NONCE_BYTES))
+        claims = Claims(
+            bearer.type,
+            bearer.id,
+            bearer.stamp,
+            bearer.scope,
+            bearer.login_s,
+            self._expires_s(purpose, bearer),
+            self._entropy(_NONCE_BYTES),
+            bearer.login,
+        )
         payload = msgspec.msgpack.encode(claims)
         return purpose.value + base64.urlsafe_b64encode(payload + self._mac(purpose, payload)).decode("ascii")
 
     def read(self, purpose: Purpose, token: str) -> Bearer | None:
-        """Return whom a token of this purpose stands for; None where it is none, or too old."""
+        """Return whom a token of this purpose stands for; None where it is none, too old or revoked."""
+        claims = self.claims(purpose, token)
+        if claims is None or self._is_revoked(claims):
+            return None
+        return Bearer(claims.type, claims.id, claims.stamp, claims.scope, claims.login_s, claims.login)
+
+    def claims(self, purpose: Purpose, token: str) -> Claims | None:
+        """Return what a token of this purpose says, also a revoked one; None where it is none, or too old."""
         if len(token) > _MAX_CHARS or not token.startswith(purpose.value):
             return None
         try:
@@ -91,7 +127,8 @@ class Tokens:
         claims = _CLAIMS.decode(payload)
         if claims.expires_s <= self.now_s():
             return None
-        return Bearer(claims.type, claims.id, claims.stamp, claims.scope, claims.login_s)
+        # A token from before logins were told apart begins one, for those that it is refreshed to.
+        return claims if claims.login else msgspec.structs.replace(claims, login=claims.nonce)
 
     def _expires_s(self, purpose: Purpose, bearer: Bearer) -> int:
         since_s = bearer.login_s if purpose is Purpose.REFRESH else self.now_s()

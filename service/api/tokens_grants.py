@@ -106,7 +106,7 @@ class Grants:
         if bearer is None or person is None:
             raise refused()
         await self._use_code(person, code, asked)
-        return self._user_tokens(person, bearer.scope, self._tokens.now_s())
+        return self._user_tokens(person, bearer.scope)
 
     async def _password(self, asked: Asked) -> Json:
         name, password = asked.required("username").strip().lower(), asked.required("password")
@@ -124,7 +124,7 @@ class Grants:
                 return self._first_factor(person, scope)
             await self._use_code(person, asked.fields["otp"], asked)
         attempt.succeeded()
-        return self._user_tokens(person, scope, self._tokens.now_s())
+        return self._user_tokens(person, scope)
 
     async def _use_code(self, person: Person, code: str, asked: Asked) -> None:
         attempt = self._codes.begin(person.user.id, asked.address)
@@ -145,7 +145,7 @@ class Grants:
         if allowed and "client_credentials" not in allowed:
             raise MessagesError(400, [error("grant.type.forbidden", "This client may not use this grant")])
         stamp = key_stamp(sha256(secret.encode("utf-8", "surrogatepass")).digest())
-        bearer = Bearer(CLIENTS, client_id, stamp, self._client_scope(client_id, asked.fields), self._tokens.now_s())
+        bearer = self._tokens.log_in(CLIENTS, client_id, stamp, self._client_scope(client_id, asked.fields))
         return self._answer(bearer, refreshes=not allowed or "refresh_token" in allowed)
 
     def _refresh(self, asked: Asked) -> Json:
@@ -163,7 +163,7 @@ class Grants:
         return self._answer(_narrowed(bearer, _scope(asked.fields)))
 
     def _first_factor(self, person: Person, scope: str) -> Json:
-        bearer = Bearer(USERS, person.user.id, person.stamp, scope, self._tokens.now_s())
+        bearer = self._tokens.log_in(USERS, person.user.id, person.stamp, scope)
         return {
             "access_token": self._tokens.make(Purpose.TWO_FACTOR, bearer),
             "token_type": "Bearer",
@@ -171,8 +171,8 @@ class Grants:
             "scope": TWO_FACTOR_SCOPE,
         }
 
-    def _user_tokens(self, person: Person, scope: str, login_s: int) -> Json:
-        return self._answer(Bearer(USERS, person.user.id, person.stamp, scope, login_s))
+    def _user_tokens(self, person: Person, scope: str) -> Json:
+        return self._answer(self._tokens.log_in(USERS, person.user.id, person.stamp, scope))
 
     def _answer(self, bearer: Bearer, *, refreshes: bool = True) -> Json:
         return {

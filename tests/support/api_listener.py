@@ -19,7 +19,7 @@ from service.adapters.media import RegistryMedia
 from service.adapters.passwords import Cost, PasswordPool
 from service.adapters.tenants import RegistryTenants
 from service.adapters.vault import Vault
-from service.api import Identity, RateLimits, Tokens, api_openapi, build_api_routes
+from service.api import Identity, RateLimits, RevokedTokens, Tokens, api_openapi, build_api_routes
 from service.http.addresses import Network
 from service.http.app import build_public_app
 from service.http.connections import Runner
@@ -117,12 +117,14 @@ async def api_node(
     registry = Registry(log, fingerprint=KEY.fingerprint, partitions=PARTITIONS, die=die)
     await registry.start()
     world = World()
-    tokens = Tokens(KEY.derive(b"tokens"), clock.now_s, os.urandom)
+    revoked = RevokedTokens(registry)
+    tokens = Tokens(KEY.derive(b"tokens"), clock.now_s, os.urandom, revoked.holds)
     tenants = RegistryTenants(registry, tokens, clock.now_s)
     passwords = passwords or PasswordPool(CHEAP)
     identity = Identity(
         admin_token=ADMIN_TOKEN,
         tokens=tokens,
+        revoked=revoked,
         client_keys=tenants,
         passwords=passwords,
         vault=Vault(KEY.derive(b"secrets")),
