@@ -15,20 +15,33 @@ import pytest
 from service.api import RateLimits, Rates
 from service.api.tokens import ACCESS_S, REFRESH_S, Claims, Purpose, Tokens
 from service.api.tokens_revoked import MOST_KEPT, Kept, Revocations, mark_of
+from streams.domain.errors import LogUnavailableError
 from streams.log.embedded import EmbeddedLog
+from streams.log.port import Appended
 from tests.support.api_listener import KEY, ApiNode, Clock, api_node, embedded_log
-from tests.support.nodes import ADMIN_TOKEN, Answer, Caller
+from tests.support.nodes import ADMIN_TOKEN, Answer
 from tests.support.people import ask, bearer, code, log_in, logged_in, make_company, make_user, put
 
 LIST = "/api/v1/companies"
 REVOKE = "/api/authenticate/revoke"
 
 
+class Away(EmbeddedLog):
+    """The embedded log, which a test can have take nothing."""
+
+    is_away = False
+
+    async def append(self, topic: str, partition: int, key: bytes, value: bytes | None) -> Appended:
+        if self.is_away:
+            raise LogUnavailableError("away")
+        return await super().append(topic, partition, key, value)
+
+
 @dataclass
 class Setting:
     """Two nodes on one log, and a user."""
 
-    log: EmbeddedLog
+    log: Away
     nodes: tuple[ApiNode, ApiNode]
     clock: Clock
 
@@ -52,9 +65,10 @@ class Setting:
 @pytest.fixture
 async def setting(tmp_path: Path) -> AsyncIterator[Setting]:
     clock = Clock()
-    async with embedded_log(tmp_path) as log, api_node(log, clock) as one, api_node(log, clock) as other:
+    async with embedded_log(tmp_path, Away) as log, api_node(log, clock) as one, api_node(log, clock) as other:
         await make_user(one, "ann")
         await other.registry.catch_up()
+        assert isinstance(log, Away)
         yield Setting(log, (one, other), clock)
 
 
@@ -283,7 +297,14 @@ async def test_tokens_from_before(setting: Setting) -> None:
     assert await setting.statuses(now["access_token"]) == {200}
 
 
-async def test_methods(setting: Setting) -> None:
-    """Without a token and without credentials it is 401, as it was."""
-    stranger = Caller(setting.node.http, setting.node.url, {})
-    assert (await stranger.call("POST", REVOKE)).status == 401
+async def test_without_the_log(setting: Setting) -> None:
+    """A token that cannot be revoked now is 503, and not said to be revoked; it can be when the log is back."""
+    token = (await log_in(setting.node, "ann")).json["access_token"]
+    setting.log.is_away = True
+    answer = await ask(setting.node, "/revoke", token=token)
+    assert answer.status == 503
+    assert "Retry-After" in answer.headers
+    setting.log.is_away = False
+    assert await setting.statuses(token) == {200}
+    await revoke(setting.node, token)
+    assert await setting.statuses(token) == {401}
