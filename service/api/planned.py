@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from service.api.drafts import Scene
 from service.api.planning import Plan
-from streams.domain.registry_events import ObjectWrite, UniqueValue
+from streams.domain.registry import NOT_WRITTEN, stored_as
+from streams.domain.registry_events import UniqueValue
 from streams.domain.registry_state import RegistryState, StoredObject
 
 
@@ -35,25 +36,5 @@ class Planned(RegistryState):
     def add(self, plan: Plan, scene: Scene) -> None:
         """Take what is planned of an object."""
         if plan.write is not None:
-            stored = as_planned(plan.write, plan.before, scene.caller, scene.means.now_ms)
+            stored = stored_as(plan.write, plan.before, scene.caller, NOT_WRITTEN, scene.means.now_ms)
             self._planned[stored.type, stored.id] = stored
-
-
-def as_planned(write: ObjectWrite, before: StoredObject | None, user: str, now_ms: int) -> StoredObject:
-    """Return an object as it will be stored, but for its place in the log, and the log's own time."""
-    return StoredObject(
-        type=write.type,
-        id=write.id,
-        version=write.version + 1,
-        offset=0,
-        company=write.company,
-        partners=write.partners,
-        name=write.name,
-        state=write.state,
-        fields=write.fields,
-        unique=write.unique,
-        created_ms=now_ms if before is None else before.created_ms,
-        created_by=user if before is None else before.created_by,
-        updated_ms=now_ms,
-        updated_by=user,
-    )

@@ -118,9 +118,12 @@ class Tokens:
         if len(token) > _MAX_CHARS or not token.startswith(purpose.value):
             return None
         try:
-            signed = base64.b64decode(token.removeprefix(purpose.value).encode("ascii"), altchars=b"-_", validate=True)
+            text = token.removeprefix(purpose.value).encode("ascii")
+            signed = base64.b64decode(text, altchars=b"-_", validate=True)
         except (binascii.Error, UnicodeError):
             return None
+        if base64.urlsafe_b64encode(signed) != text:
+            return None  # spelled in another way than it was given: what is counted by token would count it anew
         payload, mac = signed[:-_MAC_BYTES], signed[-_MAC_BYTES:]
         if not hmac.compare_digest(mac, self._mac(purpose, payload)):
             return None

@@ -9,13 +9,23 @@ from service.api.auth_throttle import Throttle
 from service.api.drafts import Given, Scene, current
 from service.api.hashing import Hashing
 from service.api.messages import Message, MessagesError, error, invalid, reference_not_found
-from service.api.planned import Planned, as_planned
+from service.api.planned import Planned
 from service.api.planning import Made, Plan, plan, plan_action, plan_made
 from service.api.ports import Passwords, Registry, Vault
 from service.api.resource import Action, Entropy, Means, ResourceType
 from service.api.types import TYPES, label_of
 from streams.domain.ids import IdKeys, Mode, id_text
-from streams.domain.registry import Applied, Dangling, NotUnique, Refused, Stale, TooLarge, judge
+from streams.domain.registry import (
+    NOT_WRITTEN,
+    Applied,
+    Dangling,
+    NotUnique,
+    Refused,
+    Stale,
+    TooLarge,
+    judge,
+    stored_as,
+)
 from streams.domain.registry_events import Transaction
 from streams.domain.registry_state import RegistryState, StoredObject
 
@@ -115,7 +125,7 @@ class Writes:
                 raise _refusal(transaction, reasons)
         now_ms = self._making.now_s() * 1000
         planned = [
-            as_planned(one.write, one.before, cause.user, now_ms)
+            stored_as(one.write, one.before, cause.user, NOT_WRITTEN, now_ms)
             for one, cause in zip(plans, causes, strict=True)
             if one.write is not None
         ]

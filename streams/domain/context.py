@@ -100,6 +100,7 @@ class _ContextFold:
         self._before = self._meta.sequence
 
     def put(self, event: ItemPut, time_ms: int) -> list[Operation]:
+        """Add an item, or replace the one of its content id; the oldest goes where there are too many."""
         item = event.item
         content_id = item.content_id.encode()
         old = self._stored(content_id)

@@ -83,7 +83,10 @@ def fold(state: RegistryState, event: AnyRegistryEvent, offset: int, time_ms: in
             reasons = judge(state, event)
             if reasons:
                 return Refused(reasons)
-            applied = tuple(_stored(state, write, event.user, offset, time_ms) for write in event.objects)
+            applied = tuple(
+                stored_as(write, state.find(write.type, write.id), event.user, offset, time_ms)
+                for write in event.objects
+            )
             for stored, write in zip(applied, event.objects, strict=True):
                 state.put(stored, keeps_past=write.keeps_past)
             state.revision = offset + 1
@@ -132,8 +135,12 @@ def _dangling(state: RegistryState, written: Mapping[_Key, ObjectWrite], write: 
             yield Dangling(write.type, write.id, reference)
 
 
-def _stored(state: RegistryState, write: ObjectWrite, user: str, offset: int, time_ms: int) -> StoredObject:
-    before = state.find(write.type, write.id)
+NOT_WRITTEN = 0
+"""The offset of what is not in the log, only planned."""
+
+
+def stored_as(write: ObjectWrite, before: StoredObject | None, user: str, offset: int, time_ms: int) -> StoredObject:
+    """Return the object that *write* makes of the one *before*, which is None where there was none."""
     return StoredObject(
         type=write.type,
         id=write.id,

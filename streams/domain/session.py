@@ -122,6 +122,7 @@ class _SessionFold:
         _touch(self._rows, self._session, members=members, total=total, deleted=deleted)
 
     def attach(self, event: ContextAttached, offset: int, time_ms: int) -> Iterator[Effect]:
+        """Make a context a member, where it is none and there is room, and subscribe to it."""
         context = ContextId(known_id(Kind.CONTEXT, event.context))
         member = layout.read_member(self._rows, self._session, context)
         if member is not None:

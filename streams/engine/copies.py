@@ -106,8 +106,6 @@ class Copies:
         self._follower, self._die = follower, die
         self._copies: dict[Partition, WarmCopy] = {}
         self._task: asyncio.Task[None] | None = None
-        self.records = 0
-        """Changelog records applied since the start."""
 
     def start(self) -> None:
         """Begin to follow."""
@@ -135,7 +133,6 @@ class Copies:
                 # What was fetched before it was sought elsewhere, or has become this node's own, is not taken.
                 if copy is not None and records:
                     copy.apply(records)
-                    self.records += len(records)
             for at, copy in self._copies.items():
                 copy.look(self._follower.end_offset(at))
             await asyncio.sleep(0)

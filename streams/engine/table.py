@@ -55,7 +55,7 @@ class OwnedTable:
         copy = self.copies.pop(number, None)
         if copy is not None:
             copy.waiters.gone()
-        served = copy is not None and copy.served
+        served = copy is not None and copy.served and copy.behind_s <= self._stale_reads_max_s
         return OwnedPartition(self._fold, number, self.files.partition(number), self._log, served=served)
 
     def release(self, number: int, *, keep: bool = False) -> None:

@@ -148,6 +148,8 @@ async def test_a_copy_that_has_not_been_at_the_end_for_long_is_not_read_from() -
         node.contact.made()
         with pytest.raises(ViewUnavailableError):
             node.contexts.table.rows(0)
+        await node.contexts.table.assign({0})
+        assert not node.contexts.table.partitions[0].served, "as old as it is, it is no better than a restored one"
 
 
 async def test_what_others_were_told_of_is_settled_once_it_is_committed() -> None:
