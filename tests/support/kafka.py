@@ -116,9 +116,10 @@ class Broker:
         self.process.wait(10)
 
     def pause(self) -> None:
-        """Freeze the broker."""
+        """Freeze the broker, and return when it is: until its last thread stands still, it may answer."""
         assert self.process is not None
         self.process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED)
 
     def resume(self) -> None:
         """Let a frozen broker go on."""
