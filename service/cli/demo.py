@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from service.cli.node_options import admin_token, data_option
 from service.demo.remote import DemoError
 from service.demo.run import Plan, run
 from service.demo.screen import LiveScreen, PlainScreen, Screen
@@ -16,14 +17,7 @@ from service.demo.screen import LiveScreen, PlainScreen, Screen
 
 @click.command(short_help="Fill a running node with a household, and watch it watch.")
 @click.option("--url", default="http://127.0.0.1:8080", show_default=True, help="Where the node's API is.")
-@click.option("--token", envvar="UPNEXT_ADMIN_TOKEN", help="The administrator's token.  [UPNEXT_ADMIN_TOKEN]")
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("data"),
-    show_default=True,
-    help="Read the token from admin.token in this directory, the node's own, where --token is not given.",
-)
+@data_option
 @click.option("--rate", type=click.FloatRange(0.01, 200), default=3.0, show_default=True, help="Writes a second.")
 @click.option(
     "--minutes", type=click.FloatRange(0, min_open=True), help="End after so many; until Ctrl-C if not given."
@@ -31,9 +25,7 @@ from service.demo.screen import LiveScreen, PlainScreen, Screen
 @click.option("--once", is_flag=True, help="Only fill the node, and say what to try.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Whose story is told.")
 @click.option("--wait", "wait_s", type=click.FloatRange(0), default=60, show_default=True, help="Seconds for the node.")
-def demo(
-    url: str, token: str | None, data: Path, rate: float, minutes: float | None, once: bool, seed: int, wait_s: float
-) -> None:
+def demo(url: str, data: Path, rate: float, minutes: float | None, once: bool, seed: int, wait_s: float) -> None:
     """
     Fill a running node with a household that watches films and series, over HTTP.
 
@@ -43,7 +35,7 @@ def demo(
     console = Console(highlight=False)
     services: dict[str, str] = {}
     screen: Screen = LiveScreen(console, services) if console.is_terminal else PlainScreen(console)
-    plan = Plan(url.rstrip("/"), lambda: token or _token_in(data), seed, rate, once, minutes, wait_s)
+    plan = Plan(url.rstrip("/"), lambda: admin_token(data), seed, rate, once, minutes, wait_s)
     asyncio.run(_until_stopped(plan, screen, services))
 
 
@@ -57,11 +49,3 @@ async def _until_stopped(plan: Plan, screen: Screen, services: dict[str, str]) -
         await task
     except asyncio.CancelledError:
         raise DemoError("Stopped before the lists were filled.") from None
-
-
-def _token_in(data: Path) -> str:
-    path = data / "admin.token"
-    try:
-        return path.read_text(encoding="ascii").strip()
-    except (OSError, UnicodeError) as error:
-        raise DemoError(f"There is no administrator's token in {path}: give --token, or the node's --data.") from error

@@ -92,6 +92,13 @@ class NodeCalls:
         """Post *body* to a path, and return the answer; wait where the node says that there were too many."""
         return await self._call("POST", path, query, msgspec.json.encode(body), dict[str, Any])
 
+    async def write_one(self, path: str, body: object, **query: str | None) -> dict[str, Any]:
+        """Post one object as `write` does, and return it as it was stored: it has an `id`."""
+        stored = await self.write(path, body, **query)
+        if not isinstance(stored.get("id"), str):
+            raise NodeError(f"What answers at {self._url} is no node of UpNext.{_UNKNOWN}")
+        return stored
+
     async def write_all(self, path: str, body: object, **query: str | None) -> list[dict[str, Any]]:
         """Post *body* as `write` does, and return what became of each of its objects."""
         return (await self._call("POST", path, query, msgspec.json.encode(body), _Results)).results

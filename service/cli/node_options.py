@@ -16,6 +16,7 @@ T = TypeVar("T")
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 TOKEN_VARIABLE = "UPNEXT_TOKEN"  # noqa: S105 - the variable's name is no secret
+ADMIN_TOKEN_VARIABLE = "UPNEXT_ADMIN_TOKEN"  # noqa: S105 - nor is this
 
 
 def node_options(command: Command) -> Command:
@@ -45,6 +46,25 @@ def format_option(command: Command) -> Command:
         show_default=True,
         help="For people, or for programs.",
     )(command)
+
+
+def data_option(command: Command) -> Command:
+    """Give a command the option `data`: the node's directory, in which its administrator's token is."""
+    return click.option(
+        "--data",
+        type=click.Path(path_type=Path, file_okay=False),
+        default=Path("data"),
+        show_default=True,
+        help="Read the administrator's token from admin.token in this directory, the node's own, where the variable "
+        f"{ADMIN_TOKEN_VARIABLE} does not have it.",
+    )(command)
+
+
+def admin_token(data: Path) -> str:
+    """Return the administrator's token. It is no argument: every user of the machine sees a process's arguments."""
+    given = os.environ.get(ADMIN_TOKEN_VARIABLE, "").strip()
+    otherwise = f"set {ADMIN_TOKEN_VARIABLE}, or give the node's --data"
+    return given or token_in(data / "admin.token", "administrator's token", otherwise)
 
 
 def with_node(url: str, token_file: Path | None, ask: Callable[[NodeCalls], Awaitable[T]]) -> T:

@@ -11,7 +11,7 @@ import click
 
 from service.api.people import MAX_PASSWORD_CHARS, MIN_PASSWORD_CHARS
 from service.cli.node_calls import NodeCalls
-from service.cli.node_options import token_in
+from service.cli.node_options import admin_token, data_option
 from streams.domain.errors import UpNextError
 
 
@@ -46,14 +46,7 @@ def users() -> None:
 )
 @click.option("--name", default="", help="What people call the user; the username if not given.")
 @click.option("--url", default="http://127.0.0.1:8080", show_default=True, help="Where the node's API is.")
-@click.option("--token", envvar="UPNEXT_ADMIN_TOKEN", help="The administrator's token.  [UPNEXT_ADMIN_TOKEN]")
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("data"),
-    show_default=True,
-    help="Read the token from admin.token in this directory, the node's own, where --token is not given.",
-)
+@data_option
 def create(
     username: str,
     company: str | None,
@@ -61,7 +54,6 @@ def create(
     role: str,
     name: str,
     url: str,
-    token: str | None,
     data: Path,
 ) -> None:
     """
@@ -71,7 +63,7 @@ def create(
     """
     if (company is None) == (new_company is None):
         raise click.UsageError("Give either --company with the id of one that is there, or --new-company with a name.")
-    admin = (token or _token_in(data)).strip()
+    admin = admin_token(data)
     new_user = NewUser(username, _password(), name or username, role, company, new_company)
     made = asyncio.run(_create(url, admin, new_user))
     click.echo(f"user {made['id']} ({username}) is {role} of company {made['company']}")
@@ -87,21 +79,17 @@ def _password() -> str:
     return password
 
 
-def _token_in(data: Path) -> str:
-    return token_in(data / "admin.token", "administrator's token", "give --token, or the node's --data")
-
-
 async def _create(url: str, token: str, user: NewUser) -> dict[str, str]:
     """Make the user, and the company where there is none; return their ids."""
     async with NodeCalls(url, token) as node:
         company = user.company
         if company is None:
-            company = str((await node.write("companies", {"name": user.new_company}))["id"])
+            company = str((await node.write_one("companies", {"name": user.new_company}))["id"])
         body = {
             "username": user.username,
             "password": user.password,
             "name": user.name,
             "roles": [{"company": company, "role": user.role}],
         }
-        made = await node.write("users", body, context=company)
+        made = await node.write_one("users", body, context=company)
         return {"id": str(made["id"]), "company": company}

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import RawTestServer
 from click.testing import CliRunner, Result
 
 from service.cli import main
@@ -19,6 +21,17 @@ from tests.support.people import PASSWORD, log_in, logged_in, make_company
 async def node(tmp_path: Path) -> AsyncIterator[ApiNode]:
     async with embedded_log(tmp_path / "log") as log, api_node(log) as node:
         yield node
+
+
+@pytest.fixture
+async def http_server() -> AsyncIterator[str]:
+    """The URL of something that answers everything with an empty object."""
+
+    async def answer(_: web.BaseRequest) -> web.Response:
+        return web.json_response({})
+
+    async with RawTestServer(answer) as server:
+        yield str(server.make_url(""))
 
 
 async def create(node: ApiNode, *words: str, typed: str = f"{PASSWORD}\n", token: str | None = ADMIN_TOKEN) -> Result:
@@ -53,6 +66,15 @@ async def test_a_user_of_a_company_that_is_there(node: ApiNode, tmp_path: Path) 
     assert (await log_in(node, "ann")).status == 200
 
 
+async def test_what_answers_is_no_node(http_server: str) -> None:
+    """An answer without an id is not taken for a user's, and nobody is told that there is one."""
+    command = ["users", "create", "ann@example.org", "--url", http_server, "--company", "acme"]
+    env = {"UPNEXT_ADMIN_TOKEN": ADMIN_TOKEN}
+    done = await asyncio.to_thread(CliRunner().invoke, main, command, input=f"{PASSWORD}\n", env=env)
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "is no node of UpNext. Whether it was done is not known" in done.stderr.splitlines()[-1]
+
+
 async def test_what_cannot_be_made(node: ApiNode, tmp_path: Path) -> None:
     """Whatever is wrong is one last line that says it, and a status that is not 0."""
     company = await make_company(node)
@@ -66,6 +88,7 @@ async def test_what_cannot_be_made(node: ApiNode, tmp_path: Path) -> None:
         (here, {"token": "wrong"}, "The node refuses with 401"),
         (here, {"token": "wr\u00f8ng\n"}, "The node refuses with 401"),
         ((*here, "--data", nowhere), {"token": None}, "There is no administrator's token in"),
+        ((*here, "--token", ADMIN_TOKEN), {}, "No such option"),
         (("--company", "absent"), {}, "Referenced object Company absent not found"),
         ((*here, "--url", "http://127.0.0.1:1"), {}, "does not answer"),
         ((*here, "--url", "nonsense"), {}, "does not answer"),
