@@ -191,6 +191,7 @@ def _deps(settings: Settings, node: Node, claim: _Claim, passwords: PasswordPool
         context_views=node.context_views,
         session_views=node.session_views,
         metrics=metrics,
+        proxies=identity.proxies,
         add_routes=_routes(settings, node, claim, identity, uses),
         more_openapi=api_openapi(),
     )

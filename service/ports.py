@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+from service.networks import AllowList
 from streams.domain.errors import UnavailableError
 from streams.domain.events import ContextEvent, SessionEvent
 from streams.domain.feed import Verdict
@@ -106,6 +107,10 @@ class Client(NamedTuple):
     """The tenant's raw id."""
     live: bool
     """Whether a live key was shown."""
+    allowed: AllowList | None = None
+    """From where it may call; None: from everywhere."""
+    must_sign: bool = False
+    """Whether all its calls must be signed."""
 
 
 class Tenants(Protocol):

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 
 from service.api.key_uses import Use
 from service.api.tokens import Purpose, Tokens
+from service.networks import AllowList
 from service.ports import Client
 from streams.domain.ids import AppId, Kind, id_text, parse_id
 from streams.domain.registry_events import UniqueValue
@@ -174,8 +175,11 @@ def _usable_keys(state: RegistryState, client: StoredObject, client_id: str) -> 
     raw = None if tenant is None else parse_id(kind, tenant.id)
     if tenant is None or raw is None or not is_usable(state, tenant) or not is_usable(state, client):
         return
+    networks = client.fields.get("ipAllowList")
+    allowed = AllowList(networks) if networks else None
+    must_sign = client.fields.get("signaturesRequired", False)
     for key in client.fields["keys"]:
-        found = Client(client_id, kind, raw, live=key["kind"] == "LIVE")
+        found = Client(client_id, kind, raw, key["kind"] == "LIVE", allowed, must_sign)
         yield _Key(bytes.fromhex(key["hash"]), found, key.get("expires"))
 
 

@@ -18,13 +18,14 @@ from service.api.rate_limits import RateLimits
 from service.api.resource import Entropy
 from service.api.tokens_grants import Asked, Grants
 from service.api.tokens_revoked import Revoker
-from service.http.addresses import Network, client_address
+from service.http.addresses import client_address
 from service.http.bodies import read_body
 from service.http.calls import Answer
 from service.http.gate import new_request_id
 from service.http.json_body import JsonReader
 from service.http.metrics import HttpMetrics
 from service.http.problems import MethodNotAllowedError
+from service.networks import Network
 
 TOKENS = "/api/authenticate"
 SECOND_FACTOR = f"{TOKENS}/2fa"

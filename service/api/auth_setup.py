@@ -20,7 +20,7 @@ from service.api.resource import Entropy
 from service.api.tokens import Tokens
 from service.api.tokens_grants import ClientKeys, Grants
 from service.api.tokens_revoked import RevokedTokens, Revoker
-from service.http.addresses import Network
+from service.networks import Network
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -170,9 +170,8 @@ CLIENTS = ResourceType(
         Field(
             name="ipAllowList",
             kind=Many(Network()),
-            says="Where it may call from, in CIDR notation; empty: from everywhere.",
+            says="Where it may call `/v1` from, in CIDR notation; empty: from everywhere.",
             empty=(),
-            is_obeyed=False,
         ),
         Field(
             name="signaturesRequired",

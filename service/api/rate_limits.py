@@ -13,7 +13,8 @@ from aiohttp import web
 
 from service.api.auth_throttle import site_of
 from service.api.messages import MessagesError, error
-from service.http.addresses import Network, client_address
+from service.http.addresses import client_address
+from service.networks import Network
 
 BURST_S = 10.0
 """What was not used of so many seconds may be used at once."""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Sequence
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+from service.networks import Network, parse_address
 
 
 def client_address(remote: str | None, forwarded: Sequence[str], proxies: Sequence[Network]) -> str | None:
@@ -23,7 +22,7 @@ def client_address(remote: str | None, forwarded: Sequence[str], proxies: Sequen
     address = remote
     said = [part.strip() for line in forwarded for part in line.split(",")]
     while said and _is_in(address, proxies):
-        earlier = _parsed(said.pop())
+        earlier = parse_address(said.pop())
         if earlier is None:
             break
         address = str(earlier)
@@ -31,13 +30,5 @@ def client_address(remote: str | None, forwarded: Sequence[str], proxies: Sequen
 
 
 def _is_in(address: str | None, networks: Sequence[Network]) -> bool:
-    found = _parsed(address or "")
+    found = parse_address(address or "")
     return found is not None and any(found in network for network in networks)
-
-
-def _parsed(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        found = ipaddress.ip_address(text)
-    except ValueError:
-        return None
-    return found.ipv4_mapped or found if isinstance(found, ipaddress.IPv6Address) else found

@@ -20,7 +20,7 @@ def authenticate(tenants: Tenants, authorization: str | None) -> Client:
     """
     client = _client(tenants, authorization or "")
     # Test keys plug in here: until their answers are generated, a client that showed one is refused like any
-    # unknown one. So does the client's list of allowed addresses (403).
+    # unknown one.
     if client is None or not client.live:
         raise UnauthorizedError
     return client

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from service.http.bodies import READ_LIMIT_S
 from service.http.calls import Answer, Call
 from service.http.entropy import DrawnAhead
+from service.networks import Network
 from service.ports import ContextViews, EventWriter, SessionCommands, SessionViews, Tenants
 from streams.domain.ids import IdKeys, Kind
 
@@ -51,6 +52,8 @@ class Deps:
     """Unix time; dates the ids that are minted, nothing else."""
     entropy: Entropy = field(default_factory=DrawnAhead)
     body_limit_s: float = READ_LIMIT_S
+    proxies: Sequence[Network] = ()
+    """Whose word on where requests come from is taken."""
     elsewhere: Elsewhere | None = None
     """None: everything is here."""
     add_routes: Callable[[web.Application], None] | None = None

@@ -13,6 +13,7 @@ from service.http.params import DEFAULT_PAGE
 from service.http.positions import MAX_TOKENS
 from service.http.problems import (
     PROBLEMS,
+    AddressError,
     ForbiddenError,
     MalformedJsonError,
     MalformedRequestError,
@@ -35,11 +36,18 @@ _DESCRIPTION = (
     "A path that is not here is 404 `unknown_path`, a method that is not here 405 `method_not_allowed` with `Allow`. "
     "Ids are opaque; one that is malformed, forged or another tenant's is as good as absent."
 )
-_EVERY_PROBLEM = (UnauthorizedError, MalformedRequestError, TooLargeError, InvalidPositionError, RegistryBehindError)
+_EVERY_PROBLEM = (
+    UnauthorizedError,
+    AddressError,
+    MalformedRequestError,
+    TooLargeError,
+    InvalidPositionError,
+    RegistryBehindError,
+)
 _STATUSES = {
     200: "Success", 204: "Success", 304: "The reader has this page", 400: "Malformed or invalid",
-    401: "No good credentials", 403: "Not for this tenant", 404: "Absent", 409: "Conflict", 413: "Too large",
-    415: "Not JSON", 500: "An error of the service", 503: "Not available now",
+    401: "No good credentials", 403: "Not for this tenant, or from this address", 404: "Absent", 409: "Conflict",
+    413: "Too large", 415: "Not JSON", 500: "An error of the service", 503: "Not available now",
 }  # fmt: skip
 _PARAMETERS = {
     "context_id": "A context. `CX` and 41 digits.",

@@ -30,6 +30,10 @@ class ForbiddenError(RequestError):
     """The credentials are good, but not for this: a platform reads sessions, an app writes contexts."""
 
 
+class AddressError(RequestError):
+    """The credentials are good, but not from this address."""
+
+
 class UnknownPathError(RequestError):
     """No resource has this path."""
 
@@ -88,6 +92,7 @@ PROBLEMS: dict[type[BaseException], Problem] = {
     ForbiddenError: Problem(
         403, "permission_error", "wrong_tenant", "Platforms call /v1/sessions, apps call /v1/contexts."
     ),
+    AddressError: Problem(403, "permission_error", "address_not_allowed", "The client may not call from this address."),
     UnknownPathError: Problem(404, "not_found_error", "unknown_path", "There is no such path."),
     errors.AbsentError: Problem(404, "not_found_error", "not_found", "There is no such resource."),
     MethodNotAllowedError: Problem(

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 import msgspec
 from aiohttp import web
 
+from service.http.addresses import client_address
 from service.http.auth import authenticate
 from service.http.bodies import MAX_BODY_BYTES, check_media_type, read_body
 from service.http.calls import Answer, Call
 from service.http.deps import Deps
 from service.http.positions import HEADER as POSITION
 from service.http.positions import PositionTokens
-from service.http.problems import ForbiddenError, MethodNotAllowedError, UnknownPathError
+from service.http.problems import AddressError, ForbiddenError, MethodNotAllowedError, UnknownPathError
+from service.networks import AllowList
 from service.ports import Client
 from streams.domain.ids import Kind
 from streams.domain.positions import NOTHING
@@ -56,6 +58,7 @@ class Resource:
         self._tenants = deps.tenants
         self._body_limit_s = deps.body_limit_s
         self._tokens = tokens
+        self._proxies = deps.proxies
         self._elsewhere = deps.elsewhere
         self.path = next(iter(operations)).path
         self.operations = {operation.method: (operation, handle) for operation, handle in operations.items()}
@@ -70,6 +73,8 @@ class Resource:
         self._tenants.ensure_fresh()
         client = authenticate(self._tenants, request.headers.get("Authorization"))
         operation, _ = self._found(request.method, client)
+        if client.allowed is not None:
+            self._check_address(client.allowed, request)
         # Rate limits (429) are counted here.
         body = b""
         if request.body_exists:
@@ -100,6 +105,11 @@ class Resource:
             if answer is not None:
                 return answer
         return await handle(call)
+
+    def _check_address(self, allowed: AllowList, request: web.BaseRequest) -> None:
+        forwarded = request.headers.getall("X-Forwarded-For", ())
+        if not allowed.has(client_address(request.remote, forwarded, self._proxies)):
+            raise AddressError
 
     def _found(self, method: str, client: Client) -> tuple[Operation, Handler]:
         found = self.operations.get(method)

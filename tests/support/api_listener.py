@@ -20,11 +20,11 @@ from service.adapters.passwords import Cost, PasswordPool
 from service.adapters.tenants import RegistryTenants
 from service.adapters.vault import Vault
 from service.api import Identity, RateLimits, RevokedTokens, Tokens, api_openapi, build_api_routes
-from service.http.addresses import Network
 from service.http.app import build_public_app
 from service.http.connections import Runner
 from service.http.deps import Deps
 from service.http.media import MediaFiles
+from service.networks import Network
 from service.ports import BlobStore
 from streams.keys import MasterKey
 from streams.log.embedded import EmbeddedLog
@@ -157,6 +157,7 @@ async def api_node(
         context_views=ContextViewsFake(world),
         session_views=SessionViewsFake(world),
         metrics=CollectorRegistry(),
+        proxies=proxies,
         add_routes=add_routes,
         more_openapi=document_of_the_api(),
     )

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from msgspec import UNSET
 
+from service.networks import AllowList
 from service.ports import Client, Written
 from streams.domain.errors import NotAttachedError, SessionDeletedError, UpNextError, ViewBehindError
 from streams.domain.events import (
@@ -91,9 +92,19 @@ class World:
 
     # Tenants
 
-    def add_client(self, kind: Kind, tenant: bytes, client_id: str, secret: str, *, live: bool = True) -> None:
+    def add_client(
+        self,
+        kind: Kind,
+        tenant: bytes,
+        client_id: str,
+        secret: str,
+        *,
+        live: bool = True,
+        allowed: AllowList | None = None,
+        must_sign: bool = False,
+    ) -> None:
         digest = hashlib.sha256(secret.encode()).digest()
-        self.clients[client_id] = digest, Client(client_id, kind, tenant, live)
+        self.clients[client_id] = digest, Client(client_id, kind, tenant, live, allowed, must_sign)
         if kind is Kind.APP:
             self.apps.setdefault(tenant, 1)
 

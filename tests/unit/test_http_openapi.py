@@ -105,8 +105,10 @@ def test_it_is_what_the_routes_are(document: dict[str, Any]) -> None:
     for operation in OPERATIONS:
         written = document["paths"][operation.path][operation.method.lower()]
         assert str(operation.success) in written["responses"]
-        assert {"400", "401", "413", "500", "503"} <= set(written["responses"])
-        assert ("403" in written["responses"]) == (operation.tenant is not None)
+        assert {"400", "401", "403", "413", "500", "503"} <= set(written["responses"])
+        refusals = written["responses"]["403"]["content"]["application/json"]["schema"]["allOf"][1]
+        codes = refusals["properties"]["error"]["properties"]["code"]["enum"]
+        assert ("wrong_tenant" in codes) == (operation.tenant is not None)
         assert ("requestBody" in written) == (operation.body is not None)
         assert ("415" in written["responses"]) == (operation.body is not None)
         assert ("304" in written["responses"]) == (operation.largest_page > 0)
