@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from service.api.messages import MessagesError, error
+from service.http.addresses import site_of
 
 MOST_S = 30.0
 """The longest wait."""
@@ -19,8 +19,6 @@ FREE, SITE_FREE = 3, 20
 """Failures that cost no wait: with one name, and from one address."""
 _MAX_REMEMBERED = 20_000
 _MAX_DOUBLINGS = 10
-_IPV6_SITE_BITS = 64
-"""One customer has at least so large a network, and all its addresses."""
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -127,19 +125,6 @@ class Throttle:
 
 def _pair(attempt: Attempt) -> Hashable:
     return ("pair", attempt.name, attempt.site)
-
-
-def site_of(address: str | None) -> str:
-    """Return what an address is counted by: itself, or the network of 64 bits that an IPv6 address is in."""
-    try:
-        parsed = ipaddress.ip_address(address or "")
-    except ValueError:
-        return address or ""
-    if isinstance(parsed, ipaddress.IPv4Address):
-        return str(parsed)
-    if parsed.ipv4_mapped is not None:
-        return str(parsed.ipv4_mapped)
-    return str(ipaddress.ip_network((parsed.packed[:8] + bytes(8), _IPV6_SITE_BITS)))
 
 
 def _remember(memory: OrderedDict[K, V], key: K, value: V) -> None:

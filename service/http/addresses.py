@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Sequence
 
 from service.networks import Network, parse_address
+
+_IPV6_SITE_BITS = 64
+"""One customer has at least so large a network, and all its addresses."""
 
 
 def client_address(remote: str | None, forwarded: Sequence[str], proxies: Sequence[Network]) -> str | None:
@@ -32,3 +36,16 @@ def client_address(remote: str | None, forwarded: Sequence[str], proxies: Sequen
 def _is_in(address: str | None, networks: Sequence[Network]) -> bool:
     found = parse_address(address or "")
     return found is not None and any(found in network for network in networks)
+
+
+def site_of(address: str | None) -> str:
+    """Return what an address is counted by: itself, or the network of 64 bits that an IPv6 address is in."""
+    try:
+        parsed = ipaddress.ip_address(address or "")
+    except ValueError:
+        return address or ""
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return str(parsed)
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(ipaddress.ip_network((parsed.packed[:8] + bytes(8), _IPV6_SITE_BITS)))

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from service.adapters.passwords import MOST_WAITING, WORKERS, Cost, PasswordPool
-from service.api.auth_throttle import MEMORY_S, MOST_S, SITE_FREE, Throttle, site_of
+from service.api.auth_throttle import MEMORY_S, MOST_S, SITE_FREE, Throttle
 from service.api.messages import MessagesError
+from service.http.addresses import site_of
 from streams.domain.errors import OverloadedError
 from tests.support.api_listener import CHEAP, Clock, api_node, embedded_log
 from tests.support.people import PASSWORD, log_in, make_user

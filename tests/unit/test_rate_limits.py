@@ -11,7 +11,8 @@ from aiohttp.test_utils import make_mocked_request
 
 from service.api import RateLimits, Rates
 from service.api.messages import MessagesError
-from service.api.rate_limits import BURST_S, MOST_BUCKETS, MOST_DELAY_S, MOST_DELAYED, Buckets
+from service.api.rate_limits import BURST_S, MOST_DELAY_S, MOST_DELAYED
+from service.http.buckets import MOST_BUCKETS, Buckets
 from service.setting_kinds import NETWORKS
 from tests.support.api_listener import ApiNode, Clock, api_node, embedded_log
 from tests.support.nodes import ADMIN_TOKEN, Caller
@@ -45,37 +46,57 @@ def request_from(forwarded: str = "") -> web.Request:
 def test_a_bucket() -> None:
     """It gives what comes in ten seconds at once, then what comes, and is full again after as long."""
     clock = Stopped()
-    bucket = Buckets(5, clock.monotonic_s)
-    assert [bucket.take("a") for _ in range(50)] == [0.0] * 50
+    buckets = Buckets(clock.monotonic_s, burst_s=10)
+    assert [buckets.take("a", 5) for _ in range(50)] == pytest.approx([10 - n / 5 for n in range(1, 51)])
     for _ in range(3):
         # What is not taken is not counted.
-        assert bucket.take("a") == pytest.approx(0.2)
-    assert bucket.take("b") == 0
+        assert buckets.take("a", 5) == pytest.approx(-0.2)
+    assert buckets.take("b", 5) == pytest.approx(9.8)
     clock.ahead_s += 0.2
-    assert bucket.take("a") == pytest.approx(0, abs=1e-9)
-    assert bucket.take("a") == pytest.approx(0.2)
-    clock.ahead_s += BURST_S
-    assert [bucket.take("a") for _ in range(50)] == [0.0] * 50
-    assert bucket.take("a") > 0
+    assert buckets.take("a", 5) == pytest.approx(0, abs=1e-9)
+    assert buckets.take("a", 5) == pytest.approx(-0.2)
+    clock.ahead_s += 10
+    assert min(buckets.take("a", 5) for _ in range(50)) >= 0
+    assert buckets.take("a", 5) < 0
+
+
+def test_a_bucket_in_debt() -> None:
+    """What may be owed is counted; beyond it nothing is."""
+    clock = Stopped()
+    buckets = Buckets(clock.monotonic_s, burst_s=1, most_debt_s=2)
+    assert [buckets.take("a", 1) for _ in range(5)] == pytest.approx([0, -1, -2, -3, -3])
+
+
+def test_a_bucket_whose_rate_changes() -> None:
+    """It stays as full as it was, in parts of what it holds."""
+    clock = Stopped()
+    buckets = Buckets(clock.monotonic_s, burst_s=10)
+    assert [buckets.take("a", 10) for _ in range(50)][-1] == pytest.approx(5)
+    assert [buckets.take("a", 1) for _ in range(6)] == pytest.approx([4, 3, 2, 1, 0, -1])
 
 
 def test_buckets_are_bounded() -> None:
     """Whoever comes from everywhere does not fill the memory; those who are there stay as they are."""
     clock = Stopped()
-    buckets = Buckets(1, clock.monotonic_s)
+    buckets = Buckets(clock.monotonic_s, burst_s=10)
     for _ in range(10):
-        buckets.take("here")
+        buckets.take("here", 1)
     for number in range(MOST_BUCKETS + 10):
-        buckets.take(str(number))
+        buckets.take(str(number), 1)
         if number == MOST_BUCKETS // 2:
-            buckets.take("here")
+            buckets.take("here", 1)
             clock.ahead_s += 1
-            buckets.take("here")
+            buckets.take("here", 1)
     assert len(buckets) == MOST_BUCKETS
-    assert buckets.take("here") > 0
-    unlimited = Buckets(0, clock.monotonic_s)
-    assert [unlimited.take("a") for _ in range(100)] == [0.0] * 100
-    assert len(unlimited) == 0
+    assert buckets.take("here", 1) < 0
+
+
+async def test_who_is_not_limited() -> None:
+    """A rate of 0 lets everybody ask as often as they like."""
+    limits = RateLimits(Rates(per_address=0, per_token=0), (), Stopped().monotonic_s, Sleeps())
+    for _ in range(100):
+        await limits.slow_down(request_from())
+        limits.count("token")
 
 
 async def test_an_address_is_slowed_down() -> None:
