@@ -21,14 +21,17 @@ from streams.domain.events import (
     ItemHidden,
     ItemPut,
     ItemRemoved,
+    ItemsPut,
+    ItemsReplaced,
     SessionCreated,
     SessionEvent,
 )
 from streams.domain.feed import Change, FeedMessage, Operation, Snapshot, Subscription
 from streams.domain.ids import ID_BYTES, ContextId, EventId, Kind, SessionId, id_text, parse_id
-from streams.domain.items import content_id_fault, item_faults
+from streams.domain.items import Item, content_id_fault, item_faults
 
-MAX_EVENT_BYTES = 1 << 20
+MAX_EVENT_BYTES = (1 << 20) + (4 << 10)
+"""An item is never larger encoded than it was sent, so this is the largest body, and what an event says beside it."""
 _TAG = re.compile(r"(context|session|registry)\.[a-z0-9_]+\.v[0-9]+")
 _ID_CHARACTERS = 43
 
@@ -70,9 +73,11 @@ def decode_context_event(key: bytes | None, value: bytes | None) -> tuple[Contex
     event = _event(_CONTEXT_EVENT, value, event_id)
     match event:
         case ItemPut():
-            faults = item_faults(event.item)
-            if faults:
-                raise PoisonError("; ".join(f"{fault.name}: {fault.message}" for fault in faults))
+            _item(event.item)
+            _id(Kind.APP, event.app)
+        case ItemsPut() | ItemsReplaced():
+            for item in event.items:
+                _item(item)
             _id(Kind.APP, event.app)
         case ItemRemoved() | ItemHidden():
             fault = content_id_fault(event.content_id)
@@ -185,6 +190,12 @@ def known_tags() -> frozenset[str]:
     """Return the tags of every event of contexts and sessions that this version knows."""
     types = (*ContextEvent.__args__, *SessionEvent.__args__)
     return frozenset(str(event.__struct_config__.tag) for event in types)
+
+
+def _item(item: Item) -> None:
+    faults = item_faults(item)
+    if faults:
+        raise PoisonError("; ".join(f"{fault.name}: {fault.message}" for fault in faults))
 
 
 def _id(kind: Kind, text: str) -> None:

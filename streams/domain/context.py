@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import assert_never
 
@@ -11,7 +11,15 @@ from msgspec.structs import replace
 
 from streams.domain import context_rows as layout
 from streams.domain.context_rows import Meta, StoredItem
-from streams.domain.events import ContextCreated, ContextEvent, ItemHidden, ItemPut, ItemRemoved
+from streams.domain.events import (
+    ContextCreated,
+    ContextEvent,
+    ItemHidden,
+    ItemPut,
+    ItemRemoved,
+    ItemsPut,
+    ItemsReplaced,
+)
 from streams.domain.feed import (
     LIMITS,
     NONE,
@@ -28,13 +36,13 @@ from streams.domain.feed import (
     Unsubscribe,
 )
 from streams.domain.ids import ContextId, SessionId
-from streams.domain.items import fragment, item_hash, with_hidden
+from streams.domain.items import Item, fragment, item_hash, with_hidden
 from streams.domain.rows import WritableRows
 from streams.domain.times import LAST_MS
 
 _U64 = (1 << 64) - 1
 _OPERATION_BYTES = 64
-"""What an operation takes in a message beside its fragment."""
+"""What an operation takes in a message beside its content id and its fragment."""
 _FORGET_AT_ONCE = 16
 """Rows of subscriptions that are off that one fold looks at, to forget the old ones."""
 
@@ -64,7 +72,11 @@ def fold_context_event(
     fold = _ContextFold(rows, context, hash_key, limits)
     match event:
         case ItemPut():
-            operations = fold.put(event, time_ms)
+            operations = fold.put(event.item, event.app, time_ms)
+        case ItemsPut():
+            operations = fold.put_all(event.items, event.app, time_ms)
+        case ItemsReplaced():
+            operations = fold.remove_others(event.items) + fold.put_all(event.items, event.app, time_ms)
         case ItemRemoved():
             operations = fold.remove(event.content_id.encode())
         case ItemHidden():
@@ -98,10 +110,12 @@ class _ContextFold:
         self._rows, self._context, self._hash_key, self._limits = rows, context, hash_key, limits
         self._meta = layout.read_meta(rows, context)
         self._before = self._meta.sequence
+        self._oldest: Iterator[bytes] = iter(())
+        """Order keys of items that were the oldest ones, oldest first, and may have gone since."""
+        self._most_evicted = 1
 
-    def put(self, event: ItemPut, time_ms: int) -> list[Operation]:
+    def put(self, item: Item, app: str, time_ms: int) -> list[Operation]:
         """Add an item, or replace the one of its content id; the oldest goes where there are too many."""
-        item = event.item
         content_id = item.content_id.encode()
         old = self._stored(content_id)
         hidden = (old is not None and old.hidden) if item.hidden is UNSET else item.hidden
@@ -115,10 +129,19 @@ class _ContextFold:
             operations += self._evict()
         return [
             *operations,
-            self._put_in(
-                content_id, at_ms, fragment(item, self._context, event.app, at_ms, hidden=hidden), hidden=hidden
-            ),
+            self._put_in(content_id, at_ms, fragment(item, self._context, app, at_ms, hidden=hidden), hidden=hidden),
         ]
+
+    def put_all(self, items: Sequence[Item], app: str, time_ms: int) -> list[Operation]:
+        """Put one item after the other, each 1 ms later than the one before it at least."""
+        self._most_evicted = len(items)
+        return [operation for item in items for operation in self.put(item, app, time_ms)]
+
+    def remove_others(self, items: Sequence[Item]) -> list[Operation]:
+        """Remove whatever is not named by *items*."""
+        named = {item.content_id.encode() for item in items}
+        kept = [layout.order_content_id(key) for key, _ in self._rows.range(layout.ORDER + self._context)]
+        return [operation for content_id in kept if content_id not in named for operation in self.remove(content_id)]
 
     def remove(self, content_id: bytes) -> list[Operation]:
         old = self._stored(content_id)
@@ -142,14 +165,12 @@ class _ContextFold:
         self._rows.put(layout.meta_key(self._context), layout.encode_meta(meta))
         if not meta.subscribers:
             return
-        subs = list(layout.subscriptions(self._rows, self._context))
-        sessions = [session for session, _ in subs]
-        if sum(len(o.fragment or b"") + _OPERATION_BYTES for o in operations) > self._limits.message_bytes:
-            for session, epoch in subs:
-                for part in snapshot(self._rows, self._context, meta, self._limits, epoch):
-                    yield ToSession(session, part)
-            return
         change = Change(self._context, sequence, self._before, meta.digest, meta.count, operations)
+        if sum(map(_message_bytes, operations)) > self._limits.message_bytes:
+            # It follows on from nothing: who hears it asks for a snapshot. Each of those is folded by itself; a
+            # thousand of them at once would not fit into memory.
+            change = replace(change, after=sequence, operations=[])
+        sessions = [session for session, _ in layout.subscriptions(self._rows, self._context)]
         for session in sessions:
             yield ToSession(session, change)
 
@@ -173,8 +194,12 @@ class _ContextFold:
         self._meta = replace(meta, count=meta.count - 1, digest=(meta.digest - old.hash) & _U64)
 
     def _evict(self) -> list[Operation]:
-        oldest = next(self._rows.range(layout.ORDER + self._context, reverse=True))
-        return self.remove(layout.order_content_id(oldest[0]))
+        key = next((key for key in self._oldest if self._rows.get(key) is not None), None)
+        if key is None:
+            rows = self._rows.range(layout.ORDER + self._context, reverse=True)
+            key, *oldest = [key for key, _ in islice(rows, self._most_evicted)]
+            self._oldest = iter(oldest)
+        return self.remove(layout.order_content_id(key))
 
 
 class _SubscriptionFold:
@@ -236,11 +261,16 @@ def snapshot(rows: WritableRows, context: ContextId, meta: Meta, limits: Limits,
     size = 0
     for key, value in rows.range(layout.ITEM + context):
         stored = layout.decode_item(value)
-        item_bytes = len(stored.fragment) + _OPERATION_BYTES
+        operation = Operation(key[layout.TOTAL_KEY_BYTES : -1], stored.time_ms, stored.fragment)
+        item_bytes = _message_bytes(operation)
         if parts[-1] and size + item_bytes > limits.message_bytes:
             parts.append([])
             size = 0
-        parts[-1].append(Operation(key[layout.TOTAL_KEY_BYTES : -1], stored.time_ms, stored.fragment))
+        parts[-1].append(operation)
         size += item_bytes
     for n, items in enumerate(parts):
         yield Snapshot(context, meta.sequence, n, len(parts), meta.digest, meta.count, items, epoch)
+
+
+def _message_bytes(operation: Operation) -> int:
+    return len(operation.content_id) + len(operation.fragment or b"") + _OPERATION_BYTES

@@ -39,6 +39,20 @@ class ItemPut(Event, frozen=True, kw_only=True, tag="context.item_put.v1"):
     item: Item
 
 
+class ItemsPut(Event, frozen=True, kw_only=True, tag="context.items_put.v1"):
+    """Items were put at once, each as by a `context.item_put.v1` of its own, the later the newer."""
+
+    app: str
+    items: Annotated[list[Item], Meta(min_length=1, max_length=1_000)]
+
+
+class ItemsReplaced(Event, frozen=True, kw_only=True, tag="context.items_replaced.v1"):
+    """The list was replaced whole: what is not named went, the others were put at once, the later the newer."""
+
+    app: str
+    items: Annotated[list[Item], Meta(max_length=1_000)]
+
+
 class ItemRemoved(Event, frozen=True, kw_only=True, tag="context.item_removed.v1"):
     """An item was removed."""
 
@@ -76,5 +90,5 @@ class SessionDeleted(Event, frozen=True, kw_only=True, tag="session.deleted.v1")
     """The session was deleted, with all its associations."""
 
 
-ContextEvent = ContextCreated | ItemPut | ItemRemoved | ItemHidden
+ContextEvent = ContextCreated | ItemPut | ItemsPut | ItemsReplaced | ItemRemoved | ItemHidden
 SessionEvent = SessionCreated | ContextAttached | ContextDetached | SessionDeleted

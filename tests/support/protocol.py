@@ -25,6 +25,8 @@ from streams.domain.events import (
     ItemHidden,
     ItemPut,
     ItemRemoved,
+    ItemsPut,
+    ItemsReplaced,
     SessionCreated,
     SessionDeleted,
     SessionEvent,
@@ -41,6 +43,7 @@ from streams.domain.feed import (
     ToSession,
 )
 from streams.domain.ids import ContextId, Kind, SessionId, id_text
+from streams.domain.items import Item
 from streams.domain.session import fold_feed, fold_session_event
 from streams.engine.overlay import Overlay
 from tests.support.protocol_checks import BrokenError, Checks
@@ -205,15 +208,29 @@ class Run:
         self._events += 1
         return Cause(id=f"{self._events:032x}", client=CLIENT)
 
-    def _put(self, context: ContextId, content_id: str, description: str) -> None:
+    def _item(self, content_id: str, description: str) -> Item:
         hidden = self.rng.choice([UNSET, UNSET, UNSET, True, False])
-        item = make_item(content_id, title=f"T{self._events}", description=description, hidden=hidden)
-        self._append_context(context, ItemPut(**self._cause(), app=id_text(Kind.APP, app_of(context)), item=item))
+        return make_item(content_id, title=f"T{self._events}", description=description, hidden=hidden)
+
+    def _put(self, context: ContextId, content_id: str, description: str) -> None:
+        app, item = id_text(Kind.APP, app_of(context)), self._item(content_id, description)
+        self._append_context(context, ItemPut(**self._cause(), app=app, item=item))
+
+    def _bulk(self, context: ContextId) -> None:
+        """Put several items, of which one may be there twice, or replace the list by them, or by none."""
+        app, cause = id_text(Kind.APP, app_of(context)), self._cause()
+        items = [self._item(content_id, "") for content_id in self.rng.choices(CONTENT_IDS, k=self.rng.randrange(6))]
+        if items and self.rng.random() < 0.6:
+            self._append_context(context, ItemsPut(**cause, app=app, items=items))
+        else:
+            self._append_context(context, ItemsReplaced(**cause, app=app, items=items))
 
     def _context_event(self, context: ContextId) -> None:
         content_id, draw = self.rng.choice(CONTENT_IDS), self.rng.random()
-        if draw < 0.7:
+        if draw < 0.55:
             self._put(context, content_id, "long " * 250 if draw < 0.1 else "")
+        elif draw < 0.7:
+            self._bulk(context)
         elif draw < 0.82:
             self._append_context(context, ItemRemoved(**self._cause(), content_id=content_id))
         elif draw < 0.95:

@@ -16,6 +16,8 @@ from streams.domain.events import (
     ItemHidden,
     ItemPut,
     ItemRemoved,
+    ItemsPut,
+    ItemsReplaced,
     SessionDeleted,
     SessionEvent,
 )
@@ -66,6 +68,14 @@ class ContextOracle:
         match event:
             case ItemPut(item=item):
                 self._put(item, time_ms)
+            case ItemsPut(items=items):
+                for item in items:
+                    self._put(item, time_ms)
+            case ItemsReplaced(items=items):
+                named = {item.content_id for item in items}
+                self._items = {key: kept for key, kept in self._items.items() if key in named}
+                for item in items:
+                    self._put(item, time_ms)
             case ItemRemoved(content_id=content_id):
                 self._items.pop(content_id, None)
             case ItemHidden(content_id=content_id, hidden=hidden):

@@ -26,6 +26,8 @@ from streams.domain.events import (
     ItemHidden,
     ItemPut,
     ItemRemoved,
+    ItemsPut,
+    ItemsReplaced,
     SessionCreated,
     SessionDeleted,
     SessionEvent,
@@ -70,6 +72,9 @@ CONTEXT_EVENTS: dict[str, ContextEvent] = {
     "context_created": ContextCreated(**CAUSE, app=APP),
     "item_put_movie": ItemPut(**CAUSE, app=APP, item=make_item("m1")),
     "item_put_episode": ItemPut(**CAUSE, app=APP, item=EPISODE),
+    "items_put": ItemsPut(**CAUSE, app=APP, items=[make_item("m1"), EPISODE]),
+    "items_replaced": ItemsReplaced(**CAUSE, app=APP, items=[EPISODE, make_item("m1")]),
+    "items_replaced_by_none": ItemsReplaced(**CAUSE, app=APP, items=[]),
     "item_removed": ItemRemoved(**CAUSE, content_id="m1"),
     "item_hidden": ItemHidden(**CAUSE, content_id="m1", hidden=True),
 }
@@ -157,6 +162,8 @@ def test_fields_of_the_future_are_passed_over(name: str) -> None:
     more = {**json_of(name), "added": {"later": [1]}}
     if "item" in more:
         more["item"]["added"] = "later"
+    for item in more.get("items", ()):
+        item["added"] = "later"
     value = json.dumps(more).encode()
     if name in CONTEXT_EVENTS:
         assert codec.decode_context_event(context_key(), value)[1] == CONTEXT_EVENTS[name]
@@ -229,6 +236,14 @@ def test_what_is_no_event(name: str) -> None:
         ("context_created", {"id": ID[:-1]}),
         ("context_created", {"client": 7}),
         ("item_put_movie", {"app": CONTEXT}),
+        ("items_put", {"app": CONTEXT}),
+        ("items_put", {"items": []}),
+        ("items_put", {"items": [json_of("item_put_movie")["item"], {}]}),
+        ("items_put", {"items": [{**json_of("item_put_movie")["item"], "content_id": "."}]}),
+        ("items_put", {"items": [json_of("item_put_movie")["item"]] * 1_001}),
+        ("items_replaced", {"app": PLATFORM}),
+        ("items_replaced", {"items": [json_of("item_put_movie")["item"], {"content_id": "a"}]}),
+        ("items_replaced", {"items": [{**json_of("item_put_movie")["item"], "season": 1}]}),
         ("item_put_movie", {"item": {}}),
         ("item_put_movie", {"item": {**json_of("item_put_movie")["item"], "season": 1}}),
         ("item_put_movie", {"item": {**json_of("item_put_movie")["item"], "content_id": "sessions"}}),

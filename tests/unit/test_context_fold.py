@@ -12,7 +12,15 @@ from msgspec import UNSET
 
 from streams.domain import context_rows as layout
 from streams.domain.context import fold_context_event, fold_subscription
-from streams.domain.events import ContextCreated, ContextEvent, ItemHidden, ItemPut, ItemRemoved
+from streams.domain.events import (
+    ContextCreated,
+    ContextEvent,
+    ItemHidden,
+    ItemPut,
+    ItemRemoved,
+    ItemsPut,
+    ItemsReplaced,
+)
 from streams.domain.feed import (
     LIMITS,
     NONE,
@@ -87,6 +95,14 @@ class Context:
 
 def put(content_id: str, **more: object) -> ItemPut:
     return ItemPut(**CAUSE, app=id_text(Kind.APP, app_of(C)), item=make_item(content_id, **more))
+
+
+def bulk(content_ids: str, **more: object) -> ItemsPut:
+    return ItemsPut(**CAUSE, app=id_text(Kind.APP, app_of(C)), items=[make_item(c, **more) for c in content_ids])
+
+
+def replaced(content_ids: str, **more: object) -> ItemsReplaced:
+    return ItemsReplaced(**CAUSE, app=id_text(Kind.APP, app_of(C)), items=[make_item(c, **more) for c in content_ids])
 
 
 def changes(effects: list[Effect]) -> list[Change]:
@@ -195,21 +211,100 @@ def test_a_change_goes_to_every_session_that_is_on() -> None:
     assert changes(context.put("b"))[0].digest == context.meta.digest
 
 
-def test_a_large_change_goes_out_as_a_snapshot() -> None:
-    """In parts, each small enough, for each session with the epoch of its attachment."""
+def test_a_large_change_is_withheld() -> None:
+    """It follows on from nothing: each session asks for a snapshot, and gets it in parts that are small enough."""
     context = Context(Limits(message_bytes=1_000))
     context.put("a")
     context.put("b")
     context.subscribe(S, 3)
     context.subscribe(T, 4)
     effects = context.put("c", description="long " * 300)
-    assert changes(effects) == []
-    parts = snapshots(effects)
-    assert [(part.as_of, part.part, part.parts, part.epoch) for part in parts] == [
-        (3, n, 2, epoch) for epoch in (3, 4) for n in range(2)
-    ]
-    assert [[o.content_id for o in part.items] for part in parts[:2]] == [[b"a", b"b"], [b"c"]]
+    assert effects == [ToSession(s, Change(C, 3, 3, context.meta.digest, 3, [])) for s in (S, T)]
+    parts = snapshots(context.subscribe(T, 4))
+    assert [(part.as_of, part.part, part.parts, part.epoch) for part in parts] == [(3, n, 2, 4) for n in range(2)]
+    assert [[o.content_id for o in part.items] for part in parts] == [[b"a", b"b"], [b"c"]]
     assert {(part.digest, part.count) for part in parts} == {(context.meta.digest, 3)}
+    assert changes(context.put("d"))[0].after == 3
+
+
+def test_content_ids_count_for_what_is_large() -> None:
+    """What is removed has nothing else."""
+    context = Context(Limits(message_bytes=3_000))
+    for n in range(8):
+        context.put(f"{n}" + "\N{GRINNING FACE}" * 120)
+    context.subscribe(S, 3)
+    (change,) = changes(context.fold(replaced("")))
+    assert (change.operations, change.after, change.sequence, change.count) == ([], 9, 9, 0)
+
+
+def test_what_is_put_at_once_is_one_change() -> None:
+    """The later the newer, each 1 ms after the one before, and what is put next later than all of them."""
+    context = Context()
+    context.put("x")
+    context.subscribe(S, 0)
+    (change,) = changes(context.fold(bulk("abc")))
+    assert (change.sequence, change.after, change.count) == (2, 1, 4)
+    at_ms = START_MS + 20
+    assert [(o.content_id, o.time_ms) for o in change.operations] == [
+        (b"a", at_ms),
+        (b"b", at_ms + 1),
+        (b"c", at_ms + 2),
+    ]
+    assert context.items == [b"c", b"b", b"a", b"x"]
+    context.now_ms -= 9
+    context.put("y")
+    assert context.meta.time_ms == at_ms + 3
+
+
+def test_of_one_that_is_put_twice_the_later_counts() -> None:
+    """As if both had been put one after the other."""
+    context = Context()
+    first, last = make_item("a", title="first"), make_item("a", title="last")
+    app = id_text(Kind.APP, app_of(C))
+    for event in (
+        ItemsPut(**CAUSE, app=app, items=[first, make_item("b"), last]),
+        ItemsReplaced(**CAUSE, app=app, items=[first, make_item("b"), last]),
+    ):
+        context.fold(event)
+        assert context.items == [b"a", b"b"]
+        assert b'"title":"last"' in dict(layout.newest_items(context.rows, C))[b"a"]
+        assert context.meta.count == 2
+
+
+def test_a_list_is_replaced_whole() -> None:
+    """What is not named is gone, hidden stays where nothing is said of it, and none empties the list."""
+    context = Context()
+    context.fold(bulk("abcd"))
+    context.hide("b")
+    context.subscribe(S, 0)
+    (change,) = changes(context.fold(replaced("be")))
+    assert context.items == [b"e", b"b"]
+    assert [(o.content_id, o.fragment is None) for o in change.operations] == [
+        (b"d", True),
+        (b"c", True),
+        (b"a", True),
+        (b"b", False),
+        (b"e", False),
+    ]
+    fragments = dict(layout.newest_items(context.rows, C))
+    assert fragments[b"b"].endswith(b'"hidden":true')
+    assert fragments[b"e"].endswith(b'"hidden":false')
+    context.fold(replaced("b", hidden=False))
+    assert dict(layout.newest_items(context.rows, C))[b"b"].endswith(b'"hidden":false')
+    context.fold(replaced(""))
+    assert (context.items, context.meta.count, context.meta.digest) == ([], 0, 0)
+
+
+def test_a_bulk_drops_as_many_of_the_oldest() -> None:
+    """Of a full list; half of what is put is there already."""
+    context = Context()
+    for n in range(1_000):
+        context.put(f"c{n}")
+    app = id_text(Kind.APP, app_of(C))
+    items = [make_item(f"c{n}") for n in range(750, 1_250)]
+    context.fold(ItemsPut(**CAUSE, app=app, items=items))
+    assert context.meta.count == 1_000
+    assert context.items == [f"c{n}".encode() for n in reversed([*range(250, 750), *range(750, 1_250)])]
 
 
 def test_a_subscription_is_answered_with_a_snapshot() -> None:
@@ -291,6 +386,7 @@ def test_contexts_are_apart() -> None:
     assert {key: value for key, value in context.rows.values.items() if key[1:18] == C} == before
 
 
+BULKS = st.text(st.sampled_from("abcdef"), max_size=6)
 EVENTS = st.one_of(
     st.builds(
         put,
@@ -298,6 +394,8 @@ EVENTS = st.one_of(
         title=st.sampled_from(["t", "\u00fc"]),
         hidden=st.sampled_from([UNSET, UNSET, True, False]),
     ),
+    st.builds(bulk, BULKS.filter(bool), hidden=st.sampled_from([UNSET, UNSET, True])),
+    st.builds(replaced, BULKS, hidden=st.sampled_from([UNSET, UNSET, True])),
     st.builds(
         ItemRemoved, **{name: st.just(value) for name, value in CAUSE.items()}, content_id=st.sampled_from("abc")
     ),
@@ -328,10 +426,34 @@ def test_a_context_is_a_plain_dict(events: list[tuple[ContextEvent, int]], items
         hashes = [item_hash(HASH_KEY, content_id, *item) for content_id, item in kept.items()]
         assert (meta.sequence, meta.count, meta.digest) == (offset, len(kept), sum(hashes) % 2**64)
         assert len({updated for updated, *_ in ordered}) == len(ordered)
-        if isinstance(event, ItemPut):
+        if isinstance(event, ItemPut | ItemsPut):
             assert meta.time_ms > last
         last = meta.time_ms
         assert len(rows.values) == 1 + 2 * len(kept)
+
+
+@pytest.mark.long
+@settings(max_examples=200, deadline=None, print_blob=True)
+@given(before=st.lists(EVENTS, max_size=8), items=st.integers(1, 8), ids=BULKS.filter(bool), whole=st.booleans())
+def test_a_bulk_is_its_puts_one_after_the_other(
+    before: list[ContextEvent], items: int, ids: str, *, whole: bool
+) -> None:
+    """At one moment of the log; a list that is replaced, once what is not named was removed. All but the sequence."""
+    at_once, singly = Context(Limits(items=items)), Context(Limits(items=items))
+    for event in before:
+        at_once.fold(event)
+        singly.fold(event)
+    at_once.fold(replaced(ids) if whole else bulk(ids))
+    for gone in reversed(singly.items) if whole else ():
+        if gone.decode() not in ids:
+            singly.remove(gone.decode())
+    for content_id in ids:
+        singly.now_ms = at_once.now_ms - 10
+        singly.put(content_id)
+    meta = layout.meta_key(C)
+    assert msgspec.structs.replace(at_once.meta, sequence=0) == msgspec.structs.replace(singly.meta, sequence=0)
+    rows, others = at_once.rows.values, singly.rows.values
+    assert {**rows, meta: b""} == {**others, meta: b""}
 
 
 @pytest.fixture(params=[1, 1_000, 10**9])

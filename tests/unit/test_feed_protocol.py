@@ -11,7 +11,7 @@ from collections import Counter
 
 import pytest
 
-from streams.domain.feed import Change, Refused, Snapshot, Sweep
+from streams.domain.feed import Change, Operation, Refused, Snapshot, Sweep
 from tests.support.protocol import Folds, Run, run
 from tests.support.protocol_owner import WHOLE
 
@@ -36,7 +36,7 @@ def test_no_invariant_is_broken(chunk: int) -> None:
 
 
 def test_the_days_are_as_bad_as_they_are_meant_to_be() -> None:
-    """The runs see losses, gaps, parts, refusals, sweeps and evictions; else they would prove little."""
+    """The runs see losses, gaps, parts, refusals, sweeps, evictions and bulks; else they would prove little."""
     seen: Counter[str] = Counter()
     for seed in range(60):
         day = Run(seed, Folds())
@@ -46,8 +46,12 @@ def test_the_days_are_as_bad_as_they_are_meant_to_be() -> None:
             match entry.message:
                 case None:
                     seen["lost"] += 1
-                case Change(operations=[_, _, *_]):
+                case Change(sequence=sequence, after=after) if after == sequence:
+                    seen["withheld"] += 1
+                case Change(operations=[Operation(fragment=None), _]):
                     seen["eviction"] += 1
+                case Change(operations=[_, _, _, *_]):
+                    seen["bulk"] += 1
                 case Snapshot(part=part) if part:
                     assert day.day.limits.message_bytes < WHOLE
                     seen["part"] += 1
@@ -56,5 +60,5 @@ def test_the_days_are_as_bad_as_they_are_meant_to_be() -> None:
                 case Refused():
                     seen["refusal"] += 1
     print(seen)
-    wanted = {"lost", "eviction", "part", "sweep", "refusal", "refused", "gap", "digest_difference"}
+    wanted = {"lost", "eviction", "bulk", "withheld", "part", "sweep", "refusal", "refused", "gap", "digest_difference"}
     assert {name for name in wanted if seen[name] >= 5} == wanted
