@@ -172,7 +172,8 @@ def _code(reply: Reply) -> str:
 def _refusal(url: str, method: str, path: str, reply: Reply) -> str:
     match reply.status:
         case 401 if path.startswith("/api/"):
-            return f"The node at {url} refuses the administrator's token: set the right one as UPNEXT_ADMIN_TOKEN, or give its --data."
+            otherwise = "set the right one as UPNEXT_ADMIN_TOKEN, or give its --data"
+            return f"The node at {url} refuses the administrator's token: {otherwise}."
         case 401:
             return "The node does not know the demo's clients any more: start the demo again."
         case _:
