@@ -111,6 +111,10 @@ class Client(NamedTuple):
     """From where it may call; None: from everywhere."""
     must_sign: bool = False
     """Whether all its calls must be signed."""
+    reads_per_s: int = 0
+    """How often it may read; 0: as often as any other."""
+    writes_per_s: int = 0
+    """How often it may write; 0: as often as any other."""
 
 
 class Tenants(Protocol):

@@ -8,7 +8,7 @@ from typing import NamedTuple, assert_never
 from service.commands.callers import Caller
 from service.commands.contexts import Created
 from service.ports import EventWriter, SessionCommands, SessionViews, Tenants, Written
-from streams.domain.errors import AbsentError, SessionDeletedError, TooManyContextsError
+from streams.domain.errors import AbsentError, SessionDeletedError, TooManyContextsError, UnknownIdError
 from streams.domain.events import ContextAttached, ContextDetached, ItemHidden, SessionCreated, SessionDeleted
 from streams.domain.feed import Attached, Done, SessionGone, TooManyContexts, Verdict
 from streams.domain.ids import AppId, ContextId, IdKeys, Kind, SessionId, id_text
@@ -68,11 +68,11 @@ class SessionUseCases:
         Attach a context, or refresh its attachment.
 
         Raises:
-            AbsentError: There is no such context of that app.
+            UnknownIdError: There is no such context of that app.
             TooManyContextsError: The session has as many as it may.
         """
         if not self.is_context_of(caller, app, context):
-            raise AbsentError
+            raise UnknownIdError
         event = ContextAttached(
             **caller.cause(self._event_id()), context=id_text(Kind.CONTEXT, context), app=id_text(Kind.APP, app)
         )

@@ -23,6 +23,7 @@ GATE = web.AppKey("gate", Gate)
 def build_public_app(deps: Deps) -> web.Application:
     """Return the application that answers clients. Run it with `service.http.connections.Runner`."""
     routes: list[Route] = [*resources(deps), Document(deps.more_openapi)]
+    deps.metrics.register(deps.limits)
     gate = Gate(routes, UnknownPath(deps), deps.entropy, HttpMetrics(deps.metrics))
     app = web.Application()
     app[GATE] = gate

@@ -11,7 +11,7 @@ from aiohttp.payload import Payload
 
 from service.commands.callers import Caller, mode_of
 from service.ports import Client
-from streams.domain.errors import AbsentError
+from streams.domain.errors import UnknownIdError
 from streams.domain.ids import ContextId, IdKeys, Kind, SessionId, parse_id
 from streams.domain.positions import After
 
@@ -46,19 +46,19 @@ SUCCESS = b'{"message":"Success"}'
 
 
 def own_context(ids: IdKeys, call: Call) -> ContextId:
-    """Return the path's context id; raise `AbsentError` where it is not one of the caller's own."""
+    """Return the path's context id; raise `UnknownIdError` where it is not one of the caller's own."""
     return ContextId(_own(ids, call, Kind.CONTEXT, "context_id"))
 
 
 def own_session(ids: IdKeys, call: Call) -> SessionId:
-    """Return the path's session id; raise `AbsentError` where it is not one of the caller's own."""
+    """Return the path's session id; raise `UnknownIdError` where it is not one of the caller's own."""
     return SessionId(_own(ids, call, Kind.SESSION, "session_id"))
 
 
 def _own(ids: IdKeys, call: Call, kind: Kind, name: str) -> bytes:
     raw = parse_id(kind, call.path[name])
     if raw is None or not ids.verify(kind, mode_of(call.client), call.client.tenant, raw):
-        raise AbsentError
+        raise UnknownIdError
     return raw
 
 

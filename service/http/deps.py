@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from service.http.bodies import READ_LIMIT_S
 from service.http.calls import Answer, Call
 from service.http.entropy import DrawnAhead
+from service.http.rate_limits import RateLimits
 from service.networks import Network
 from service.ports import ContextViews, EventWriter, SessionCommands, SessionViews, Tenants
 from streams.domain.ids import IdKeys, Kind
@@ -54,6 +55,8 @@ class Deps:
     body_limit_s: float = READ_LIMIT_S
     proxies: Sequence[Network] = ()
     """Whose word on where requests come from is taken."""
+    limits: RateLimits = field(default_factory=RateLimits)
+    """How often callers may call."""
     elsewhere: Elsewhere | None = None
     """None: everything is here."""
     add_routes: Callable[[web.Application], None] | None = None

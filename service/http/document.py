@@ -21,7 +21,9 @@ class Document:
         """Take the `paths` and `components` of the routes that are declared elsewhere."""
         self._body = msgspec.json.encode(openapi_document(more))
 
-    async def judge(self, request: web.BaseRequest, _path: Mapping[str, str], _request_id: str) -> Answer:
+    async def judge(
+        self, request: web.BaseRequest, _path: Mapping[str, str], _request_id: str, _beside: dict[str, str]
+    ) -> Answer:
         """Answer the document."""
         match request.method:
             case "GET" | "HEAD":

@@ -25,8 +25,14 @@ class Route(Protocol):
     def path(self) -> str:
         """The path's template, under which its requests are counted."""
 
-    async def judge(self, request: web.BaseRequest, path: Mapping[str, str], request_id: str) -> Answer:
-        """Answer the request with these path parameters, or raise what is wrong with it."""
+    async def judge(
+        self, request: web.BaseRequest, path: Mapping[str, str], request_id: str, beside: dict[str, str]
+    ) -> Answer:
+        """
+        Answer the request with these path parameters, or raise what is wrong with it.
+
+        Headers that the answer bears in either case are put into *beside*.
+        """
 
 
 class Gate:
@@ -63,11 +69,14 @@ class Gate:
     async def _answer(self, request: web.BaseRequest, route: Route, path: Mapping[str, str]) -> web.StreamResponse:
         began = perf_counter()
         request_id = new_request_id(self._entropy)
+        beside: dict[str, str] = {}
         try:
-            answer = await route.judge(request, path, request_id)
+            answer = await route.judge(request, path, request_id, beside)
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer in the one shape
             answer = problem_answer(error, request, request_id, self._log)
         self.metrics.count(request.method, route.path, answer.status, perf_counter() - began)
+        if beside:
+            answer = Answer(answer.status, {**beside, **answer.headers}, answer.body)
         return response(answer, request_id)
 
 

@@ -18,6 +18,8 @@ from service.http.problems import (
     MalformedJsonError,
     MalformedRequestError,
     TooLargeError,
+    TooManyFailuresError,
+    TooManyRequestsError,
     UnauthorizedError,
     UnsupportedMediaTypeError,
 )
@@ -39,6 +41,8 @@ _DESCRIPTION = (
 _EVERY_PROBLEM = (
     UnauthorizedError,
     AddressError,
+    TooManyRequestsError,
+    TooManyFailuresError,
     MalformedRequestError,
     TooLargeError,
     InvalidPositionError,
@@ -47,8 +51,10 @@ _EVERY_PROBLEM = (
 _STATUSES = {
     200: "Success", 204: "Success", 304: "The reader has this page", 400: "Malformed or invalid",
     401: "No good credentials", 403: "Not for this tenant, or from this address", 404: "Absent", 409: "Conflict",
-    413: "Too large", 415: "Not JSON", 500: "An error of the service", 503: "Not available now",
+    413: "Too large", 415: "Not JSON", 429: "Too often", 500: "An error of the service", 503: "Not available now",
 }  # fmt: skip
+_OF_CALLERS = ["RateLimit-Policy", "RateLimit"]
+"""The headers of every answer to a client whose credentials are good."""
 _PARAMETERS = {
     "context_id": "A context. `CX` and 41 digits.",
     "session_id": "A session. `SN` and 41 digits.",
@@ -125,6 +131,14 @@ def _headers() -> Json:
         "Age": header("Seconds since the list was last known to be fresh; left out while it is.", {"type": "integer"}),
         "Allow": header("The methods of the path.", text),
         "WWW-Authenticate": header("The scheme of the credentials.", text),
+        "RateLimit-Policy": header(
+            "How often the client may read, or write, in a second: `q` times in `w` seconds, and twice that at once.",
+            {**text, "examples": ['"reads";q=1000;w=1']},
+        ),
+        "RateLimit": header(
+            "How often the client may still do so now, `r`, and after how many seconds it is `q` again, `t`.",
+            {**text, "examples": ['"reads";r=999;t=1']},
+        ),
         "Retry-After": header("Seconds after which to try again.", {"type": "integer", "minimum": 1}),
     }
 
@@ -196,7 +210,7 @@ def _page_parameters(largest: int) -> list[Json]:
 
 
 def _responses(operation: Operation) -> Json:
-    names = ["Paket-Request-Id"]
+    names = ["Paket-Request-Id", *_OF_CALLERS]
     if operation.writes or operation.largest_page:
         names.append("Paket-Position")
     if operation.largest_page:
@@ -232,7 +246,8 @@ def _error_responses(operation: Operation) -> Json:
 
 
 def _error_response(answered: int, codes: Sequence[str]) -> Json:
-    names = ["Paket-Request-Id", *{401: ["WWW-Authenticate"], 503: ["Retry-After"]}.get(answered, [])]
+    more = {401: ["WWW-Authenticate"], 429: [*_OF_CALLERS, "Retry-After"], 503: [*_OF_CALLERS, "Retry-After"]}
+    names = ["Paket-Request-Id", *more.get(answered, _OF_CALLERS)]
     narrowed = {"properties": {"error": {"properties": {"code": {"enum": list(codes)}}}}}
     schema = {"allOf": [{"$ref": "#/components/schemas/Error"}, narrowed]}
     return {**_response(answered, names), "content": {"application/json": {"schema": schema}}}

@@ -47,6 +47,19 @@ class MethodNotAllowedError(RequestError):
         self.allow = allow
 
 
+class TooManyRequestsError(RequestError):
+    """The client calls more often than it may; nothing was looked at beyond who calls what."""
+
+    def __init__(self, retry_after_s: int) -> None:
+        """Take the seconds after which it may call again."""
+        super().__init__(retry_after_s)
+        self.retry_after_s = retry_after_s
+
+
+class TooManyFailuresError(TooManyRequestsError):
+    """Credentials or ids are not good, as too many from the same address were not."""
+
+
 class TooLargeError(RequestError):
     """The body is larger than it may be."""
 
@@ -83,6 +96,7 @@ class Problem(NamedTuple):
 
 _UNAVAILABLE = "unavailable_error"
 _INVALID = "invalid_request_error"
+_RATE_LIMIT = "rate_limit_error"
 _INTERNAL = Problem(500, "api_error", "internal_error", "Something went wrong on our side.")
 
 PROBLEMS: dict[type[BaseException], Problem] = {
@@ -100,6 +114,15 @@ PROBLEMS: dict[type[BaseException], Problem] = {
     ),
     errors.TooManyContextsError: Problem(
         409, "conflict_error", "too_many_contexts", "The session has 200 contexts, which is as many as it may have."
+    ),
+    TooManyRequestsError: Problem(
+        429, _RATE_LIMIT, "too_many_requests", "The client calls too often; see Retry-After."
+    ),
+    TooManyFailuresError: Problem(
+        429,
+        _RATE_LIMIT,
+        "too_many_failures",
+        "The credentials or the ids are not good, and were not too often from this address; see Retry-After.",
     ),
     TooLargeError: Problem(413, _INVALID, "body_too_large", "The body is larger than it may be."),
     UnsupportedMediaTypeError: Problem(
@@ -180,6 +203,8 @@ def error_headers(error: BaseException, problem: Problem) -> dict[str, str]:
         headers["Allow"] = error.allow
     if problem.status == 401:
         headers["WWW-Authenticate"] = 'Basic realm="paket", charset="UTF-8"'
+    if isinstance(error, TooManyRequestsError):
+        headers["Retry-After"] = str(error.retry_after_s)
     if problem.status == 503:
         retry_after_s = error.retry_after_s if isinstance(error, errors.UnavailableError) else 1
         headers["Retry-After"] = str(retry_after_s)

@@ -9,8 +9,8 @@ import msgspec
 from aiohttp import web
 
 from service.http.addresses import client_address
-from service.http.auth import authenticate
 from service.http.bodies import MAX_BODY_BYTES, check_media_type, read_body
+from service.http.callers import Callers
 from service.http.calls import Answer, Call
 from service.http.deps import Deps
 from service.http.positions import HEADER as POSITION
@@ -18,6 +18,7 @@ from service.http.positions import PositionTokens
 from service.http.problems import AddressError, ForbiddenError, MethodNotAllowedError, UnknownPathError
 from service.networks import AllowList
 from service.ports import Client
+from streams.domain.errors import UnknownIdError
 from streams.domain.ids import Kind
 from streams.domain.positions import NOTHING
 
@@ -55,7 +56,7 @@ class Resource:
 
     def __init__(self, deps: Deps, tokens: PositionTokens, operations: Mapping[Operation, Handler]) -> None:
         """Take what requests are checked with, and the handlers of the path's operations."""
-        self._tenants = deps.tenants
+        self._callers, self._limits = Callers(deps), deps.limits
         self._body_limit_s = deps.body_limit_s
         self._tokens = tokens
         self._proxies = deps.proxies
@@ -66,21 +67,27 @@ class Resource:
             self.operations["HEAD"] = self.operations["GET"]
         self.allow = ", ".join(sorted([*self.operations, "OPTIONS"]))
 
-    async def judge(self, request: web.BaseRequest, path: Mapping[str, str], request_id: str) -> Answer:
+    async def judge(
+        self, request: web.BaseRequest, path: Mapping[str, str], request_id: str, beside: dict[str, str]
+    ) -> Answer:
         """Check the rules in the order in which they count (the first broken one is raised), then handle."""
         if request.method == "OPTIONS":
             return Answer(204, {"Allow": self.allow})
-        self._tenants.ensure_fresh()
-        client = authenticate(self._tenants, request.headers.get("Authorization"))
+        client, wait_s = self._callers.caller(request, beside)
         operation, _ = self._found(request.method, client)
         if client.allowed is not None:
             self._check_address(client.allowed, request)
-        # Rate limits (429) are counted here.
+        if wait_s:
+            raise self._limits.refuse(request.method, wait_s)
         body = b""
         if request.body_exists:
             body = await read_body(request, most=operation.body_limit, limit_s=self._body_limit_s)
         # Signatures (401) are checked here, over these bytes.
-        return await self.judge_for(client, request, request.method, path, request_id, body)
+        try:
+            return await self.judge_for(client, request, request.method, path, request_id, body)
+        except UnknownIdError:
+            self._limits.failed("ids", request)
+            raise
 
     async def judge_for(
         self,
@@ -128,10 +135,11 @@ class UnknownPath:
 
     def __init__(self, deps: Deps) -> None:
         """Take what credentials are checked with."""
-        self._tenants = deps.tenants
+        self._callers = Callers(deps)
 
-    async def judge(self, request: web.BaseRequest, _path: Mapping[str, str], _request_id: str) -> Answer:
+    async def judge(
+        self, request: web.BaseRequest, _path: Mapping[str, str], _request_id: str, beside: dict[str, str]
+    ) -> Answer:
         """Raise `UnknownPathError`, or what is wrong with the credentials."""
-        self._tenants.ensure_fresh()
-        authenticate(self._tenants, request.headers.get("Authorization"))
+        self._callers.caller(request, beside)
         raise UnknownPathError

@@ -28,6 +28,7 @@ from streams.domain.errors import (
     OverloadedError,
     TooManyContextsError,
     UnavailableError,
+    UnknownIdError,
     ViewBehindError,
     ViewUnavailableError,
 )
@@ -218,7 +219,7 @@ class Sessions:
             raise
         app, context = parse_id(Kind.APP, body.app_id), parse_id(Kind.CONTEXT, body.context_id)
         if app is None or context is None:
-            raise AbsentError
+            raise UnknownIdError
         attached = await self._commands.attach(call.caller, session, AppId(app), ContextId(context), call.after)
         entry = SessionContext(session, ContextId(context), AppId(app), attached.created_at_ms)
         headers = {POSITION: self._tokens.write(attached.written.position)}

@@ -37,6 +37,10 @@ class AbsentError(UpNextError):
     """There is no such thing, or none that the caller may know of."""
 
 
+class UnknownIdError(AbsentError):
+    """An id is malformed, forged, or of something that is another's."""
+
+
 class SessionDeletedError(AbsentError):
     """The session was deleted."""
 

@@ -19,6 +19,7 @@ from service.http.app import build_public_app
 from service.http.connections import Runner
 from service.http.deps import Deps
 from service.http.positions import PositionTokens
+from service.http.rate_limits import RateLimits, Rates
 from streams.domain.ids import ContextId, IdKeys, Kind, Mode, SessionId, id_text, parse_id
 from tests.support.fakes import ContextViewsFake, SessionViewsFake, World
 from tests.support.nodes import Answer, Caller
@@ -107,6 +108,8 @@ async def public_listener(**more: Any) -> AsyncIterator[Listener]:
             "context_views": ContextViewsFake(world),
             "session_views": SessionViewsFake(world),
             "metrics": CollectorRegistry(),
+            # Tests fail on purpose, and more often than anybody does by mistake.
+            "limits": RateLimits(Rates(failures=0)),
             **more,
         }
     )

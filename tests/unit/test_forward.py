@@ -52,7 +52,9 @@ def at_front(pair: Pair, caller: Caller) -> Caller:
 def seen(answer: Answer) -> tuple[int, list[tuple[str, str]], bytes]:
     """Return all of an answer but its date and its request id."""
     request_id = answer.headers["Paket-Request-Id"]
-    headers = [(name, value) for name, value in answer.headers.items() if name not in ("Date", "Paket-Request-Id")]
+    headers = [
+        (name, value) for name, value in answer.headers.items() if name not in ("Date", "Paket-Request-Id", "RateLimit")
+    ]
     return answer.status, headers, answer.body.replace(request_id.encode(), b"")
 
 

@@ -105,7 +105,7 @@ def test_it_is_what_the_routes_are(document: dict[str, Any]) -> None:
     for operation in OPERATIONS:
         written = document["paths"][operation.path][operation.method.lower()]
         assert str(operation.success) in written["responses"]
-        assert {"400", "401", "403", "413", "500", "503"} <= set(written["responses"])
+        assert {"400", "401", "403", "413", "429", "500", "503"} <= set(written["responses"])
         refusals = written["responses"]["403"]["content"]["application/json"]["schema"]["allOf"][1]
         codes = refusals["properties"]["error"]["properties"]["code"]["enum"]
         assert ("wrong_tenant" in codes) == (operation.tenant is not None)
@@ -183,4 +183,4 @@ def test_codes_are_told_apart() -> None:
     """No two kinds of problems have the same code."""
     codes = [found.code for found in PROBLEMS.values()]
     assert len(codes) == len(set(codes))
-    assert {found.status for found in PROBLEMS.values()} == {400, 401, 403, 404, 405, 409, 413, 415, 500, 503}
+    assert {found.status for found in PROBLEMS.values()} == {400, 401, 403, 404, 405, 409, 413, 415, 429, 500, 503}

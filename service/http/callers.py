@@ -1,0 +1,45 @@
+"""Who calls, whether that is too often, and what every answer to them says of it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from aiohttp import web
+
+from service.http.auth import authenticate
+from service.http.deps import Deps
+from service.http.problems import UnauthorizedError
+from service.ports import Client
+
+
+class Caller(NamedTuple):
+    """A client whose credentials are good."""
+
+    client: Client
+    wait_s: float
+    """The seconds after which the request could be made; 0 where it is not one too many."""
+
+
+class Callers:
+    """Knows who calls."""
+
+    def __init__(self, deps: Deps) -> None:
+        """Take what credentials are checked with, and what counts."""
+        self._tenants, self._limits = deps.tenants, deps.limits
+
+    def caller(self, request: web.BaseRequest, beside: dict[str, str]) -> Caller:
+        """
+        Return who calls, and put into *beside* the headers that every answer to the client bears.
+
+        Raises:
+            UnauthorizedError: There are no credentials, or none that are good.
+            TooManyFailuresError: So it was too often, from the same address.
+            RegistryBehindError: It cannot be known now.
+        """
+        self._tenants.ensure_fresh()
+        try:
+            client = authenticate(self._tenants, request.headers.get("Authorization"))
+        except UnauthorizedError:
+            self._limits.failed("credentials", request)
+            raise
+        return Caller(client, self._limits.count(client, request.method, beside))
