@@ -176,9 +176,8 @@ CLIENTS = ResourceType(
         Field(
             name="signaturesRequired",
             kind=Flag(),
-            says="Whether all its calls must be signed.",
+            says="Whether all its calls of `/v1` must be signed, with X-Paket-Signature or as RFC 9421 has it.",
             empty=False,
-            is_obeyed=False,
         ),
         Field(
             name="defaultVersion",

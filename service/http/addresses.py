@@ -33,6 +33,20 @@ def client_address(remote: str | None, forwarded: Sequence[str], proxies: Sequen
     return address
 
 
+def client_scheme(scheme: str, remote: str | None, forwarded: Sequence[str], proxies: Sequence[Network]) -> str:
+    """
+    Return the scheme that a client called with, `http` or `https`.
+
+    Args:
+        scheme: The connection's.
+        remote: The connection's other end.
+        forwarded: The lines of `X-Forwarded-Proto`.
+        proxies: Whose word is taken.
+    """
+    said = forwarded[-1].strip().lower() if forwarded else ""
+    return said if said in ("http", "https") and _is_in(remote, proxies) else scheme
+
+
 def _is_in(address: str | None, networks: Sequence[Network]) -> bool:
     found = parse_address(address or "")
     return found is not None and any(found in network for network in networks)

@@ -14,6 +14,7 @@ from service.http.metrics import HttpMetrics
 from service.http.positions import PositionTokens
 from service.http.routes import Handler, Operation, Resource, UnknownPath
 from service.http.sessions import Sessions
+from service.http.signatures import Signatures
 from service.http.status import status_handlers
 
 GATE = web.AppKey("gate", Gate)
@@ -46,7 +47,8 @@ def resources(deps: Deps) -> list[Resource]:
     for mapping in handlers:
         for operation, handle in mapping.items():
             by_path.setdefault(operation.path, {})[operation] = handle
-    return [Resource(deps, tokens, operations) for operations in by_path.values()]
+    signatures = Signatures(deps.now_ms, deps.proxies)
+    return [Resource(deps, tokens, signatures, operations) for operations in by_path.values()]
 
 
 async def _bodies_see_to_it(_request: web.Request) -> None:

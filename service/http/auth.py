@@ -26,6 +26,13 @@ def authenticate(tenants: Tenants, authorization: str | None) -> Client:
     return client
 
 
+def shown_secret(authorization: str | None) -> bytes | None:
+    """Return the secret of `Basic` credentials, None where *authorization* has none."""
+    scheme, _, token = (authorization or "").partition(" ")
+    credentials = _basic(token) if scheme.lower() == "basic" else None
+    return None if credentials is None else credentials[1].encode()
+
+
 def _client(tenants: Tenants, authorization: str) -> Client | None:
     scheme, _, token = authorization.partition(" ")
     match scheme.lower():

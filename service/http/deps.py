@@ -27,6 +27,11 @@ def now_s() -> int:
     return int(time.time())
 
 
+def now_ms() -> int:
+    """Return Unix time in milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
 class Elsewhere(Protocol):
     """Sees to calls that only the node can answer which has their partition."""
 
@@ -51,6 +56,8 @@ class Deps:
     """Where the listener's counters and histograms are registered; the internal listener exposes it."""
     now_s: Callable[[], int] = now_s
     """Unix time; dates the ids that are minted, nothing else."""
+    now_ms: Callable[[], int] = now_ms
+    """Unix time; what signatures are judged by."""
     entropy: Entropy = field(default_factory=DrawnAhead)
     body_limit_s: float = READ_LIMIT_S
     proxies: Sequence[Network] = ()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable
 
 import structlog
@@ -10,6 +9,7 @@ from aiohttp import web
 
 from service.http.bodies import MAX_BODY_BYTES, read_body
 from service.http.calls import Answer, Call
+from service.http.deps import now_ms
 from service.http.forward import MISDIRECTED, PREFIX, READS, REFUSED, ForwardMetrics, Places
 from service.http.forward_signature import ForgedCallError, ForwardedCall, verified
 from service.http.gate import problem_answer, response
@@ -40,11 +40,6 @@ class OnlyHere:
             return None
         # Also a read of what is here and not served yet: a copy of it may be elsewhere.
         raise MisdirectedError
-
-
-def now_ms() -> int:
-    """Return Unix time in milliseconds."""
-    return time.time_ns() // 1_000_000
 
 
 class ForwardedCalls:

@@ -17,6 +17,7 @@ from service.http.problems import (
     ForbiddenError,
     MalformedJsonError,
     MalformedRequestError,
+    SignatureError,
     TooLargeError,
     TooManyFailuresError,
     TooManyRequestsError,
@@ -40,6 +41,7 @@ _DESCRIPTION = (
 )
 _EVERY_PROBLEM = (
     UnauthorizedError,
+    SignatureError,
     AddressError,
     TooManyRequestsError,
     TooManyFailuresError,
@@ -50,8 +52,9 @@ _EVERY_PROBLEM = (
 )
 _STATUSES = {
     200: "Success", 204: "Success", 304: "The reader has this page", 400: "Malformed or invalid",
-    401: "No good credentials", 403: "Not for this tenant, or from this address", 404: "Absent", 409: "Conflict",
-    413: "Too large", 415: "Not JSON", 429: "Too often", 500: "An error of the service", 503: "Not available now",
+    401: "No good credentials, or no good signature", 403: "Not for this tenant, or from this address",
+    404: "Absent", 409: "Conflict", 413: "Too large", 415: "Not JSON", 429: "Too often",
+    500: "An error of the service", 503: "Not available now",
 }  # fmt: skip
 _OF_CALLERS = ["RateLimit-Policy", "RateLimit"]
 """The headers of every answer to a client whose credentials are good."""

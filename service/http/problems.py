@@ -34,6 +34,10 @@ class AddressError(RequestError):
     """The credentials are good, but not from this address."""
 
 
+class SignatureError(RequestError):
+    """A signature is broken or missing; the message says what is wrong with it, and nothing of the secret."""
+
+
 class UnknownPathError(RequestError):
     """No resource has this path."""
 
@@ -103,6 +107,7 @@ PROBLEMS: dict[type[BaseException], Problem] = {
     UnauthorizedError: Problem(
         401, "authentication_error", "invalid_credentials", "Credentials are missing or not valid."
     ),
+    SignatureError: Problem(401, "authentication_error", "invalid_signature"),
     ForbiddenError: Problem(
         403, "permission_error", "wrong_tenant", "Platforms call /v1/sessions, apps call /v1/contexts."
     ),

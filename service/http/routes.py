@@ -16,6 +16,7 @@ from service.http.deps import Deps
 from service.http.positions import HEADER as POSITION
 from service.http.positions import PositionTokens
 from service.http.problems import AddressError, ForbiddenError, MethodNotAllowedError, UnknownPathError
+from service.http.signatures import Signatures
 from service.networks import AllowList
 from service.ports import Client
 from streams.domain.errors import UnknownIdError
@@ -54,8 +55,11 @@ class Operation:
 class Resource:
     """All operations of one path."""
 
-    def __init__(self, deps: Deps, tokens: PositionTokens, operations: Mapping[Operation, Handler]) -> None:
+    def __init__(
+        self, deps: Deps, tokens: PositionTokens, signatures: Signatures, operations: Mapping[Operation, Handler]
+    ) -> None:
         """Take what requests are checked with, and the handlers of the path's operations."""
+        self._signatures = signatures
         self._callers, self._limits = Callers(deps), deps.limits
         self._body_limit_s = deps.body_limit_s
         self._tokens = tokens
@@ -82,7 +86,7 @@ class Resource:
         body = b""
         if request.body_exists:
             body = await read_body(request, most=operation.body_limit, limit_s=self._body_limit_s)
-        # Signatures (401) are checked here, over these bytes.
+        self._signatures.check(request, client, body)
         try:
             return await self.judge_for(client, request, request.method, path, request_id, body)
         except UnknownIdError:

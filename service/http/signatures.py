@@ -1,0 +1,77 @@
+"""Signed requests: whether what was sent is what the client signed, with its secret, just now."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable, Sequence
+
+from aiohttp import web
+from multidict import MultiMapping
+
+from service.http.addresses import client_scheme
+from service.http.auth import shown_secret
+from service.http.problems import SignatureError
+from service.http.signatures_messages import INPUT, SIGNATURE, TOLERANCE_S, Message, MessageSignatures
+from service.networks import Network
+from service.ports import Client
+
+TIMESTAMP, OF_BODY = "X-Paket-Timestamp", "X-Paket-Signature"
+
+_SCHEME = "sha256="
+_MAX_DIGITS = 15
+
+
+class Signatures:
+    """Checks what a request is signed with: over time and body, or over the whole message, or both."""
+
+    def __init__(self, now_ms: Callable[[], int], proxies: Sequence[Network] = ()) -> None:
+        """Take Unix time, and whose word is taken on how requests came in."""
+        self._now_ms, self._proxies = now_ms, proxies
+        self._messages = MessageSignatures()
+
+    def check(self, request: web.BaseRequest, client: Client, body: bytes) -> None:
+        """
+        Return where a request need not be signed and is not, or is, and all its signatures are good.
+
+        Raises:
+            SignatureError: A signature is broken, or there is none and must be one.
+        """
+        headers = request.headers
+        of_body = OF_BODY in headers or TIMESTAMP in headers
+        of_message = SIGNATURE in headers or INPUT in headers
+        if not (of_body or of_message):
+            if client.must_sign:
+                raise SignatureError("This client's requests must be signed.")
+            return
+        secret = shown_secret(headers.get("Authorization"))
+        if secret is None:
+            raise SignatureError("Signatures go with Basic credentials: the secret is what they are made with.")
+        now_ms = self._now_ms()
+        if of_body:
+            check_of_body(headers, body, secret, now_ms)
+        if of_message:
+            message = Message(request.method, self._url(request), headers)
+            self._messages.check(message, body, client.client_id, secret, now_ms // 1000)
+
+    def _url(self, request: web.BaseRequest) -> str:
+        """Return the URL that the client called, with the target as it was sent, to the byte."""
+        if not request.raw_path.startswith("/"):
+            return request.raw_path  # with its scheme and host (RFC 9112, 3.2.2)
+        said = request.headers.getall("X-Forwarded-Proto", ())
+        scheme = client_scheme(request.scheme, request.remote, said, self._proxies)
+        return f"{scheme}://{request.headers.get('Host', '')}{request.raw_path}"
+
+
+def check_of_body(headers: MultiMapping[str], body: bytes, secret: bytes, now_ms: int) -> None:
+    """Raise `SignatureError` where `X-Paket-Signature` is not one of this body, made with this secret just now."""
+    timestamps, signatures = headers.getall(TIMESTAMP, ()), headers.getall(OF_BODY, ())
+    if len(timestamps) != 1 or len(signatures) != 1:
+        raise SignatureError(f"{TIMESTAMP} and {OF_BODY} go together, each once.")
+    timestamp, signature = timestamps[0], signatures[0]
+    if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= _MAX_DIGITS):
+        raise SignatureError(f"{TIMESTAMP} is Unix time in milliseconds.")
+    signed = hmac.digest(secret, timestamp.encode() + b"." + body, "sha256").hex()
+    if not hmac.compare_digest(f"{_SCHEME}{signed}".encode(), signature.encode("utf-8", "surrogateescape")):
+        raise SignatureError(f"{OF_BODY} is not sha256= and the HMAC of {TIMESTAMP}, a full stop and the body.")
+    if abs(now_ms - int(timestamp)) > TOLERANCE_S * 1000:
+        raise SignatureError(f"{TIMESTAMP} is more than 5 minutes away from the time here.")
