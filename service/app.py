@@ -208,6 +208,7 @@ def _routes(
         claim.blobs,
         limits=RateLimits(rates, identity.proxies, identity.clock_s),
         allows_loopback=settings.webhooks_allow_loopback,
+        node.dead_letters,
     )
     media = MediaFiles(RegistryMedia(node.registry), claim.blobs, os.urandom)
 

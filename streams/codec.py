@@ -11,7 +11,9 @@ import re
 from typing import TypeVar
 
 import msgspec
+from msgspec import UNSET
 
+from streams.domain.dead_letters import parse_place
 from streams.domain.errors import NewerEventError, PoisonError
 from streams.domain.events import (
     ContextAttached,
@@ -173,6 +175,8 @@ def _event(decoder: msgspec.json.Decoder[E], value: bytes | None, event_id: Even
         raise PoisonError(f"no event of this topic: {error}") from error
     if event.id != event_id:
         raise PoisonError("the event's id is not the one in the key")
+    if event.corrects is not UNSET and parse_place(event.corrects) is None:
+        raise PoisonError(f"corrects: not a place: {event.corrects[:64]!r}")
     return event
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from streams.commands import Judge, LogCommands
+from streams.dead_letters import DeadLetters
 from streams.domain.errors import RefusedStartError, ViewUnavailableError
 from streams.domain.feed import Verdict
 from streams.domain.nodes import NodeSaid
@@ -73,11 +74,13 @@ class Node:
     The log, the registry, and where the node folds, both processors and their tables.
 
     Attributes are there after `start`: `log`, `registry`, `writer` (a `service.ports.EventWriter`), `commands`
-    (`SessionCommands`), `context_views` (`ContextViews`), `session_views` (`SessionViews`), `nodes`.
+    (`SessionCommands`), `context_views` (`ContextViews`), `session_views` (`SessionViews`), `nodes`, `dead_letters` (a
+    `service.api.ports.DeadLetters`).
     """
 
     log: EmbeddedLog | KafkaLog
     registry: Registry
+    dead_letters: DeadLetters
     writer: LogWriter
     commands: LogCommands
     context_views: ContextReader
@@ -114,6 +117,7 @@ class Node:
         )
         self._begun.push_async_callback(self.registry.stop)
         await self.registry.start()
+        self.dead_letters = DeadLetters(self.log, self.registry, config.partitions)
         self.writer = LogWriter(self.log, config.partitions)
         self._contact = Contact(self.log, time.monotonic, die=self._die)
         self._begun.push_async_callback(self._contact.stop)
@@ -136,7 +140,14 @@ class Node:
             files = TableFiles(storage, fold.name)
             table = OwnedTable(fold, files, self.log, contact, stale_reads_max_s=config.stale_reads_max_s)
             self._begun.callback(table.close)
-            return Processor(fold, table, self.log, self._die, partitions=config.partitions)
+            return Processor(
+                fold,
+                table,
+                self.log,
+                self._die,
+                partitions=config.partitions,
+                is_decided=self.dead_letters.is_decided,
+            )
 
         contexts = processor(ContextsFold(hash_key=config.key.hash_key))
         sessions = processor(SessionsFold(hash_key=config.key.hash_key))

@@ -34,6 +34,8 @@ class ProcessorStatus(NamedTuple):
     """Stores that could not be trusted and were set aside, to be restored from the changelog."""
     copied: int = 0
     """Partitions of other nodes of which there is a warm copy here that can be read."""
+    decided: int = 0
+    """Records that could not be folded, and about which somebody had decided."""
 
 
 class NodeStatus(NamedTuple):

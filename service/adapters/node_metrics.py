@@ -66,6 +66,9 @@ def _of_processors(processors: tuple[ProcessorStatus, ...]) -> Iterator[Metric]:
     lag = GaugeMetricFamily("upnext_fold_lag_events", "Records in the log and not yet folded.", labels=one)
     lag_ms = GaugeMetricFamily("upnext_fold_lag_ms", "Age of the oldest record that is being folded.", labels=one)
     dead = CounterMetricFamily("upnext_dead_letters", "Records that could not be decoded or folded.", labels=one)
+    decided = CounterMetricFamily(
+        "upnext_dead_letters_decided", "Such records about which somebody had decided before.", labels=one
+    )
     noticed = CounterMetricFamily("upnext_noticed", "What the folds found worth a look.", labels=["processor", "what"])
     digests = CounterMetricFamily(
         "upnext_digest_differences", "Members whose items were not their context's, and were mended.", labels=one
@@ -84,6 +87,7 @@ def _of_processors(processors: tuple[ProcessorStatus, ...]) -> Iterator[Metric]:
         lag.add_metric(name, processor.lag_events)
         lag_ms.add_metric(name, processor.lag_ms)
         dead.add_metric(name, processor.dead_letters)
+        decided.add_metric(name, processor.decided)
         for what, count in processor.noticed.items():
             noticed.add_metric([*name, what], count)
         digests.add_metric(name, processor.noticed.get(DIGEST_DIFFERENCE, 0))
@@ -92,4 +96,4 @@ def _of_processors(processors: tuple[ProcessorStatus, ...]) -> Iterator[Metric]:
         partitions.add_metric([*name, "ready"], processor.ready)
         partitions.add_metric([*name, "recovering"], processor.recovering)
         partitions.add_metric([*name, "copied"], processor.copied)
-    yield from (folded, lag, lag_ms, dead, noticed, digests, rows, recovery, partitions)
+    yield from (folded, lag, lag_ms, dead, decided, noticed, digests, rows, recovery, partitions)

@@ -9,6 +9,7 @@ import msgspec
 
 from service.api.assets_openapi import uploads
 from service.api.auth_openapi import ways_in, ways_in_schemas
+from service.api.dead_letters_openapi import letters_paths, letters_schemas
 from service.api.kinds import LINK_SCHEMA, Json
 from service.api.messages import ErrorsOut
 from service.api.openapi_paths import EVENT, SCHEMAS, id_schema, paths_of
@@ -41,6 +42,8 @@ def api_openapi() -> Mapping[str, Any]:
         paths |= paths_of(resource)
     paths |= uploads()
     paths |= transactions_path()
+    paths |= letters_paths()
+    schemas |= letters_schemas()
     paths |= ways_in()
     schemas |= ways_in_schemas()
     bearer = {"type": "http", "scheme": "bearer", "description": "A user's access token or API key."}

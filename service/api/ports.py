@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
+from streams.domain.dead_letters import Cursor, FoundLetter, LettersPage, Place
 from streams.domain.registry import TooLarge, Verdict
 from streams.domain.registry_events import Transaction
 from streams.domain.registry_history import Past
@@ -42,6 +43,28 @@ class Registry(Protocol):
 
     def ensure_fresh(self) -> None:
         """Raise `RegistryBehindError` where too much is missing to be trusted."""
+
+
+class DeadLetters(Protocol):
+    """
+    The deployment's dead letters.
+
+    Raises:
+        AbsentError: There is no such letter.
+        LogUnavailableError: The log did not answer in time; what was to be decided may or may not have been.
+    """
+
+    async def page(self, start: Cursor, limit: int, *, undecided: bool) -> LettersPage:
+        """Return up to *limit* dead letters from *start* on, or fewer where many are looked at."""
+
+    async def find(self, place: Place) -> FoundLetter:
+        """Return a dead letter."""
+
+    async def drop(self, place: Place, user: str, request: str) -> FoundLetter:
+        """Decide that a dead letter is nothing; raise `AlreadyDecidedError` where something else was decided."""
+
+    async def replace(self, place: Place, of: str, event: Mapping[str, Any], user: str, request: str) -> FoundLetter:
+        """Decide that *event*, of a context or session, stands for a dead letter; see `streams.dead_letters`."""
 
 
 class Vault(Protocol):

@@ -18,10 +18,11 @@ from service.api.auth_callers import Callers
 from service.api.auth_setup import Identity, build_doors
 from service.api.auth_throttle import Throttle
 from service.api.calls import Call, allowed_company
+from service.api.dead_letters import DeadLetterCalls
 from service.api.messages import MessagesError, error
 from service.api.params import read_context
 from service.api.planning import checked_id
-from service.api.ports import Registry
+from service.api.ports import DeadLetters, Registry
 from service.api.rate_limits import RateLimits, Rates
 from service.api.resource import Entropy
 from service.api.resources import Resources
@@ -51,6 +52,7 @@ def build_api_routes(
     ids: IdKeys,
     identity: Identity,
     blobs: BlobStore,
+    letters: DeadLetters,
     *,
     now_s: Callable[[], int] = now_s,
     limits: RateLimits | None = None,
@@ -66,6 +68,7 @@ def build_api_routes(
         ids: What apps' and platforms' ids are minted with.
         identity: What people and clients are known by.
         blobs: Where what is uploaded goes.
+        letters: The deployment's dead letters.
         now_s: Unix time; dates the ids that are minted, and the keys that expire.
         limits: How often callers may ask; as often as they like where this is left out.
         entropy: Makes ids and secrets.
@@ -82,7 +85,7 @@ def build_api_routes(
         # Before the rest, which takes every path.
         doors.ways.add_to(app, app[GATE].metrics)
         resources, uploads = Resources(registry, writes, body_limit_s), Uploads(registry, writes, blobs)
-        ends = targets(resources, uploads, Transactions(registry, writes))
+        ends = targets(resources, uploads, Transactions(registry, writes), DeadLetterCalls(letters))
         api = Api(registry, ends, doors.callers, limits, entropy, app[GATE].metrics)
         for path in (_PREFIX, _PREFIX + "/{path:.*}"):
             app.router.add_route("*", path, api.answer, expect_handler=_bodies_see_to_it)

@@ -10,6 +10,8 @@ from typing import NamedTuple
 from service.api.assets import ASSETS
 from service.api.assets_uploads import UPLOAD, Uploads
 from service.api.calls import Call
+from service.api.dead_letters import DEAD_LETTERS, DeadLetterCalls
+from service.api.dead_letters_shown import PATH as LETTERS
 from service.api.kinds import API
 from service.api.resource import ResourceType
 from service.api.resources import Resources
@@ -47,12 +49,23 @@ def methods(*, reads: bool, writes: bool) -> list[str]:
     return [*reading, "OPTIONS", *writing, *(["PUT"] if reads and writes else [])]
 
 
-def targets(resources: Resources, uploads: Uploads, transactions: Transactions) -> Mapping[str, Target]:
+def targets(
+    resources: Resources, uploads: Uploads, transactions: Transactions, letters: DeadLetterCalls
+) -> Mapping[str, Target]:
     """Return every path's target, by template."""
     upload = Target(UPLOAD, ASSETS, is_one=True, read=None, write=uploads.write, receive=uploads.receive)
     transact = Target(PATH, TRANSACTIONS, is_one=False, read=None, write=transactions.write, receive=resources.receive)
     of_types = (target for resource in TYPES for target in _targets(resource, resources))
-    return {target.template: target for target in (upload, transact, *of_types)}
+    of_letters = _letters(letters, resources)
+    return {target.template: target for target in (upload, transact, *of_letters, *of_types)}
+
+
+def _letters(letters: DeadLetterCalls, resources: Resources) -> Iterator[Target]:
+    one, receive = f"{LETTERS}/{{id}}", resources.receive
+    yield Target(LETTERS, DEAD_LETTERS, is_one=False, read=letters.list, write=None, receive=receive)
+    yield Target(one, DEAD_LETTERS, is_one=True, read=letters.read, write=None, receive=receive)
+    yield Target(f"{one}/drop", DEAD_LETTERS, is_one=True, read=None, write=letters.drop, receive=receive)
+    yield Target(f"{one}/replace", DEAD_LETTERS, is_one=True, read=None, write=letters.replace, receive=receive)
 
 
 def _targets(resource: ResourceType, resources: Resources) -> Iterator[Target]:

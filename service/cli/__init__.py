@@ -9,7 +9,7 @@ import click
 
 from streams.domain.errors import UpNextError
 
-COMMANDS = ("apply", "config", "demo", "get", "history", "nodes", "serve", "topics", "users")
+COMMANDS = ("apply", "config", "dead-letters", "demo", "get", "history", "nodes", "serve", "topics", "users")
 
 
 class Refused(click.ClickException):
@@ -31,7 +31,8 @@ class Program(click.Group):
         """Return a command, None where there is none of that name."""
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = getattr(import_module(f"service.cli.{cmd_name}"), cmd_name)
+        name = cmd_name.replace("-", "_")
+        command: click.Command = getattr(import_module(f"service.cli.{name}"), name)
         return command
 
     def invoke(self, ctx: click.Context) -> Any:

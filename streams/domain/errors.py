@@ -53,6 +53,10 @@ class TooManyContextsError(UpNextError):
     """The session holds as many contexts as it may."""
 
 
+class AlreadyDecidedError(UpNextError):
+    """Something else was decided about the dead letter."""
+
+
 class InvalidPositionError(UpNextError):
     """A position token cannot be read, or is of another deployment."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from streams.domain.items import ContentId, Item
 
@@ -24,6 +24,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", forbid_
     """The client that caused it: 16 hexadecimal digits."""
     request: str = ""
     """The request's id, `req_…`."""
+    corrects: str | UnsetType = UNSET
+    """The place of a dead letter, `<topic>-<partition>-<offset>`, whose record it stands for."""
 
 
 class ContextCreated(Event, frozen=True, kw_only=True, tag="context.created.v1"):

@@ -143,6 +143,7 @@ def _status(processor: Processor, ends: Mapping[tuple[str, int], int], now_ms: i
         lag_events=lag,
         lag_ms=0 if oldest_ms is None else max(0, now_ms - oldest_ms),
         dead_letters=processor.dead_letters,
+        decided=processor.decided,
         noticed=dict(processor.noticed),
         holes=processor.holes,
         ready=sum(owned.claim is not None and owned.served for owned in partitions),

@@ -11,7 +11,7 @@ import structlog
 
 from streams.domain.errors import FencedError, NewerEventError, PoisonError, UnavailableError, ViewUnavailableError
 from streams.domain.feed import Verdict
-from streams.engine.batch import Batch, FoldError
+from streams.engine.batch import Batch, FoldError, IsDecided, nothing_decided
 from streams.engine.fatal import Die
 from streams.engine.fold import Fold
 from streams.engine.inbox import Fetched, Inbox
@@ -55,13 +55,22 @@ class Processor:
     """
 
     def __init__(
-        self, fold: Fold, table: OwnedTable, log: Log, die: Die, *, partitions: int, again_s: float = AGAIN_S
+        self,
+        fold: Fold,
+        table: OwnedTable,
+        log: Log,
+        die: Die,
+        *,
+        partitions: int,
+        again_s: float = AGAIN_S,
+        is_decided: IsDecided = nothing_decided,
     ) -> None:
         """Take the fold and its table; *again_s* passes between two attempts to win a partition back."""
         self.fold, self.table = fold, table
         self.topics = (fold.source, fold.until_folded)
         self.inbox = Inbox()
         self._log, self._die, self._partitions, self._again_s = log, die, partitions, again_s
+        self._is_decided = is_decided
         self._seek: Seek | None = None
         self._is_member: IsMember = is_alone
         self._expected: dict[str, list[asyncio.Future[Verdict]]] = {}
@@ -74,6 +83,9 @@ class Processor:
         self.folded: Counter[str] = Counter()
         self.noticed: Counter[str] = Counter()
         self.dead_letters = 0
+        """Records that could not be folded and that nobody had decided about."""
+        self.decided = 0
+        """Those that somebody had."""
         self.holes = 0
         self.turns = 0
         self._logger = structlog.get_logger(__name__).bind(processor=fold.name)
@@ -174,7 +186,7 @@ class Processor:
         return [batch for batch in batches.values() if not batch.is_empty]
 
     def _batch(self, owned: OwnedPartition) -> Batch:
-        return Batch(self.fold, owned)
+        return Batch(self.fold, owned, self._is_decided)
 
     def _add(self, batch: Batch, fetched: Fetched) -> Fetched | None:
         """Fold a fetch's records as far as they follow on and the batch has room; return the rest."""
@@ -286,6 +298,7 @@ class Processor:
         self.folded.update(batch.folded)
         self.noticed.update(batch.noticed)
         self.dead_letters += len(batch.dead)
+        self.decided += batch.decided
         for key, _ in batch.dead:
             self._logger.warning("dead_letter", record=key.decode())
         for judged in batch.judged:

@@ -129,6 +129,17 @@ class EmbeddedStore:
                     made.append(StoredPartition(number or 0, spec.name, partition, spec.kept, 0, 0, 0, 0, 0))
         return made
 
+    def delete(self, topics: Iterable[str]) -> None:
+        """Delete topics with all that they hold, and what was committed of them."""
+        with self._transaction():
+            for topic in topics:
+                numbers = self._writing.execute("SELECT number FROM partitions WHERE topic = ?", (topic,)).fetchall()
+                for (number,) in numbers:
+                    ends = _row_id(number, 0), _row_id(number + 1, 0)
+                    self._writing.execute("DELETE FROM batches WHERE id >= ? AND id < ?", ends)
+                for table, column in (("positions", "topic"), ("partitions", "topic"), ("topics", "name")):
+                    self._writing.execute(f"DELETE FROM {table} WHERE {column} = ?", (topic,))  # noqa: S608 - as named here
+
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         self._writing.execute("BEGIN IMMEDIATE")

@@ -139,6 +139,14 @@ class KafkaLog:
         """Create those that are missing, with their settings; return their names."""
         return await self._topics.create(specs)
 
+    async def delete_topics(self, names: Iterable[str]) -> list[str]:
+        """Delete those of *names* that are there, with all that they hold; return them. Nobody may be using them."""
+        return await self._topics.delete(names)
+
+    async def members(self, group: str) -> list[str]:
+        """Return what the members of a consumer group call themselves; nothing where there is no such group."""
+        return await self._topics.members(group)
+
     async def check_topics(self, specs: Iterable[TopicSpec]) -> list[str]:
         """Return a sentence for each topic that is missing or not as it should be, saying what to do."""
         return await self._topics.check(specs)

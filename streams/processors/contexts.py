@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import assert_never
 
+from msgspec import UNSET
+
 from streams.codec import decode_context_event, decode_subscription, encode_message
 from streams.domain.context import fold_context_event, fold_subscription
+from streams.domain.dead_letters import is_repeated
 from streams.domain.feed import (
     LIMITS,
     Attached,
@@ -47,6 +50,8 @@ class ContextsFold:
         """Fold one record into *rows*; see `streams.engine.fold.Fold`."""
         if topic == self.source:
             context, event = decode_context_event(record.key, record.value)
+            if event.corrects is not UNSET and is_repeated(rows, context, event.corrects):
+                return ()
             effects = fold_context_event(
                 rows,
                 event,

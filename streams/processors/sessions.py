@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import assert_never
 
+from msgspec import UNSET
+
 from streams.codec import decode_feed, decode_session_event, encode_message
+from streams.domain.dead_letters import is_repeated
 from streams.domain.feed import (
     LIMITS,
     Attached,
@@ -47,6 +50,8 @@ class SessionsFold:
         """Fold one record into *rows*; see `streams.engine.fold.Fold`."""
         if topic == self.source:
             session, event = decode_session_event(record.key, record.value)
+            if event.corrects is not UNSET and is_repeated(rows, session, event.corrects):
+                return ()
             effects = fold_session_event(
                 rows, event, session, offset=record.offset, time_ms=record.time_ms, limits=self._limits
             )
