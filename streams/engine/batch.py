@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import msgspec
 
-from streams.domain.dead_letters import Letter, Place
 from streams.domain.errors import PoisonError
 from streams.domain.feed import Noticed
 from streams.engine.fold import Emit, Fold, Judged, Output
@@ -16,8 +15,9 @@ from streams.engine.partition import OwnedPartition, position_rows
 from streams.log.port import Record, Row
 
 FULL_BYTES = 320 << 10
-"""A batch is one record batch of the changelog, 1 MiB at most: it takes no further record once its rows weigh this, and
-what one record can add is less than the rest (700 KB, a sweep or part of a snapshot with the longest content ids)."""
+"""A batch is one record batch of the changelog, 6 MiB at most: it takes no further record once its rows weigh this, and
+what one record can add is less than the rest: 4.5 MB, where 500 items in 1 MiB replace 1,000 others, all with the
+longest content ids; 700 KB, where 300 places are swept up."""
 FULL_OUTPUT_BYTES = 4 << 20
 """Nor once it has so much to tell: a thousand sessions that attach to a full list are told a gigabyte."""
 DEAD_BYTES = 256 << 10
@@ -27,14 +27,6 @@ _ROW_BYTES = 70
 """What a row weighs in a record batch beside its key and value, at most."""
 
 
-IsDecided = Callable[[Place, int], bool]
-"""Says whether somebody has decided about the record of a place and a time (ms) that cannot be folded."""
-
-
-def nothing_decided(_place: Place, _time_ms: int) -> bool:
-    """Say that nobody has."""
-    return False
-
 class FoldError(Exception):
     """A fold raised what it never should: a bug. Says which record it was."""
 
@@ -42,8 +34,8 @@ class FoldError(Exception):
 class Batch:
     """Records folded over an overlay of their partition's rows, and all that comes of it: nothing is written yet."""
 
-    def __init__(self, fold: Fold, owned: OwnedPartition, is_decided: IsDecided = nothing_decided) -> None:
-        self._fold, self._is_decided = fold, is_decided
+    def __init__(self, fold: Fold, owned: OwnedPartition) -> None:
+        self._fold = fold
         self.owned = owned
         self._overlay = Overlay(owned.store)
         self.positions = dict(owned.positions)
@@ -54,8 +46,6 @@ class Batch:
         self.dead: list[Row] = []
         """Dead letters: key and value."""
         self.folded: dict[str, int] = {}
-        self.decided = 0
-        """Records that are none any more, for somebody has decided about them."""
 
     @property
     def is_full(self) -> bool:
@@ -88,18 +78,11 @@ class Batch:
         try:
             self._take(self._fold.fold(self._overlay, topic, record))
         except PoisonError as error:
-            self._put_aside(Place(topic, self.owned.partition, record.offset), record, error)
+            self.dead.append(_dead_letter(topic, self.owned.partition, record, error))
         self.positions[topic] = record.offset
         self.folded[topic] = self.folded.get(topic, 0) + 1
 
     def _take(self, emits: Iterable[Emit]) -> None:
-    def _put_aside(self, place: Place, record: Record, error: PoisonError) -> None:
-        # Whether it is known already what was decided changes no row: what stands for the record comes as an event.
-        if self._is_decided(place, record.time_ms):
-            self.decided += 1
-        else:
-            self.dead.append((place.text.encode(), msgspec.json.encode(dead_letter(place, record, error))))
-
         for emit in emits:
             match emit:
                 case Output():
@@ -111,16 +94,19 @@ class Batch:
                     self.noticed.append(what)
 
 
-def dead_letter(place: Place, record: Record, error: PoisonError) -> Letter:
-    """Return the dead letter of a record: where it stands, why it cannot be folded, and what it is."""
-    return Letter(
-        *place,
-        time_ms=record.time_ms,
-        reason=str(error),
-        key=_base64(record.key),
-        value=_base64(record.value),
-        value_bytes=len(record.value or b""),
-    )
+def _dead_letter(topic: str, partition: int, record: Record, error: PoisonError) -> Row:
+    """Return the dead letter of a record: where it stood, why it could not be folded, and what it was."""
+    letter = {
+        "topic": topic,
+        "partition": partition,
+        "offset": record.offset,
+        "time_ms": record.time_ms,
+        "reason": str(error),
+        "key": _base64(record.key),
+        "value": _base64(record.value),
+        "value_bytes": len(record.value or b""),
+    }
+    return f"{topic}-{partition}-{record.offset}".encode(), msgspec.json.encode(letter)
 
 
 def _base64(value: bytes | None) -> str | None:

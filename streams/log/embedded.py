@@ -13,7 +13,7 @@ from streams.log.embedded_gathered import Gathered
 from streams.log.embedded_partition import RECENT_BYTES, AnyRow, Partition, Recent
 from streams.log.embedded_store import EmbeddedStore, now_ms
 from streams.log.embedded_threads import Die, StoreThreads
-from streams.log.port import MAX_BATCH_BYTES, Appended, Chunk, Claim, Record, Row, row_bytes
+from streams.log.port import MAX_BATCH_BYTES, MAX_CLAIMED_BYTES, Appended, Chunk, Claim, Record, Row, row_bytes
 from streams.topics import TopicSpec
 
 APPEND_TIMEOUT_S = 5.0
@@ -228,15 +228,6 @@ class EmbeddedLog:
             self._add(Partition(stored))
         return [spec.name for spec in missing]
 
-    async def delete_topics(self, names: Iterable[str]) -> list[str]:
-        """Delete those of *names* that are there, with all that they hold; return them. Nobody may be using them."""
-        there = [name for name in names if self.partition_count(name) is not None]
-        await self.settled()
-        await self._threads.write(self._store.delete, there)
-        for partition in [partition for partition in self._numbers.values() if partition.topic in there]:
-            del self._partitions[partition.topic, partition.partition], self._numbers[partition.number]
-        return there
-
     async def check_topics(self, specs: Iterable[TopicSpec]) -> list[str]:
         """Return a sentence for each topic that is missing or not as it should be, saying what to do."""
         there = await self._threads.write(self._store.topics)
@@ -283,7 +274,7 @@ class EmbeddedClaim:
         if self._epoch != self._partition.epoch:
             msg = f"{self._partition.topic}-{self._partition.partition} was claimed by another owner"
             raise FencedError(msg)
-        if sum(map(row_bytes, rows)) > MAX_BATCH_BYTES:
+        if sum(map(row_bytes, rows)) > MAX_CLAIMED_BYTES:
             msg = f"{len(rows)} rows are more than one batch of {self._partition.topic} holds"
             raise ValueError(msg)
         return (await self._submit(self._partition, rows)).offset

@@ -15,7 +15,7 @@ from aiokafka.protocol.produce import ProduceRequest
 from streams.domain.errors import FencedError, LogUnavailableError, OverloadedError
 from streams.log.kafka_connection import KafkaConnection, ProducerId, error_of, is_fenced
 from streams.log.kafka_lane import Batch, Lane, Stamp, Waiting
-from streams.log.port import MAX_BATCH_BYTES, Appended, Row, row_bytes
+from streams.log.port import MAX_BATCH_BYTES, MAX_CLAIMED_BYTES, Appended, Row, row_bytes
 
 MAX_REQUEST_BYTES = 8 << 20
 MAX_WAITING_BYTES = 64 << 20
@@ -111,8 +111,11 @@ class Appender:
 
     def append_stamped(self, topic: str, partition: int, rows: Sequence[Row], stamp: Stamp) -> asyncio.Future[Appended]:
         """Take *rows* as one batch of another producer; the result may also be a `FencedError`."""
-        size = sum(map(row_bytes, rows))
-        self._check(topic, size, size)
+        sizes = list(map(row_bytes, rows))
+        size = sum(sizes)
+        if size > MAX_CLAIMED_BYTES:
+            raise ValueError(f"{size} bytes are more than one batch of {topic} holds")
+        self._check(topic, max(sizes), size)
         future: asyncio.Future[Appended] = self._loop.create_future()
         self._take(topic, partition, (Waiting(rows, size, self._loop.time(), future, stamp=stamp),))
         return future

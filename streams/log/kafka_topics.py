@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError
+from aiokafka.errors import KafkaError
 
 from streams.domain.errors import LogUnavailableError, RefusedStartError
 from streams.log.kafka_connection import error_of
@@ -18,6 +18,7 @@ from streams.topics import Kept, TopicSpec
 _DAY_MS = 24 * 3600 * 1000
 _SOURCE_BYTES = (1 << 20) + (64 << 10)
 _INTERNAL_BYTES = 4 << 20
+_CHANGELOG_BYTES = 8 << 20
 _EXISTS = 36
 _KNOWN_LIMIT_S = 30.0
 _AGAIN_S = 0.05
@@ -30,6 +31,7 @@ _KEPT: dict[Kept, dict[str, str]] = {
     Kept.LATEST: {"cleanup.policy": "compact", "delete.retention.ms": str(_DAY_MS), "segment.ms": "600000"},
     Kept.DAYS_30: {"cleanup.policy": "delete", "retention.ms": str(30 * _DAY_MS)},
 }
+_MESSAGE_BYTES = {Kept.FOR_EVER: _SOURCE_BYTES, Kept.COMPACTED: _CHANGELOG_BYTES}
 _AT_LEAST = ("delete.retention.ms", "max.message.bytes", "min.insync.replicas")
 """Settings of which more is as good."""
 
@@ -39,7 +41,7 @@ def settings_of(spec: TopicSpec, replication: int) -> dict[str, str]:
     return {
         **_KEPT[spec.kept],
         "message.timestamp.type": "LogAppendTime" if spec.log_append_time else "CreateTime",
-        "max.message.bytes": str(_SOURCE_BYTES if spec.kept is Kept.FOR_EVER else _INTERNAL_BYTES),
+        "max.message.bytes": str(_MESSAGE_BYTES.get(spec.kept, _INTERNAL_BYTES)),
         "min.insync.replicas": "2" if replication >= _ENOUGH_BROKERS else "1",
     }
 
@@ -69,38 +71,6 @@ class KafkaTopics:
     async def check(self, specs: Iterable[TopicSpec]) -> list[str]:
         """Return a sentence for each topic that is missing or not as it should be, saying what to do."""
         specs = list(specs)
-    async def delete(self, names: Iterable[str]) -> list[str]:
-        """Delete those of *names* that are there, with all that they hold; return them once no broker has them."""
-        async with self._admin() as admin:
-            there = sorted(set(names) & set(await admin.list_topics()))
-            if not there:
-                return []
-            for name, code in (await admin.delete_topics(there)).topic_error_codes:
-                error = error_of(code)
-                if error is not None and code != _UNKNOWN:
-                    raise RefusedStartError(f"The topic {name} could not be deleted: {error!r}.")
-            await self._gone(admin, there)
-            return there
-
-    async def _gone(self, admin: AIOKafkaAdminClient, names: list[str]) -> None:
-        try:
-            async with asyncio.timeout(_KNOWN_LIMIT_S):
-                while any(found["error_code"] != _UNKNOWN for found in await admin.describe_topics(names)):  # noqa: ASYNC110 - nobody tells
-                    await asyncio.sleep(_AGAIN_S)
-        except TimeoutError as error:
-            raise LogUnavailableError(f"{', '.join(names)} were not gone after {_KNOWN_LIMIT_S:g} s") from error
-
-    async def members(self, group: str) -> list[str]:
-        """Return what the members of a consumer group call themselves; nothing where there is no such group."""
-        async with self._admin() as admin:
-            # Asking has the brokers begin to coordinate groups, where there never was one: that takes a moment.
-            async with asyncio.timeout(_KNOWN_LIMIT_S):
-                while True:
-                    with suppress(GroupCoordinatorNotAvailableError):
-                        (answer,) = await admin.describe_consumer_groups([group])
-                        return [str(member[1]) for described in answer.groups for member in described[5]]
-                    await asyncio.sleep(_AGAIN_S)
-
         if not specs:
             return []
         async with self._admin() as admin:

@@ -10,8 +10,11 @@ from streams.topics import TopicSpec
 Row = tuple[bytes, bytes | None]
 """Key and value; None is a tombstone."""
 
-MAX_BATCH_BYTES = 1 << 20
-"""What one record batch may hold by `row_bytes`, and so the largest row: topics on Kafka take it and little more."""
+MAX_BATCH_BYTES = (1 << 20) + (4 << 10)
+"""What one record batch may hold by `row_bytes`, and so the largest row, which is an event of 1 MiB and its key: topics
+on Kafka take it and little more."""
+MAX_CLAIMED_BYTES = 6 << 20
+"""What one record batch of a changelog may hold: all that one turn writes is one."""
 _ROW_BYTES = 70
 """What a row takes beside key and value, at most."""
 
@@ -60,7 +63,7 @@ class Claim(Protocol):
         Raises:
             FencedError: Another node has claimed the partition since.
             LogUnavailableError: The outcome is unknown.
-            ValueError: There are no rows, or more than `MAX_BATCH_BYTES` of them.
+            ValueError: There are no rows, more than `MAX_CLAIMED_BYTES` of them, or one of more than `MAX_BATCH_BYTES`.
         """
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-from streams.domain import session_rows
+from streams.codec import MAX_EVENT_BYTES, encode_event
+from streams.domain import context_rows, session_rows
 from streams.engine.batch import FULL_BYTES, Batch
-from streams.log.port import MAX_BATCH_BYTES
+from streams.log.port import MAX_BATCH_BYTES, MAX_CLAIMED_BYTES
 from streams.topics import CONTEXT_EVENTS, SESSION_EVENTS
 from tests.support.engine_checks import check_node
 from tests.support.engine_examples import (
@@ -18,7 +19,7 @@ from tests.support.engine_examples import (
     titles,
 )
 from tests.support.engine_nodes import Living, living
-from tests.support.tables import context_id, session_id
+from tests.support.tables import context_id, make_item, session_id
 
 LARGEST_ID = "\N{GRINNING FACE}" * 251
 """With a number behind it, as many bytes as a content id can have."""
@@ -52,6 +53,34 @@ async def test_no_record_makes_a_batch_too_large() -> None:
         largest = max(largest, await weigh(one))
         assert list(rows.range(session_rows.PLACE + SESSION)) == []
         assert 600_000 < largest <= MAX_BATCH_BYTES - FULL_BYTES - 1_000
+
+
+async def test_the_largest_bulk_is_one_batch() -> None:
+    """500 items in 1 MiB replace a full list, all with the longest content ids: there is room for that."""
+    sessions = [session_id(n) for n in range(3)]
+    async with living() as one:
+        for first in (0, 500):
+            items = [make_item(f"{LARGEST_ID}{first + n:03}", title="T") for n in range(500)]
+            await one.writes.context_event(CONTEXT, one.writes.items_put(CONTEXT, items))
+        await asyncio.gather(*(one.writes.attach(session, CONTEXT) for session in sessions))
+        await one.node.drain()
+        others = [make_item(f"{LARGEST_ID[:-1]}o{n:03}", title="T", description="d" * 885) for n in range(500)]
+        event = one.writes.items_replaced(CONTEXT, others)
+        assert MAX_EVENT_BYTES * 0.98 < len(encode_event(event)) <= MAX_EVENT_BYTES
+        await one.writes.context_event(CONTEXT, event)
+        largest = await weigh(one)
+        assert 4_000_000 < largest <= MAX_CLAIMED_BYTES - FULL_BYTES - 1_000
+        await one.node.drain()
+        listed = [item.content_id.encode() for item in reversed(others)]
+        newest = context_rows.newest_items(one.node.contexts.table.rows(0), CONTEXT)
+        assert [content_id for content_id, _ in newest] == listed
+        rows = one.node.sessions.table.rows(0)
+        assert {session_rows.read_session(rows, session).total for session in sessions} == {500}
+        await check_node(one.node, one.real)
+        again = one.another("b")
+        await again.recover()
+        await check_node(again, one.real)
+        again.close()
 
 
 async def weigh(one: Living) -> int:

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import NewTopic
 
 from streams.domain.errors import FencedError, LogUnavailableError, RefusedStartError
@@ -67,6 +66,7 @@ async def claimed(log: KafkaLog, topic: str, clock: Clock) -> KafkaClaim:
         (Kept.FOR_EVER, "max_message_bytes", "1000000"),
         (Kept.UNTIL_FOLDED, "retention_ms", "604800000"),
         (Kept.COMPACTED, "cleanup_policy", "delete"),
+        (Kept.COMPACTED, "max_message_bytes", "4194304"),
         (Kept.COMPACTED, "delete_retention_ms", "1000"),
         (Kept.DAYS_30, "retention_ms", "1000"),
     ],
@@ -233,17 +233,3 @@ async def test_reads_pass_what_compaction_has_removed(tmp_path: Path) -> None:
     finally:
         await log.stop()
         broker.stop()
-
-
-async def test_who_is_in_a_group(log: KafkaLog, kafka: str) -> None:
-    """Nobody is where there is no such group; a consumer is until it leaves."""
-    group, spec = f"g-{unique().name}", unique()
-    await log.create_topics([spec])
-    assert await log.members(group) == []
-    consumer = AIOKafkaConsumer(spec.name, bootstrap_servers=kafka, group_id=group, client_id="somebody")
-    await consumer.start()
-    try:
-        assert await log.members(group) == ["somebody"]
-    finally:
-        await consumer.stop()
-    assert await log.members(group) == []

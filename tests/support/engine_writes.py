@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 from streams.codec import encode_event, event_key
-from streams.domain.events import ContextAttached, ContextDetached, ContextEvent, ItemPut, SessionDeleted, SessionEvent
+from streams.domain.events import (
+    ContextAttached,
+    ContextDetached,
+    ContextEvent,
+    ItemPut,
+    ItemsPut,
+    ItemsReplaced,
+    SessionDeleted,
+    SessionEvent,
+)
 from streams.domain.ids import ContextId, Kind, SessionId, id_text
+from streams.domain.items import Item
 from streams.log.port import Appended, Log
 from streams.topics import CONTEXT_EVENTS, SESSION_EVENTS, partition_of
 from tests.support.tables import CLIENT, Cause, app_of, make_item
@@ -36,6 +46,12 @@ class Writes:
     def item_put(self, context: ContextId, content_id: str, **more: object) -> ItemPut:
         app = id_text(Kind.APP, app_of(context))
         return ItemPut(**self.cause(), app=app, item=make_item(content_id, **more))
+
+    def items_put(self, context: ContextId, items: list[Item]) -> ItemsPut:
+        return ItemsPut(**self.cause(), app=id_text(Kind.APP, app_of(context)), items=items)
+
+    def items_replaced(self, context: ContextId, items: list[Item]) -> ItemsReplaced:
+        return ItemsReplaced(**self.cause(), app=id_text(Kind.APP, app_of(context)), items=items)
 
     async def put(self, context: ContextId, content_id: str, **more: object) -> Appended:
         return await self.context_event(context, self.item_put(context, content_id, **more))
