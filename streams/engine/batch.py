@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
+from streams.domain.dead_letters import Letter, Place
 from streams.domain.errors import PoisonError
 from streams.domain.feed import Noticed
 from streams.engine.fold import Emit, Fold, Judged, Output
@@ -26,6 +27,14 @@ the whole of it is."""
 _ROW_BYTES = 70
 """What a row weighs in a record batch beside its key and value, at most."""
 
+IsDecided = Callable[[Place, int], bool]
+"""Says whether somebody has decided about the record of a place and a time (ms) that cannot be folded."""
+
+
+def nothing_decided(_place: Place, _time_ms: int) -> bool:
+    """Say that nobody has."""
+    return False
+
 
 class FoldError(Exception):
     """A fold raised what it never should: a bug. Says which record it was."""
@@ -34,8 +43,8 @@ class FoldError(Exception):
 class Batch:
     """Records folded over an overlay of their partition's rows, and all that comes of it: nothing is written yet."""
 
-    def __init__(self, fold: Fold, owned: OwnedPartition) -> None:
-        self._fold = fold
+    def __init__(self, fold: Fold, owned: OwnedPartition, is_decided: IsDecided = nothing_decided) -> None:
+        self._fold, self._is_decided = fold, is_decided
         self.owned = owned
         self._overlay = Overlay(owned.store)
         self.positions = dict(owned.positions)
@@ -45,6 +54,8 @@ class Batch:
         self.noticed: list[str] = []
         self.dead: list[Row] = []
         """Dead letters: key and value."""
+        self.decided = 0
+        """Records that are none any more, for somebody has decided about them."""
         self.folded: dict[str, int] = {}
 
     @property
@@ -78,9 +89,16 @@ class Batch:
         try:
             self._take(self._fold.fold(self._overlay, topic, record))
         except PoisonError as error:
-            self.dead.append(_dead_letter(topic, self.owned.partition, record, error))
+            self._put_aside(Place(topic, self.owned.partition, record.offset), record, error)
         self.positions[topic] = record.offset
         self.folded[topic] = self.folded.get(topic, 0) + 1
+
+    def _put_aside(self, place: Place, record: Record, error: PoisonError) -> None:
+        # Whether it is known already what was decided changes no row: what stands for the record comes as an event.
+        if self._is_decided(place, record.time_ms):
+            self.decided += 1
+        else:
+            self.dead.append((place.text.encode(), msgspec.json.encode(dead_letter(place, record, error))))
 
     def _take(self, emits: Iterable[Emit]) -> None:
         for emit in emits:
@@ -94,19 +112,16 @@ class Batch:
                     self.noticed.append(what)
 
 
-def _dead_letter(topic: str, partition: int, record: Record, error: PoisonError) -> Row:
-    """Return the dead letter of a record: where it stood, why it could not be folded, and what it was."""
-    letter = {
-        "topic": topic,
-        "partition": partition,
-        "offset": record.offset,
-        "time_ms": record.time_ms,
-        "reason": str(error),
-        "key": _base64(record.key),
-        "value": _base64(record.value),
-        "value_bytes": len(record.value or b""),
-    }
-    return f"{topic}-{partition}-{record.offset}".encode(), msgspec.json.encode(letter)
+def dead_letter(place: Place, record: Record, error: PoisonError) -> Letter:
+    """Return the dead letter of a record: where it stands, why it cannot be folded, and what it is."""
+    return Letter(
+        *place,
+        time_ms=record.time_ms,
+        reason=str(error),
+        key=_base64(record.key),
+        value=_base64(record.value),
+        value_bytes=len(record.value or b""),
+    )
 
 
 def _base64(value: bytes | None) -> str | None:

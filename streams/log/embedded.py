@@ -228,6 +228,15 @@ class EmbeddedLog:
             self._add(Partition(stored))
         return [spec.name for spec in missing]
 
+    async def delete_topics(self, names: Iterable[str]) -> list[str]:
+        """Delete those of *names* that are there, with all that they hold; return them. Nobody may be using them."""
+        there = [name for name in names if self.partition_count(name) is not None]
+        await self.settled()
+        await self._threads.write(self._store.delete, there)
+        for partition in [partition for partition in self._numbers.values() if partition.topic in there]:
+            del self._partitions[partition.topic, partition.partition], self._numbers[partition.number]
+        return there
+
     async def check_topics(self, specs: Iterable[TopicSpec]) -> list[str]:
         """Return a sentence for each topic that is missing or not as it should be, saying what to do."""
         there = await self._threads.write(self._store.topics)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError
+from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError
 
 from streams.domain.errors import LogUnavailableError, RefusedStartError
 from streams.log.kafka_connection import error_of
@@ -19,6 +19,7 @@ _DAY_MS = 24 * 3600 * 1000
 _SOURCE_BYTES = (1 << 20) + (64 << 10)
 _INTERNAL_BYTES = 4 << 20
 _CHANGELOG_BYTES = 8 << 20
+_UNKNOWN = 3
 _EXISTS = 36
 _KNOWN_LIMIT_S = 30.0
 _AGAIN_S = 0.05
@@ -67,6 +68,38 @@ class KafkaTopics:
             created = _created((await admin.create_topics(topics)).topic_errors)
             await self._known(admin, missing)
             return [spec.name for spec in missing if spec.name in created]
+
+    async def delete(self, names: Iterable[str]) -> list[str]:
+        """Delete those of *names* that are there, with all that they hold; return them once no broker has them."""
+        async with self._admin() as admin:
+            there = sorted(set(names) & set(await admin.list_topics()))
+            if not there:
+                return []
+            for name, code in (await admin.delete_topics(there)).topic_error_codes:
+                error = error_of(code)
+                if error is not None and code != _UNKNOWN:
+                    raise RefusedStartError(f"The topic {name} could not be deleted: {error!r}.")
+            await self._gone(admin, there)
+            return there
+
+    async def _gone(self, admin: AIOKafkaAdminClient, names: list[str]) -> None:
+        try:
+            async with asyncio.timeout(_KNOWN_LIMIT_S):
+                while any(found["error_code"] != _UNKNOWN for found in await admin.describe_topics(names)):  # noqa: ASYNC110 - nobody tells
+                    await asyncio.sleep(_AGAIN_S)
+        except TimeoutError as error:
+            raise LogUnavailableError(f"{', '.join(names)} were not gone after {_KNOWN_LIMIT_S:g} s") from error
+
+    async def members(self, group: str) -> list[str]:
+        """Return what the members of a consumer group call themselves; nothing where there is no such group."""
+        async with self._admin() as admin:
+            # Asking has the brokers begin to coordinate groups, where there never was one: that takes a moment.
+            async with asyncio.timeout(_KNOWN_LIMIT_S):
+                while True:
+                    with suppress(GroupCoordinatorNotAvailableError):
+                        (answer,) = await admin.describe_consumer_groups([group])
+                        return [str(member[1]) for described in answer.groups for member in described[5]]
+                    await asyncio.sleep(_AGAIN_S)
 
     async def check(self, specs: Iterable[TopicSpec]) -> list[str]:
         """Return a sentence for each topic that is missing or not as it should be, saying what to do."""

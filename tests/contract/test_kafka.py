@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import NewTopic
 
 from streams.domain.errors import FencedError, LogUnavailableError, RefusedStartError
@@ -233,3 +234,17 @@ async def test_reads_pass_what_compaction_has_removed(tmp_path: Path) -> None:
     finally:
         await log.stop()
         broker.stop()
+
+
+async def test_who_is_in_a_group(log: KafkaLog, kafka: str) -> None:
+    """Nobody is where there is no such group; a consumer is until it leaves."""
+    group, spec = f"g-{unique().name}", unique()
+    await log.create_topics([spec])
+    assert await log.members(group) == []
+    consumer = AIOKafkaConsumer(spec.name, bootstrap_servers=kafka, group_id=group, client_id="somebody")
+    await consumer.start()
+    try:
+        assert await log.members(group) == ["somebody"]
+    finally:
+        await consumer.stop()
+    assert await log.members(group) == []

@@ -12,6 +12,7 @@ import pytest
 
 from streams.domain.errors import FencedError, LogUnavailableError
 from streams.log.embedded import EmbeddedLog
+from streams.log.kafka import KafkaLog
 from streams.log.port import MAX_BATCH_BYTES, MAX_CLAIMED_BYTES, Appended, Chunk, Claim, Log, Record, row_bytes
 from streams.topics import Kept, TopicSpec
 from tests.contract.appending import records
@@ -369,3 +370,22 @@ async def test_a_log_that_works_answers_a_ping(log: Log) -> None:
     topic = (await made(log)).name
     async with asyncio.timeout(10):
         await asyncio.gather(*(log.ping() for _ in range(10)), *(log.append(topic, 0, b"k", b"v") for _ in range(10)))
+
+
+async def test_a_topic_that_is_deleted_and_made_again_is_empty(ground: Ground) -> None:
+    """It begins at 0 with nothing of before, also after a restart; other topics keep what they have."""
+    log = await ground.open()
+    assert isinstance(log, EmbeddedLog | KafkaLog)
+    deleted, kept = await made(log), await made(log)
+    for topic in (deleted.name, kept.name):
+        await log.append_many(topic, 0, [(b"k%d" % n, b"v") for n in range(300)])
+    assert await log.delete_topics([deleted.name, "t-never-there"]) == [deleted.name]
+    assert await log.delete_topics([deleted.name]) == []
+    assert "is missing" in (await log.check_topics([deleted]))[0]
+    assert await log.create_topics([deleted, kept]) == [deleted.name]
+    assert await log.end_offset(deleted.name, 0) == 0
+    assert (await log.append(deleted.name, 0, b"new", b"v")).offset == 0
+    await log.stop()
+    again = await ground.open()
+    assert [(r.offset, r.key) for r in await records(again, deleted.name)] == [(0, b"new")]
+    assert len(await records(again, kept.name)) == 300
