@@ -206,9 +206,9 @@ def _routes(
         claim.key.id_keys,
         identity,
         claim.blobs,
+        node.dead_letters,
         limits=RateLimits(rates, identity.proxies, identity.clock_s),
         allows_loopback=settings.webhooks_allow_loopback,
-        node.dead_letters,
     )
     media = MediaFiles(RegistryMedia(node.registry), claim.blobs, os.urandom)
 
