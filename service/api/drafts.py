@@ -23,6 +23,11 @@ class Given(NamedTuple):
     number: int | None
     """Its place, where it is one of a list."""
 
+    @property
+    def where(self) -> dict[str, str]:
+        """The parameter of messages that says which one of a list it is."""
+        return {} if self.number is None else {"index": str(self.number)}
+
 
 class Scene(NamedTuple):
     """What objects are planned in."""
@@ -55,12 +60,12 @@ class Draft:
     def fault(self, name: str, error: BrokenValueError) -> None:
         """Note that a field is broken."""
         params = {"field": name, **error.params}
-        self.broken.append(invalid(error.code, error.text, **params, **self._where()))
+        self.broken.append(invalid(error.code, error.text, **params, **self.given.where))
 
     def dangles(self, name: str, error: DanglingError) -> None:
         """Note that a field leads nowhere."""
         message = reference_not_found(label_of(*error.types), error.object_id, name)
-        message.params.update(self._where())
+        message.params.update(self.given.where)
         self.broken.append(message)
 
     def read(self, name: str, kind: Kind, value: object, before: object) -> object:
@@ -73,9 +78,6 @@ class Draft:
         except DanglingError as error:
             self.dangles(name, error)
         return before
-
-    def _where(self) -> dict[str, str]:
-        return {} if self.given.number is None else {"index": str(self.given.number)}
 
 
 def current(scene: Scene, given: Given) -> StoredObject | None:

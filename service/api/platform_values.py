@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
+
+import msgspec
 
 from service.api.kinds import BrokenValueError, Json, Link, Place, Plain
-from service.api.messages import Message, warning
-from service.api.platform_attributes import ATTRIBUTE_NAME
-from service.api.resource import Field, ResourceType
+from service.api.messages import Message, invalid, warning
+from service.api.pairs import PAIR
+from service.api.platform_attributes import ATTRIBUTE_NAME, attributes_of
+from service.api.resource import Change, Field, ResourceType
 from streams.domain.registry_state import RegistryState, StoredObject
+from streams.domain.templates import fits
 
 _MAX_VALUES = 1_000
 _MAX_CHARS = 2048
 _MAX_NUMBER = 2**53
-
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S+")
-_FITS: Mapping[str, Callable[[Any], bool]] = {
-    "STRING": lambda value: isinstance(value, str),
-    "INTEGER": lambda value: isinstance(value, int) and not isinstance(value, bool),
-    "BOOLEAN": lambda value: isinstance(value, bool),
-    "URL": lambda value: isinstance(value, str) and _URL.fullmatch(value) is not None,
-}
+_MAX_BYTES = 8 << 10
+"""Of all values as JSON: each item of the app bears them."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +39,8 @@ class Values(Plain):
             if not _is_value(one):
                 text = "{{field}} must hold strings of at most {{most}} characters, integers, true and false alone"
                 raise BrokenValueError("field.wrong.type", text, most=str(_MAX_CHARS))
+        if len(msgspec.json.encode(value)) > _MAX_BYTES:
+            raise BrokenValueError("field.length", "{{field}} must have at most {{most}} bytes", most=str(_MAX_BYTES))
         return value
 
     def schema(self) -> Json:
@@ -56,39 +55,49 @@ def _is_value(value: object) -> bool:
     return isinstance(value, int) and abs(value) <= _MAX_NUMBER
 
 
-def _warnings(stored: StoredObject, state: RegistryState) -> Iterable[Message]:
-    """Return where the values are not what the platform asks for now; it may have asked for others before."""
+class _Fault(NamedTuple):
+    """What a platform asks for, and is not told."""
+
+    code: str
+    text: str
+    params: tuple[tuple[str, str], ...]
+
+
+def _faults(stored: StoredObject, state: RegistryState) -> Iterator[_Fault]:
+    """Yield where the values are not what the platform asks for now; it may have asked for others before."""
     platform, values = stored.fields["platform"]["id"], stored.fields.get("values", {})
-    requested = _requested(state, platform)
-    for name, value in values.items():
-        if name not in requested:
+    for name, attribute in attributes_of(state, platform).items():
+        params = (("platform", platform), ("name", name))
+        if attribute.template is not None:
+            continue
+        if name not in values:
+            if attribute.required:
+                yield _Fault("value.missing", "Platform {{platform}} requires a value of {{name}}", params)
+        elif not fits(attribute.value_type, values[name]):
+            text = "The value of {{name}} is not of the type that platform {{platform}} requests"
+            yield _Fault("value.wrong.type", text, params)
+
+
+def _breaks(change: Change) -> Iterable[Message]:
+    """Return what the app does not tell as it should, where that is the app's own doing."""
+    if change.after.state != "ACTIVE":
+        return
+    before = change.before
+    known = () if before is None or before.state != "ACTIVE" else tuple(_faults(before, change.there))
+    for fault in _faults(change.after, change.planned):
+        if fault not in known:
+            yield invalid(fault.code, fault.text, field="values", **dict(fault.params))
+
+
+def _warnings(stored: StoredObject, state: RegistryState) -> Iterable[Message]:
+    platform = stored.fields["platform"]["id"]
+    attributes = attributes_of(state, platform)
+    for name in stored.fields.get("values", {}):
+        if name not in attributes or attributes[name].template is not None:
             text = "Platform {{platform}} requests no attribute {{name}}"
             yield warning("value.not.requested", text, platform=platform, name=name)
-        elif not _FITS[requested[name].get("valueType", "STRING")](value):
-            text = "The value of {{name}} is not of the type that platform {{platform}} requests"
-            yield warning("value.wrong.type", text, platform=platform, name=name)
-    for name, attribute in requested.items():
-        if attribute.get("required") and name not in values:
-            text = "Platform {{platform}} requires a value of {{name}}"
-            yield warning("value.missing", text, platform=platform, name=name)
-
-
-def _requested(state: RegistryState, platform_id: str) -> Mapping[str, Mapping[str, Any]]:
-    """Return what a platform requests, by name."""
-    platform = state.find("platforms", platform_id)
-    company = None if platform is None else platform.company
-    # A page of values asks once for each, which would read all attributes of the platform's company every time.
-    requested = state.remembered(("requested", company), lambda: _requested_in(state, company))
-    return requested.get(platform_id, {})
-
-
-def _requested_in(state: RegistryState, company: str | None) -> Mapping[str, Mapping[str, Mapping[str, Any]]]:
-    """Return what the platforms of a company request, by platform and name."""
-    requested: dict[str, dict[str, Mapping[str, Any]]] = {}
-    for attribute in state.ordered("platformattributes", company):
-        if attribute.fields["kind"] == "REQUESTED" and attribute.state == "ACTIVE":
-            requested.setdefault(attribute.fields["platform"]["id"], {})[attribute.name] = attribute.fields
-    return requested
+    for fault in _faults(stored, state):
+        yield warning(fault.code, fault.text, **dict(fault.params))
 
 
 PLATFORM_VALUES = ResourceType(
@@ -108,6 +117,7 @@ PLATFORM_VALUES = ResourceType(
         ),
         Field(name="values", kind=Values(), says="The values, by the attributes' names.", empty={}),
     ),
-    unique=(("app", "platform"),),
+    unique=(PAIR,),
+    breaks=_breaks,
     warnings=_warnings,
 )

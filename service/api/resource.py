@@ -95,6 +95,20 @@ def _no_partners(_fields: Mapping[str, Any], _state: RegistryState) -> Iterable[
     return ()
 
 
+class Change(NamedTuple):
+    """An object that is written, and all others as they are and as they will be."""
+
+    before: StoredObject | None
+    """None: it is made."""
+    after: StoredObject
+    there: RegistryState
+    planned: RegistryState
+
+
+def _nothing_broken(_change: Change) -> Iterable[Message]:
+    return ()
+
+
 def _no_warnings(_stored: StoredObject, _state: RegistryState) -> Iterable[Message]:
     return ()
 
@@ -132,6 +146,8 @@ class ResourceType:
     actions: Sequence[Action] = ()
     partners: Callable[[Mapping[str, Any], RegistryState], Iterable[str]] = _no_partners
     """Return the companies, beside its own, that an object with these fields is shared with."""
+    breaks: Callable[[Change], Iterable[Message]] = _nothing_broken
+    """Return what a write would break that was not broken before, in the object or in others: it is refused then."""
     warnings: Callable[[StoredObject, RegistryState], Iterable[Message]] = _no_warnings
     """Return what keeps an object from working."""
 

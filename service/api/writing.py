@@ -209,6 +209,11 @@ class Writes:
         if messages:
             is_news = any(message.code == "error.referenced.object.not.found" for message in messages)
             raise MessagesError(400, messages, may_be_news=is_news)
+        for place, (cause, given, _, _) in enumerate(orders):
+            messages += state.broken_by(plans[place], self._scene(cause, state), given)
+        if messages:
+            # Each is about other objects too, which another node may have just written.
+            raise MessagesError(400, messages, may_be_news=True)
         return [plans[place] for place in range(len(orders))]
 
     def _scene(self, cause: Cause, state: RegistryState | None = None) -> Scene:

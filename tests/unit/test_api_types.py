@@ -13,7 +13,8 @@ import pytest
 
 from service.adapters.vault import BrokenSealError, Vault
 from service.api.webhook_endpoints import SECRET_PURPOSE
-from streams.domain.registry_events import UniqueValue
+from streams.domain.registry import Applied
+from streams.domain.registry_events import ObjectWrite, Transaction, UniqueValue
 from streams.domain.registry_state import RegistryState, StoredObject
 from streams.domain.times import iso_ms
 from tests.support.api_listener import KEY, ApiNode, Clock, api_node, embedded_log
@@ -262,7 +263,7 @@ async def test_attributes_have_names_of_their_own(setting: Setting) -> None:
 
 
 async def test_values_against_what_is_requested(setting: Setting) -> None:
-    """Values say where they are not what the platform asks for, as it asks now."""
+    """Values that are not what the platform asks for are refused; once it asks for others, they say so and stay."""
     attributes: list[dict[str, object]] = [
         {"name": "text", "kind": "REQUESTED", "required": True},
         {"name": "number", "kind": "REQUESTED", "valueType": "INTEGER"},
@@ -273,17 +274,124 @@ async def test_values_against_what_is_requested(setting: Setting) -> None:
     body = [{**one, "platform": setting.platform} for one in attributes]
     made = await setting.ok("POST", "platformattributes", body, of=setting.theirs)
     values = {"app": setting.app, "platform": setting.platform}
-    shown = await setting.ok("POST", "platformvalues", values)
-    assert warned(shown) == ["value.missing"]
+    (missing,) = await setting.refused(400, "value.missing", "platformvalues", values)
+    assert missing["params"] == {"field": "values", "platform": setting.platform, "name": "text"}
+    (missing,) = await setting.refused(400, "value.missing", "platformvalues", [values])
+    assert missing["params"]["index"] == "0"
+    # What is not in use may lack what it likes.
+    shown = await setting.ok("POST", "platformvalues", {**values, "objectState": "INACTIVE"})
     path = f"platformvalues/{shown['id']}"
-    good = {"text": "a", "number": 3, "url": "app://a", "flag": False}
-    assert warned(await setting.ok("POST", path, {"values": good})) == []
-    broken = {"text": 1, "number": True, "url": "nowhere", "flag": "yes", "link": "a", "other": "a"}
-    found = await setting.ok("POST", path, {"values": broken})
-    assert sorted(warned(found)) == ["value.not.requested"] * 2 + ["value.wrong.type"] * 4
-    hidden = {"objectState": "HIDDEN"}
-    await setting.ok("POST", f"platformattributes/{made[0]['id']}", hidden, of=setting.theirs)
-    assert warned(await setting.ok("POST", path, {"values": {}})) == []
+    await setting.refused(400, "value.missing", path, {"objectState": "ACTIVE"})
+    good: dict[str, object] = {"text": "a", "number": 3, "url": "app://a", "flag": False}
+    assert warned(await setting.ok("POST", path, {"objectState": "ACTIVE", "values": good})) == []
+    broken = {"text": 1, "number": True, "url": "nowhere", "flag": "yes"}
+    messages = await setting.refused(400, "value.wrong.type", path, {"values": broken})
+    assert sorted(message["params"]["name"] for message in messages) == ["flag", "number", "text", "url"]
+    found = await setting.ok("POST", path, {"values": {**good, "link": "a", "other": "a"}})
+    assert warned(found) == ["value.not.requested"] * 2
+    # The platform changes its mind: nobody is kept from changing something else.
+    changed = [
+        {"id": made[1]["id"], "valueType": "STRING"},
+        {"name": "more", "kind": "REQUESTED", "required": True, "platform": setting.platform},
+    ]
+    await setting.ok("POST", "platformattributes", changed, of=setting.theirs)
+    assert sorted(warned(await setting.ok("GET", path)))[:2] == ["value.missing", "value.not.requested"]
+    others = await setting.ok("POST", path, {"values": {**good, "flag": True}})
+    assert sorted(warned(others)) == ["value.missing", "value.wrong.type"]
+    await setting.refused(400, "value.missing", path, {"values": {"number": 3}})
+    assert warned(await setting.ok("POST", path, {"values": {**good, "number": "3", "more": "m"}})) == []
+    await setting.refused(400, "field.length", path, {"values": {**good, "text": "x" * 2_048, **_LONG}})
+
+
+_LONG = {f"long_{number}": "x" * 2_000 for number in range(4)}
+
+
+async def test_templates(setting: Setting) -> None:
+    """What a template refers to is there, in whatever order both are written, and stays for as long as it does."""
+
+    def attribute(name: str, template: str | None = None, **more: object) -> dict[str, object]:
+        kind = {"kind": "REQUESTED"} if template is None else {"kind": "COMPUTED", "template": template}
+        return {"name": name, "platform": setting.platform, **kind, **more}
+
+    async def refused(code: str, body: object, path: str = "platformattributes") -> Any:
+        return await setting.refused(400, code, path, body, of=setting.theirs)
+
+    link = attribute("link", "app://{{custom_app_id}}/{{content_id}}")
+    (unknown,) = await refused("template.unknown", link)
+    assert unknown["params"] == {"field": "template", "attribute": "link", "name": "custom_app_id"}
+    (unknown,) = await refused("template.unknown", [attribute("other"), link])
+    assert unknown["params"]["index"] == "1"
+    made, asked = await setting.ok("POST", "platformattributes", [link, attribute("custom_app_id")], of=setting.theirs)
+    assert "validationWarnings" not in made
+    for body in (
+        {"objectState": "HIDDEN"},
+        {"objectState": "INACTIVE"},
+        {"name": "another"},
+        {"kind": "COMPUTED", "template": "{{link}}"},
+    ):
+        (broken,) = await refused(
+            "template.cycle" if "template" in body else "template.unknown", body, f"platformattributes/{asked['id']}"
+        )
+        assert broken["params"]["attribute"] in ("link", "custom_app_id")
+    for code, template in (
+        ("template.malformed", "{{Title}}"),
+        ("template.malformed", "a }} b"),
+        ("template.cycle", "{{more}}"),
+        ("template.too.long", "{{title}}" * 17),
+    ):
+        await refused(code, attribute("more", template))
+    await refused("template.wrong.type", attribute("more", "{{title}}", valueType="INTEGER"))
+    # Both at once may go, and what is not in use may refer to whatever it likes.
+    renamed = [{"id": asked["id"], "name": "app"}, {"id": made["id"], "template": "app://{{app}}"}]
+    await setting.ok("POST", "platformattributes", renamed, of=setting.theirs)
+    await setting.ok(
+        "POST", "platformattributes", attribute("idle", "{{nobody}}", objectState="INACTIVE"), of=setting.theirs
+    )
+    elsewhere = await setting.ok("POST", "platforms", {"name": "Q"}, of=setting.theirs)
+    await refused("template.unknown", {**attribute("more", "{{app}}"), "platform": elsewhere["id"]})
+
+
+async def test_a_template_that_another_node_has_made_possible(setting: Setting) -> None:
+    """A node that has not heard yet of an attribute catches up before it says that there is none."""
+    async with api_node(setting.node.log) as other:
+        for number in range(8):
+            asked = {"name": f"asked_{number}", "kind": "REQUESTED", "platform": setting.platform}
+            await setting.ok("POST", "platformattributes", asked, of=setting.theirs)
+            link = {"name": f"link_{number}", "kind": "COMPUTED", "template": f"{{{{asked_{number}}}}}"}
+            path = f"/api/v1/platformattributes?context={setting.theirs}"
+            await other.admin.ok("POST", path, {**link, "platform": setting.platform})
+
+
+async def test_templates_that_break_each_other_at_once(setting: Setting) -> None:
+    """Two nodes that each take one half of a circle: whoever reads it is told, and it can be mended."""
+    ends = [{"id": name, "name": name, "kind": "REQUESTED", "platform": setting.platform} for name in ("one", "other")]
+    await setting.ok("POST", "platformattributes", ends, of=setting.theirs)
+    writes = [
+        ObjectWrite(
+            type="platformattributes",
+            id=name,
+            version=1,
+            company=setting.theirs,
+            name=name,
+            fields={
+                "kind": "COMPUTED",
+                "platform": {"type": "platforms", "id": setting.platform},
+                "template": f"{{{{{to}}}}}",
+            },
+            unique=(UniqueValue("platform,name", f"{setting.platform},{name}"),),
+        )
+        for name, to in (("one", "other"), ("other", "one"))
+    ]
+    for number, write in enumerate(writes):
+        transaction = Transaction(id=f"{number:032}", user="superuser", objects=(write,))
+        assert isinstance(await setting.node.registry.transact(transaction), Applied)
+    page = await setting.ok("GET", "platformattributes", of=setting.theirs)
+    assert sum(len(warned(one)) for one in page["results"]) == 1
+    # It was broken before, so that this is no reason to refuse what has nothing to do with it.
+    await setting.ok("POST", "platformattributes", {**ends[0], "id": "third", "name": "third"}, of=setting.theirs)
+    await setting.ok("POST", "platformattributes/other", {"template": "{{title}}"}, of=setting.theirs)
+    page = await setting.ok("GET", "platformattributes", of=setting.theirs)
+    assert [warned(one) for one in page["results"]] == [[], [], []]
 
 
 class Counted(RegistryState):
@@ -300,7 +408,7 @@ class Counted(RegistryState):
 
 async def test_a_page_of_values(setting: Setting) -> None:
     """What a platform asks for is read once for all values of a page, and again once anything has changed."""
-    attribute = {"name": "text", "kind": "REQUESTED", "platform": setting.platform, "required": True}
+    attribute = {"name": "text", "kind": "REQUESTED", "platform": setting.platform}
     made = await setting.ok("POST", "platformattributes", attribute, of=setting.theirs)
     for number in range(5):
         app = await setting.ok("POST", "apps", {"name": f"A{number}"})
@@ -310,8 +418,9 @@ async def test_a_page_of_values(setting: Setting) -> None:
         for entry in entries:
             state.restore(entry.body, entry.earlier)
     setting.node.registry.state = state
-    for required, warnings in ((False, []), (True, ["value.missing"])):
+    for required, warnings in ((True, ["value.missing"]), (False, [])):
         await setting.ok("POST", f"platformattributes/{made['id']}", {"required": required}, of=setting.theirs)
+        await setting.ok("POST", f"apps/{setting.app}", {"description": f"{required}"})
         state.reads.clear()
         page = await setting.ok("GET", "platformvalues")
         assert [warned(one) for one in page["results"]] == [warnings] * 5

@@ -1,0 +1,204 @@
+"""Templates, as rules: what computed attributes are made of, and what keeps them from being made."""
+
+from __future__ import annotations
+
+from urllib.parse import unquote
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.http.schemas import ListItemOut
+from streams.domain.templates import (
+    ITEM_FIELDS,
+    MAX_DEPTH,
+    MAX_ITEM_FIELDS,
+    MAX_TEXT,
+    Attribute,
+    Fault,
+    ItemField,
+    Value,
+    computed,
+    faults,
+    fits,
+    percent_encoded,
+)
+
+TEXTS = st.text(st.characters(exclude_categories=("Cs",)), max_size=30)
+
+
+def made(template: str, *, encodes: bool = False, **values: Value) -> list[str | ItemField] | None:
+    """Return what a template makes of values of requested attributes."""
+    attributes = {name: Attribute() for name in values}
+    found = computed({**attributes, "made": Attribute(template=template, encodes=encodes)}, values)
+    return list(found["made"]) if "made" in found else None
+
+
+def test_item_fields_are_those_that_are_served() -> None:
+    """A template may refer to whatever field of an item a platform sees, but for what is made for platforms."""
+    types = {
+        field.name: {int: "INTEGER", bool: "BOOLEAN"}.get(_type(field.type), "STRING")
+        for field in msgspec.structs.fields(ListItemOut)
+    }
+    assert types == ITEM_FIELDS
+
+
+def _type(declared: object) -> object:
+    alternatives = getattr(declared, "__args__", (declared,))
+    return next((one for one in (bool, int) if one in alternatives), str)
+
+
+def test_the_example() -> None:
+    """Text, what the app tells, and the item's own fields, in the order of the template."""
+    assert made("app://{{custom_app_id}}/{{content_id}}", custom_app_id="a b") == [
+        "app://",
+        "a b",
+        "/",
+        ItemField("content_id", 0),
+    ]
+    encoded = made("app://{{custom_app_id}}/{{content_id}}", encodes=True, custom_app_id="a b/c")
+    assert encoded == ["app://", "a%20b%2Fc", "/", ItemField("content_id", 1)]
+    assert made("{{n}}{{yes}}{{no}}{}", n=-3, yes=True, no=False) == ["-3", "true", "false", "{}"]
+    assert made("{{{a}}}", a="x") == ["{", "x", "}"]
+    assert made("{{a}}", a="") == []
+
+
+def test_what_has_no_value_has_no_value() -> None:
+    """Where an app has not told what a template needs, the attribute is left out, and what needs that one too."""
+    attributes = {
+        "a": Attribute(),
+        "b": Attribute(template="b{{a}}"),
+        "c": Attribute(template="c{{b}}"),
+        "d": Attribute(template="d"),
+    }
+    assert computed(attributes, {}) == {"d": ["d"]}
+    assert computed(attributes, {"a": "A"}) == {"b": ["b", "A"], "c": ["c", "b", "A"], "d": ["d"]}
+    assert faults(attributes) == []
+
+
+def test_an_attribute_comes_before_an_item_s_field() -> None:
+    """A platform that names an attribute like a field of items means its attribute."""
+    assert made("{{title}}", title="T") == ["T"]
+    assert made("{{title}}") == [ItemField("title", 0)]
+
+
+def test_how_often_values_are_encoded() -> None:
+    """Once by the template they are in, or by their own attribute, and once more by each template around that."""
+    asked = {"plain": Attribute(), "encoded": Attribute(encodes=True)}
+    values: dict[str, Value] = {"plain": "&", "encoded": "&"}
+    inner, outer = "{{plain}}{{encoded}}{{title}}&", "{{inner}}"
+
+    def of(*, inner_encodes: bool, outer_encodes: bool) -> list[str | ItemField]:
+        attributes = {
+            **asked,
+            "inner": Attribute(template=inner, encodes=inner_encodes),
+            "outer": Attribute(template=outer, encodes=outer_encodes),
+        }
+        return list(computed(attributes, values)["outer"])
+
+    assert of(inner_encodes=False, outer_encodes=False) == ["&", "%26", ItemField("title", 0), "&"]
+    assert of(inner_encodes=True, outer_encodes=False) == ["%26", "%26", ItemField("title", 1), "&"]
+    assert of(inner_encodes=False, outer_encodes=True) == ["%26", "%2526", ItemField("title", 1), "%26"]
+    assert of(inner_encodes=True, outer_encodes=True) == ["%2526", "%2526", ItemField("title", 2), "%26"]
+
+
+@given(TEXTS, TEXTS)
+def test_percent_encoding(text: str, other: str) -> None:
+    """It can be undone, leaves nothing that means something in a URL, and may be done piece by piece."""
+    encoded = percent_encoded(text)
+    assert unquote(encoded, errors="strict") == text
+    assert set(encoded) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~%")
+    assert percent_encoded(text + other) == encoded + percent_encoded(other)
+
+
+@given(st.lists(TEXTS, max_size=4), st.booleans())
+def test_values_are_put_in_as_they_are(values: list[str], encodes: bool) -> None:
+    """Nothing in a value is taken for a reference, and nothing of it is lost."""
+    names = [f"v{number}" for number in range(len(values))]
+    template = "".join(f"<{{{{{name}}}}}>" for name in names) or "<"
+    parts = made(template, encodes=encodes, **dict(zip(names, values, strict=True)))
+    assert parts is not None
+    expected = "".join(f"<{percent_encoded(value) if encodes else value}>" for value in values) or "<"
+    assert "".join(part for part in parts if isinstance(part, str)) == expected
+
+
+@pytest.mark.parametrize(
+    ("attribute", "code", "name"),
+    [
+        (Attribute(template="{{Title}}"), "malformed", ""),
+        (Attribute(template="{{ title }}"), "malformed", ""),
+        (Attribute(template="{{title"), "malformed", ""),
+        (Attribute(template="title}}"), "malformed", ""),
+        (Attribute(template="{{}}"), "malformed", ""),
+        (Attribute(template="{{nobody}}"), "unknown", "nobody"),
+        (Attribute(template="{{platform_data}}"), "unknown", "platform_data"),
+        (Attribute(template="{{made}}"), "cycle", ""),
+        (Attribute(template="{{title}}" * (MAX_ITEM_FIELDS + 1)), "too_long", ""),
+        (Attribute("INTEGER", template="1"), "wrong_type", ""),
+        (Attribute("INTEGER", template="{{title}}"), "wrong_type", ""),
+        (Attribute("INTEGER", template="{{season}}{{episode}}"), "wrong_type", ""),
+        (Attribute("BOOLEAN", template="{{position}}"), "wrong_type", ""),
+    ],
+)
+def test_faults(attribute: Attribute, code: str, name: str) -> None:
+    """Each fault is named, and what has one has no value, and does not keep others from theirs."""
+    attributes = {"made": attribute, "other": Attribute(template="{{title}}")}
+    assert [tuple(fault) for fault in faults(attributes)] == [("made", code, name)]
+    assert computed(attributes, {}) == {"other": [ItemField("title", 0)]}
+
+
+def test_types_that_fit() -> None:
+    """A computed integer or flag is one reference to a value of its type, through others if need be."""
+    attributes = {
+        "age": Attribute("INTEGER"),
+        "place": Attribute("INTEGER", template="{{position}}"),
+        "from": Attribute("INTEGER", template="{{place}}"),
+        "old": Attribute("INTEGER", template="{{age}}"),
+        "gone": Attribute("BOOLEAN", template="{{hidden}}"),
+        "url": Attribute("URL", template="app://{{age}}"),
+    }
+    assert faults(attributes) == []
+    found = computed(attributes, {"age": 7})
+    assert (found["from"], found["old"], found["url"]) == ([ItemField("position", 0)], ["7"], ["app://", "7"])
+    for value_type, good, bad in (
+        ("STRING", ["", "a"], [1, True]),
+        ("URL", ["a:b", "https://a.example"], ["", "a", "a b:c", "a: b", 1]),
+        ("INTEGER", [0, -1], [True, "1"]),
+        ("BOOLEAN", [False, True], [0, "true"]),
+    ):
+        assert all(fits(value_type, value) for value in good)  # type: ignore[arg-type] # one of the four
+        assert not any(fits(value_type, value) for value in bad)  # type: ignore[arg-type] # likewise
+
+
+def test_circles() -> None:
+    """However long they are, and whoever leads into one."""
+    attributes = {
+        "a": Attribute(template="{{b}}"),
+        "b": Attribute(template="{{c}}"),
+        "c": Attribute(template="{{a}}"),
+        "into": Attribute(template="{{a}}"),
+        "beside": Attribute(template="{{title}}"),
+    }
+    assert faults(attributes) == [Fault("c", "cycle", "")]
+    assert list(computed(attributes, {})) == ["beside"]
+
+
+def test_lines_that_double_each_other() -> None:
+    """What a few templates would write a thousand times is refused, and is not written to find that out."""
+    for text in ("{{title}}", "x" * 100, "{{asked}}", "{{asked}}{{asked}}" * 100):
+        doubled = {f"a{n:02}": Attribute(template=f"{{{{a{n + 1:02}}}}}" * 400) for n in range(12)}
+        attributes = {"asked": Attribute(), **doubled, "a12": Attribute(template=text)}
+        for values in ({"asked": ""}, {"asked": "a"}):
+            for parts in computed(attributes, values).values():
+                assert sum(len(part) for part in parts if isinstance(part, str)) <= MAX_TEXT
+                assert sum(isinstance(part, ItemField) for part in parts) <= MAX_ITEM_FIELDS
+                assert len(parts) <= MAX_TEXT + MAX_ITEM_FIELDS
+
+
+def test_long_lines_of_attributes() -> None:
+    """Of attributes each of which refers to the next, as many as may be; a thousand are no bug."""
+    for length, codes in ((MAX_DEPTH, []), (MAX_DEPTH + 1, ["too_long"]), (1_000, ["too_long"])):
+        attributes = {f"a{n:04}": Attribute(template=f"{{{{a{n + 1:04}}}}}") for n in range(length - 1)}
+        attributes[f"a{length - 1:04}"] = Attribute(template="end")
+        assert sorted({fault.code for fault in faults(attributes)}) == codes
