@@ -34,6 +34,7 @@ from service.http.connections import Runner
 from service.http.deps import Deps, now_s
 from service.http.internal import OtherNodes, build_internal_app, internal_runner
 from service.http.media import MediaFiles
+from service.limits import limits_of
 from service.listeners import bound, port_refused, where
 from service.settings import Settings
 from service.stages import Listening, Ready, Recovering, Starting, Stopped, Stopping, Tell
@@ -192,6 +193,7 @@ def _deps(settings: Settings, node: Node, claim: _Claim, passwords: PasswordPool
         session_views=node.session_views,
         metrics=metrics,
         proxies=identity.proxies,
+        limits=limits_of(settings, node.nodes),
         add_routes=_routes(settings, node, claim, identity, uses),
         more_openapi=api_openapi(),
     )

@@ -143,6 +143,24 @@ class Settings:
         "100",
         "Requests a second to `/api` that one token may make before the answer is 429; 0 for as many as it likes.",
     )
+    reads_per_client: int = _setting(
+        integer(0, 1_000_000),
+        "1000",
+        "Reads of `/v1` a second that a client may make, on all nodes together, where it has no limit of its own; 0 "
+        "for as many as it likes.",
+    )
+    writes_per_client: int = _setting(
+        integer(0, 1_000_000),
+        "1000",
+        "Writes to `/v1` a second that a client may make, on all nodes together, where it has no limit of its own; 0 "
+        "for as many as it likes.",
+    )
+    failures_per_address: int = _setting(
+        integer(0, 1_000_000),
+        "10",
+        "Requests a second to `/v1` whose credentials, or whose ids, are not good that one address may make before "
+        "the answer is 429; 0 for as many as it likes.",
+    )
     log_level: str = _setting(
         one_of("debug", "info", "warning", "error"), "info", "The least important messages that are logged."
     )

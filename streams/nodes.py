@@ -15,7 +15,7 @@ import structlog
 
 from streams.domain.errors import LogUnavailableError
 from streams.domain.ids import Kind
-from streams.domain.nodes import KnownNode, NodeSaid, NodesState
+from streams.domain.nodes import Asked, KnownNode, NodeSaid, NodesState
 from streams.engine import fatal
 from streams.engine.fatal import Die
 from streams.log.port import Log, Record
@@ -95,6 +95,7 @@ class Nodes:
         self._log, self._me, self._partitions = log, me, partitions
         self._contexts, self._sessions = contexts, sessions
         self._lag_events, self._die, self._clock_s = lag_events, die, clock_s
+        self._asked: Callable[[], Asked] = dict
         self._state = NodesState()
         self._next = 0
         self._tasks: list[asyncio.Task[None]] = []
@@ -168,6 +169,14 @@ class Nodes:
         """Return every node that has been heard of, by name."""
         return [KnownNode(self._said(), 0)] if self._log is None else self._state.known()
 
+    def tell_of(self, asked: Callable[[], Asked]) -> None:
+        """Say from now on, with each sign of life, what clients ask of this node."""
+        self._asked = asked
+
+    def asked_of_others(self) -> list[Asked]:
+        """Return what clients ask of each other node that answers them and is not silent."""
+        return self._state.asked(self.name)
+
     def _said(self) -> NodeSaid:
         return msgspec.structs.replace(
             self._me,
@@ -184,7 +193,7 @@ class Nodes:
         while True:
             # Polled, so that the engine need not know that anybody wants to hear of its partitions.
             if last is None or self._clock_s() >= due_s or self._has_changed(last):
-                said = self._said()
+                said = msgspec.structs.replace(self._said(), asked=self._asked())
                 try:
                     await log.append(NODES, PARTITION, self.name.encode(), encode_said(said))
                     last, due_s = said, self._clock_s() + SIGN_OF_LIFE_S

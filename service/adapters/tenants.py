@@ -178,8 +178,10 @@ def _usable_keys(state: RegistryState, client: StoredObject, client_id: str) -> 
     networks = client.fields.get("ipAllowList")
     allowed = AllowList(networks) if networks else None
     must_sign = client.fields.get("signaturesRequired", False)
+    rates = client.fields.get("rateLimit", {"read": 0, "write": 0})
     for key in client.fields["keys"]:
-        found = Client(client_id, kind, raw, key["kind"] == "LIVE", allowed, must_sign)
+        is_live = key["kind"] == "LIVE"
+        found = Client(client_id, kind, raw, is_live, allowed, must_sign, rates["read"], rates["write"])
         yield _Key(bytes.fromhex(key["hash"]), found, key.get("expires"))
 
 

@@ -188,8 +188,7 @@ CLIENTS = ResourceType(
         Field(
             name="rateLimit",
             kind=Numbers(("read", "write"), Number(1, 1_000_000)),
-            says="Calls a second.",
-            is_obeyed=False,
+            says="Calls of `/v1` a second, on all nodes together; left out, as many as the deployment allows.",
         ),
     ),
     unique=(("clientId",),),

@@ -5,15 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from streams.domain.nodes import Asked
+
 MOST_SAID = 500
 """Clients that a node speaks of at a time: those who ask the most of what they may."""
 WORTH_SAYING = 0.1
 """Nobody is spoken of who asks less than this part of an equal share: all such together are less than it of a limit."""
 _LEAST_INTERVAL_S = 1.0
 """What was counted for less says too little."""
-
-Asked = Mapping[str, tuple[float, float]]
-"""Client id → reads and writes that it asks for in a second, refused ones too."""
 
 
 def level(limit: float, asked: Iterable[float]) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -12,8 +12,14 @@ from streams.domain.ids import Kind
 SILENT_MS = 7_000
 """A node that has said nothing for so long is not asked any more: it has missed three signs of life, and whatever it
 had may be another's by now, for the group waits 6 s."""
+API = "api"
+"""The role of nodes that answer clients."""
 FORGOTTEN_MS = 3_600_000
 """One that has said nothing for so long is not even listed."""
+
+
+Asked = Mapping[str, tuple[float, float]]
+"""Client id → reads and writes that it asks for in a second, refused ones too."""
 
 
 class NodeSaid(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,6 +45,8 @@ class NodeSaid(msgspec.Struct, frozen=True, kw_only=True):
     """Records of its partitions that are in the log and not folded."""
     started_ms: int = 0
     """When its process began, Unix time."""
+    asked: Asked = {}
+    """What those clients ask of it that ask for a good part of what they may."""
 
 
 class KnownNode(NamedTuple):
@@ -116,6 +124,14 @@ class NodesState:
     def known(self) -> list[KnownNode]:
         """Return every node, by name."""
         return [KnownNode(self._heard[name].said, self._silent_ms(name)) for name in sorted(self._heard)]
+
+    def asked(self, but: str) -> list[Asked]:
+        """Return what clients ask of each node that answers them and is not silent, node *but* left out."""
+        return [
+            said.asked
+            for name, (said, *_) in self._heard.items()
+            if name != but and API in said.roles and self._silent_ms(name) <= SILENT_MS
+        ]
 
     def _is_asked(self, name: str) -> bool:
         return name not in self._doubted and self._silent_ms(name) <= SILENT_MS

@@ -5,6 +5,7 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from service.http.rate_limits import BURST_S, FAILURES_BURST_S, RateLimits, Rates
 from service.setting_kinds import NETWORKS
+from tests.support.api_listener import api_node, embedded_log
 from tests.support.listener import Listener, basic, problem, public_listener
 from tests.support.nodes import Answer, Caller, item
 
@@ -203,3 +205,19 @@ async def test_what_was_refused_is_counted(clock: Still) -> None:
     assert {name.split('"')[1]: float(count) for name, count in counted.items()} == {
         "reads": 1, "writes": 2, "credentials": 3, "ids": 0,
     }  # fmt: skip
+
+
+async def test_a_limit_that_is_configured(tmp_path: Path) -> None:
+    """What `/api/v1` sets on a client holds from its next call on, without a warning."""
+    async with embedded_log(tmp_path) as log, api_node(log) as node:
+        company = (await node.admin.ok("POST", "/api/v1/companies", {"name": "C"})).json["id"]
+        app = (await node.admin.ok("POST", f"/api/v1/apps?context={company}", {"name": "A"})).json["id"]
+        sent = {"name": "K", "tenant": app}
+        made = (await node.admin.ok("POST", f"/api/v1/clients?context={company}", sent)).json
+        own = Caller(node.http, node.url, {"Authorization": basic(made["clientId"], made["secretKey"])})
+        assert said(await own.call("GET", "/v1"))[0] == '"reads";q=1000;w=1'
+        path = f"/api/v1/clients/{made['id']}?context={company}"
+        changed = await node.admin.ok("PUT", path, {"rateLimit": {"read": 3, "write": 2}})
+        assert "validationWarnings" not in changed.json
+        assert said(await own.call("GET", "/v1"))[0] == '"reads";q=3;w=1'
+        assert said(await own.call("POST", "/v1/contexts")) == ('"writes";q=2;w=1', '"writes";r=1;t=1')

@@ -151,3 +151,18 @@ def test_on_the_wire() -> None:
     for value in (b"", b"{}", b"[]", b'{"name":1}', b"\xff"):
         with pytest.raises(ValueError, match=r".+"):
             decode_said(value)
+
+
+def test_what_is_asked_of_the_others() -> None:
+    """By each node that answers clients, as it last said; not by one that is silent, gone, or this one."""
+    told = Told()
+    told.say(said("a", asked={"c1": [10.5, 2]}))
+    told.say(said("b"))
+    told.say(said("folds", roles=("streams",), asked={"c1": [7, 7]}))
+    told.say(said("c", asked={"c1": [1, 0], "c2": [0, 3]}))
+    assert told.state.asked("a") == [{}, {"c1": (1, 0), "c2": (0, 3)}]
+    told.say(said("a", asked={"c1": [4, 2]}), after_ms=SILENT_MS)
+    told.say("b")
+    assert told.state.asked("") == [{"c1": (1, 0), "c2": (0, 3)}, {"c1": (4, 2)}]
+    told.say(said("b"), after_ms=1)
+    assert told.state.asked("") == [{"c1": (4, 2)}, {}]

@@ -121,3 +121,17 @@ async def test_the_only_node_says_nothing() -> None:
     assert (known.said.context_copies, known.said.session_copies) == ((3,), ())
     assert alone.owner(Kind.CONTEXT, 2) is None
     await alone.nodes.stop()
+
+
+async def test_they_hear_what_is_asked_of_others(log: EmbeddedLog) -> None:
+    """With the next sign of life, and of themselves nothing; who is not told of it says nothing of it."""
+    a, b = OneNode(log, "a"), OneNode(log, "b")
+    await a.nodes.start()
+    await b.nodes.start()
+    await until(lambda: a.nodes.asked_of_others() == b.nodes.asked_of_others() == [{}])
+    a.nodes.tell_of(lambda: {"client": (12.5, 3.0)})
+    a.contexts[0] = Served(True)
+    await until(lambda: b.nodes.asked_of_others() == [{"client": (12.5, 3.0)}])
+    assert a.nodes.asked_of_others() == [{}]
+    for node in (a, b):
+        await node.nodes.stop()

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from service.adapters.node_metrics import NodeCollector
 from service.http.forward import ForwardMetrics
 from service.http.metrics import HttpMetrics
+from service.http.rate_limits import RateLimits
 from streams.status import NodeStatus, ProcessorStatus
 
 ROOT = Path(__file__).parents[2]
@@ -99,5 +100,6 @@ def test_every_metric_is_explained() -> None:
     registry.register(NodeCollector(lambda: status))
     HttpMetrics(registry)
     ForwardMetrics(registry)
+    registry.register(RateLimits())
     there = {f"{m.name}_total" if m.type == "counter" else m.name for m in registry.collect()}
     assert set(re.findall(r"`(upnext_\w+)`", read("docs/operations.md"))) == there
