@@ -256,3 +256,24 @@ async def test_an_exception_in_a_fold_ends_the_process() -> None:
             await one.real.end_offset(TOPICS.feed, 0),
             await one.real.end_offset(TOPICS.contexts_changelog, 0),
         )
+
+
+async def test_a_fold_that_was_mended_goes_on_at_the_record_that_it_failed_at() -> None:
+    """The next version of the program folds that record and all that follow, each once."""
+    async with living(Parts(contexts=Failing)) as one:
+        await one.writes.attach(SESSION, CONTEXT)
+        await put_many(one, 2)
+        await one.node.drain()
+        await one.writes.put(CONTEXT, "bug", title="bug")
+        await one.writes.put(CONTEXT, "behind", title="behind")
+        await one.node.fetch(CONTEXT_EVENTS, 0)
+        assert "context-events-0@2 failed" in await one.node.dies(one.node.contexts)
+        one.node.close()
+        mended = one.another("a")
+        await mended.recover()
+        await mended.drain()
+        assert titles(one._replace(node=mended)) == ["behind", "bug", "T1", "T0"]
+        assert mended.contexts.folded == {CONTEXT_EVENTS: 2}
+        assert mended.contexts.dead_letters == 0
+        await check_node(mended, one.real)
+        mended.close()
