@@ -126,6 +126,9 @@ class Tenants(Protocol):
     def authenticate_token(self, token: str) -> Client | None:
         """Return the ACTIVE client of an ACTIVE tenant whose access token this is, else None."""
 
+    def tenant_of(self, client_id: str) -> bytes:
+        """Return the raw id of the tenant of a client that has been authenticated."""
+
     def is_app(self, app: AppId) -> bool:
         """Say whether an app is there and ACTIVE."""
 

@@ -112,6 +112,11 @@ class RegistryTenants:
             return None
         return self.key_holder(bearer.id, bearer.stamp)
 
+    def tenant_of(self, client_id: str) -> bytes:
+        """Return the raw id of the tenant of a client that has been authenticated."""
+        self._forget_what_changed()
+        return (self._keys.get(client_id) or self._find_keys(client_id))[0].client.tenant
+
     def is_app(self, app: AppId) -> bool:
         """Say whether an app is there and ACTIVE, and its company too."""
         return self._app(app).is_active

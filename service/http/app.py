@@ -16,6 +16,7 @@ from service.http.routes import Handler, Operation, Resource, UnknownPath
 from service.http.sessions import Sessions
 from service.http.signatures import Signatures
 from service.http.status import status_handlers
+from service.http.test_mode import in_test_mode
 
 GATE = web.AppKey("gate", Gate)
 """Answers every path that no route of the application's own router has."""
@@ -37,7 +38,15 @@ def build_public_app(deps: Deps) -> web.Application:
 
 def resources(deps: Deps) -> list[Resource]:
     """Return one resource for each path of `/v1`."""
-    tokens = PositionTokens(deps.positions_key, deps.log_id)
+    tokens, signatures = PositionTokens(deps.positions_key, deps.log_id), Signatures(deps.now_ms, deps.proxies)
+    of_test_keys = _resources(in_test_mode(deps), tokens, signatures, {})
+    return list(_resources(deps, tokens, signatures, of_test_keys).values())
+
+
+def _resources(
+    deps: Deps, tokens: PositionTokens, signatures: Signatures, of_test_keys: Mapping[str, Resource]
+) -> dict[str, Resource]:
+    """Return them by path."""
     handlers: tuple[Mapping[Operation, Handler], ...] = (
         status_handlers(),
         Contexts(deps, tokens).handlers(),
@@ -47,8 +56,10 @@ def resources(deps: Deps) -> list[Resource]:
     for mapping in handlers:
         for operation, handle in mapping.items():
             by_path.setdefault(operation.path, {})[operation] = handle
-    signatures = Signatures(deps.now_ms, deps.proxies)
-    return [Resource(deps, tokens, signatures, operations) for operations in by_path.values()]
+    return {
+        path: Resource(deps, tokens, signatures, operations, of_test_keys.get(path))
+        for path, operations in by_path.items()
+    }
 
 
 async def _bodies_see_to_it(_request: web.Request) -> None:

@@ -9,6 +9,7 @@ from aiohttp import web
 from service.http.auth import authenticate
 from service.http.deps import Deps
 from service.http.problems import UnauthorizedError
+from service.http.test_mode import HEADER, TEST
 from service.ports import Client
 
 
@@ -42,4 +43,6 @@ class Callers:
         except UnauthorizedError:
             self._limits.failed("credentials", request)
             raise
+        if not client.live:
+            beside[HEADER] = TEST
         return Caller(client, self._limits.count(client, request.method, beside))

@@ -9,6 +9,7 @@ from typing import Any
 
 from service.http import contexts, sessions, status
 from service.http.openapi_schemas import components, reference
+from service.http.openapi_signatures import BASIC, PARAMETERS, REFERENCES
 from service.http.params import DEFAULT_PAGE
 from service.http.positions import MAX_TOKENS
 from service.http.problems import (
@@ -25,6 +26,8 @@ from service.http.problems import (
     UnsupportedMediaTypeError,
 )
 from service.http.routes import Operation
+from service.http.test_mode import HEADER as TEST_HEADER
+from service.http.test_mode import TEST
 from streams.domain.errors import InvalidPositionError, RegistryBehindError
 from streams.domain.ids import Kind
 
@@ -56,7 +59,7 @@ _STATUSES = {
     404: "Absent", 409: "Conflict", 413: "Too large", 415: "Not JSON", 429: "Too often",
     500: "An error of the service", 503: "Not available now",
 }  # fmt: skip
-_OF_CALLERS = ["RateLimit-Policy", "RateLimit"]
+_OF_CALLERS = ["RateLimit-Policy", "RateLimit", TEST_HEADER]
 """The headers of every answer to a client whose credentials are good."""
 _PARAMETERS = {
     "context_id": "A context. `CX` and 41 digits.",
@@ -100,7 +103,7 @@ def _paths() -> Mapping[str, Json]:
 def _components() -> Mapping[str, Json]:
     return {
         "securitySchemes": {
-            "basic": {"type": "http", "scheme": "basic", "description": "A client's id and its secret key."},
+            "basic": {"type": "http", "scheme": "basic", "description": BASIC},
             "token": {
                 "type": "http",
                 "scheme": "bearer",
@@ -134,6 +137,7 @@ def _headers() -> Json:
         "Age": header("Seconds since the list was last known to be fresh; left out while it is.", {"type": "integer"}),
         "Allow": header("The methods of the path.", text),
         "WWW-Authenticate": header("The scheme of the credentials.", text),
+        TEST_HEADER: header("There where a test key was shown.", {"const": TEST}),
         "RateLimit-Policy": header(
             "How often the client may read, or write, in a second: `q` times in `w` seconds, and twice that at once.",
             {**text, "examples": ['"reads";q=1000;w=1']},
@@ -161,12 +165,13 @@ def _header_parameters() -> Json:
             "description": "ETags of pages that the reader has, or `*`.",
             "schema": {"type": "string"},
         },
+        **PARAMETERS,
     }
 
 
 def _operation(operation: Operation) -> Json:
     parameters = [_path_parameter(name) for name in _path_names(operation.path)]
-    parameters.append({"$ref": "#/components/parameters/Paket-Position"})
+    parameters += [{"$ref": "#/components/parameters/Paket-Position"}, *REFERENCES]
     if operation.largest_page:
         parameters += _page_parameters(operation.largest_page)
     described: Json = {

@@ -56,9 +56,19 @@ class Resource:
     """All operations of one path."""
 
     def __init__(
-        self, deps: Deps, tokens: PositionTokens, signatures: Signatures, operations: Mapping[Operation, Handler]
+        self,
+        deps: Deps,
+        tokens: PositionTokens,
+        signatures: Signatures,
+        operations: Mapping[Operation, Handler],
+        of_test_keys: Resource | None = None,
     ) -> None:
-        """Take what requests are checked with, and the handlers of the path's operations."""
+        """
+        Take what requests are checked with, and the handlers of the path's operations.
+
+        *of_test_keys* is the same with handlers that record nothing; None where this one is it.
+        """
+        self._of_test_keys = of_test_keys
         self._signatures = signatures
         self._callers, self._limits = Callers(deps), deps.limits
         self._body_limit_s = deps.body_limit_s
@@ -87,8 +97,9 @@ class Resource:
         if request.body_exists:
             body = await read_body(request, most=operation.body_limit, limit_s=self._body_limit_s)
         self._signatures.check(request, client, body)
+        resource = self if client.live or self._of_test_keys is None else self._of_test_keys
         try:
-            return await self.judge_for(client, request, request.method, path, request_id, body)
+            return await resource.judge_for(client, request, request.method, path, request_id, body)
         except UnknownIdError:
             self._limits.failed("ids", request)
             raise

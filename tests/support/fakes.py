@@ -119,6 +119,9 @@ class World:
         client_id = self.tokens.get(token)
         return None if client_id is None else self.clients[client_id][1]
 
+    def tenant_of(self, client_id: str) -> bytes:
+        return self.clients[client_id][1].tenant
+
     def is_app(self, app: AppId) -> bool:
         return app in self.apps
 

@@ -65,12 +65,11 @@ def caller_of(listener: Listener, operation: Operation) -> Caller:
         f"Basic {b64encode(b'0000000000000001:sk_app').decode()} x",
         f"Basic {b64encode(bytes([255, 254, 58, 255])).decode()}",
         basic("0000000000000009", "sk_app"),
-        basic("00000000000000aa", "test_sk_app"),
+        basic("0000000000000001", "test_sk_app"),
     ],
 )
 async def test_bad_credentials(listener: Listener, authorization: str | None) -> None:
-    """Whatever is wrong with them, also a test key for now: the same 401, on any path."""
-    listener.world.add_client(Kind.APP, b"t" * 17, "00000000000000aa", "test_sk_app", live=False)
+    """Whatever is wrong with them: the same 401, on any path."""
     headers = {} if authorization is None else {"Authorization": authorization}
     caller = Caller(listener.http, listener.app.url, headers)
     first = await listener.nobody.call("GET", "/v1")

@@ -295,15 +295,18 @@ async def test_what_ends_a_client_s_tokens(node: ApiNode) -> None:
 
 
 async def test_bearers_that_are_no_clients(node: ApiNode, clock: Clock) -> None:
-    """On `/v1`, users' tokens, secrets and expired tokens are no credentials."""
+    """On `/v1`, users' tokens, secrets and expired tokens are no credentials; a test key's token is one for tests."""
     await make_user(node, "ann")
     client, _, _ = await make_client(node)
     answer = (await client_token(node, client)).json
-    test = (await client_token(node, client, "testSecretKey")).json["access_token"]
     user = (await log_in(node, "ann")).json["access_token"]
-    for token in (user, client["secretKey"], answer["refresh_token"], test, ""):
+    for token in (user, client["secretKey"], answer["refresh_token"], ""):
         assert (await bearer(node, token).call("GET", "/v1")).status == 401
-    assert (await bearer(node, answer["access_token"]).call("GET", "/v1")).status == 200
+    live = await bearer(node, answer["access_token"]).call("GET", "/v1")
+    assert (live.status, "Paket-Response-Type" in live.headers) == (200, False)
+    token = (await client_token(node, client, "testSecretKey")).json["access_token"]
+    test = await bearer(node, token).call("GET", "/v1")
+    assert (test.status, test.headers["Paket-Response-Type"]) == (200, "Test")
     clock.ahead_s += 3_600
     assert (await bearer(node, answer["access_token"]).call("GET", "/v1")).status == 401
 
