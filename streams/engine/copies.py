@@ -11,7 +11,7 @@ import structlog
 from streams.engine import fatal
 from streams.engine.fatal import Die
 from streams.engine.fold import Fold
-from streams.engine.partition import ATOMIC_ROWS, gather
+from streams.engine.partition import gather
 from streams.engine.table_files import PartitionStore
 from streams.engine.waiters import Waiters
 from streams.log.port import Record
@@ -38,47 +38,65 @@ class Follower(Protocol):
     def end_offset(self, at: Partition) -> int | None:
         """Return the end of a partition, as far as it is known."""
 
+    def silent_s(self, at: Partition) -> float:
+        """Return for how many seconds that end may have been another one, nobody having told."""
+
     async def fetched(self, wanted: Collection[Partition], limit_s: float) -> Mapping[Partition, Sequence[Record]]:
         """Return what has come of *wanted*, in whole record batches."""
+
+    def next_offset(self, at: Partition) -> int:
+        """Return the offset that follows on what has come of a partition, also where a batch has lost its last rows."""
 
 
 class WarmCopy:
     """
     The rows of one partition that another node owns, as far as its changelog has been read here.
 
-    Every write of it is of whole batches. Yet while what is read has been compacted already, rows of an older batch may
-    be missing whose successors are still to come: so it is read from only once it has been at the end.
+    Every write is of whole batches, so it makes a state of the table as long as no record is missing. Of what has been
+    compacted before it is read here, rows of older batches are missing whose successors are still to come. So a copy
+    is read from once it has been at the end; and where something is missing, not until it is there again.
 
     Attributes:
         served: Whether its rows are a state of the table: exactly what the owner had at some time.
         positions: Input topic → offset of the last record that the rows have, -1 before the first.
     """
 
-    def __init__(self, fold: Fold, partition: int, store: PartitionStore, clock_s: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        fold: Fold,
+        partition: int,
+        store: PartitionStore,
+        clock_s: Callable[[], float],
+        waiters: Waiters | None = None,
+    ) -> None:
         self._clock_s = clock_s
         self._caught_up_s = 0.0
         self.changelog = fold.changelog, partition
         self._inputs = (fold.source, fold.until_folded)
         self.partition, self.store = partition, store
         self.served = False
-        self.waiters = Waiters()
+        self.waiters = waiters or Waiters()
         self.positions: dict[str, int] = {}
         self._read_positions()
 
     def _read_positions(self) -> None:
         self.positions = {topic: self.store.position(topic) for topic in self._inputs}
 
-    def apply(self, records: Sequence[Record]) -> None:
+    def apply(self, records: Sequence[Record], next_offset: int) -> None:
         """
-        Write what the changelog has next.
+        Write what the changelog has next, up to *next_offset*.
 
         Raises:
             StoreError: The store cannot be written.
         """
+        new = [record for record in records if record.offset > self.store.offset]
+        if next_offset <= self.store.offset + 1:
+            return
+        if next_offset - 1 - self.store.offset > len(new):
+            self.served = False
         rows: dict[bytes, bytes | None] = {}
-        gather(rows, [record for record in records if record.offset > self.store.offset])
-        if records[-1].offset > self.store.offset:
-            self.store.write(rows, records[-1].offset)
+        gather(rows, new)
+        self.store.write(rows, next_offset - 1)
         source, before = self._inputs[0], self.positions
         self._read_positions()
         self.waiters.committed(rows.keys(), source_moved=self.positions[source] != before[source])
@@ -88,15 +106,14 @@ class WarmCopy:
         """Seconds since it last was at the end."""
         return self._clock_s() - self._caught_up_s
 
-    def look(self, end: int | None) -> None:
-        """Note where the changelog ends, as far as that is known."""
-        if end is None:
-            return
-        missing = end - 1 - self.store.offset
-        if missing <= 0:
-            self.served, self._caught_up_s = True, self._clock_s()
-        elif missing > ATOMIC_ROWS:
-            self.served = False
+    def look(self, end: int | None, silent_s: float) -> None:
+        """Note where the changelog ended *silent_s* ago, as far as that is known."""
+        if end is not None and self.store.offset >= end - 1:
+            self.serve(silent_s)
+
+    def serve(self, silent_s: float) -> None:
+        """Have it read from: so long ago it was at the end."""
+        self.served, self._caught_up_s = True, self._clock_s() - silent_s
 
 
 class Copies:
@@ -132,7 +149,7 @@ class Copies:
                 copy = self._copies.get(at)
                 # What was fetched before it was sought elsewhere, or has become this node's own, is not taken.
                 if copy is not None and records:
-                    copy.apply(records)
+                    copy.apply(records, self._follower.next_offset(at))
             for at, copy in self._copies.items():
-                copy.look(self._follower.end_offset(at))
+                copy.look(self._follower.end_offset(at), self._follower.silent_s(at))
             await asyncio.sleep(0)

@@ -31,7 +31,16 @@ class OwnedPartition:
         claim: None while it is not known that nobody else writes, or what became of the last batch.
     """
 
-    def __init__(self, fold: Fold, partition: int, store: PartitionStore, log: Log, *, served: bool = False) -> None:
+    def __init__(
+        self,
+        fold: Fold,
+        partition: int,
+        store: PartitionStore,
+        log: Log,
+        *,
+        served: bool = False,
+        waiters: Waiters | None = None,
+    ) -> None:
         self._changelog = fold.changelog
         self._inputs = (fold.source, fold.until_folded)
         self._log = log
@@ -41,7 +50,7 @@ class OwnedPartition:
         self.served = served
         self._served_from: dict[str, int] = {}
         self.positions: dict[str, int] = {}
-        self.waiters = Waiters()
+        self.waiters = waiters or Waiters()
         self._turn: asyncio.Future[None] | None = None
         self.recovered_rows = 0
         self.recovery_s = 0.0

@@ -37,34 +37,50 @@ class OwnedTable:
         """
         wanted = set(partitions)
         copied = set(copies) - wanted
+        # First what readers are served all the while, without a moment in between: an owner's rows are a copy's too.
+        for number in self.partitions.keys() & copied:
+            self.copies[number] = self._copy(number)
+        for number in self.copies.keys() & wanted:
+            self.partitions[number] = self._own(number)
         for number in self.partitions.keys() - wanted:
-            self.release(number, keep=number in copied)
+            self.release(number)
             await asyncio.sleep(0)
-        for number in self.copies.keys() - wanted - copied:
+        for number in self.copies.keys() - copied:
             self._drop(number)
             await asyncio.sleep(0)
         for number in sorted(wanted - self.partitions.keys()):
             self.partitions[number] = self._own(number)
             await asyncio.sleep(0)
         for number in sorted(copied - self.copies.keys()):
-            self.copies[number] = WarmCopy(self._fold, number, self.files.partition(number), self._contact.clock_s)
+            self.copies[number] = self._copy(number)
             await asyncio.sleep(0)
         return [self.partitions[number] for number in sorted(wanted)]
 
     def _own(self, number: int) -> OwnedPartition:
-        copy = self.copies.pop(number, None)
-        if copy is not None:
-            copy.waiters.gone()
-        served = copy is not None and copy.served and copy.behind_s <= self._stale_reads_max_s
-        return OwnedPartition(self._fold, number, self.files.partition(number), self._log, served=served)
+        """Return a partition to be recovered. What was copied here is read as before, and waited for."""
+        store, copy = self.files.partition(number), self.copies.pop(number, None)
+        if copy is None:
+            return OwnedPartition(self._fold, number, store, self._log)
+        served = copy.served and copy.behind_s <= self._stale_reads_max_s
+        return OwnedPartition(self._fold, number, store, self._log, served=served, waiters=copy.waiters)
 
-    def release(self, number: int, *, keep: bool = False) -> None:
-        """Let a partition go, and tell who waits for it; *keep* its store open, for a copy."""
+    def _copy(self, number: int) -> WarmCopy:
+        """Return a copy. What was owned here is read as before, and waited for: its rows are as exact as they were."""
+        store, owned = self.files.partition(number), self.partitions.pop(number, None)
+        if owned is None:
+            return WarmCopy(self._fold, number, store, self._contact.clock_s)
+        owned.claim = None
+        copy = WarmCopy(self._fold, number, store, self._contact.clock_s, owned.waiters)
+        if owned.served:
+            copy.serve(self._contact.silent_s)
+        return copy
+
+    def release(self, number: int) -> None:
+        """Let a partition go, and tell who waits for it."""
         owned = self.partitions.pop(number)
         owned.claim = None
         owned.waiters.gone()
-        if not keep:
-            self.files.close_partition(number)
+        self.files.close_partition(number)
 
     def _drop(self, number: int) -> None:
         self.copies.pop(number).waiters.gone()

@@ -26,6 +26,8 @@ Partition = tuple[str, int]
 NO_SESSION = (0, -1)
 """The id and epoch of a fetch that stands alone."""
 
+_CLOSING = -1
+"""The epoch that ends a session (KIP-227)."""
 _HEAD = Struct(">iiiibii")  # replica, wait, least bytes, most bytes, isolation, session, epoch
 _COUNT = Struct(">i")
 _LENGTH = Struct(">h")
@@ -167,17 +169,33 @@ class FetchSession:
             forgotten=forgotten,
         )
 
+    def closing(self) -> Fetch | None:
+        """
+        Return the fetch that has the broker forget the session, None where it remembers none.
+
+        It has room for a thousand, and keeps each that it is not told of for two minutes at least.
+        """
+        session, self._id, self._epoch, self._known = self._id, 0, 0, {}
+        return Fetch({}, wait_ms=0, most_bytes=0, session=(session, _CLOSING)) if session else None
+
     def asked(self, at: Partition) -> int | None:
         """Return the offset that the last fetch has asked for."""
         return self._known.get(at)
 
     def answered(self, answer: FetchResponseV11) -> None:
         """Take the answer to the last fetch: the next one goes on from there, or begins anew where it was refused."""
-        if answer.error_code or not answer.session:
-            # Refused, or the broker remembers too many readers as it is: everything is named again.
-            self._id, self._epoch, self._known = 0, 0, {}
-        else:
+        if answer.error_code:
+            self.broken()
+        elif answer.session:
             self._id, self._epoch = answer.session, self._epoch % 0x7FFFFFFF + 1
+        else:
+            # The broker remembers too many readers as it is.
+            self._id = 0
+            self.broken()
+
+    def broken(self) -> None:
+        """Have the next fetch begin anew: it names everything, and has the broker forget what it may remember."""
+        self._epoch, self._known = 0, {}
 
 
 def records_in(found: Found, offset: int) -> tuple[list[Record], int]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 
 import structlog
 from aiokafka import TopicPartition
@@ -19,6 +21,7 @@ WAIT_MS = 100
 MOST_BYTES = 1 << 20
 """Of one answer: what is decoded at one go, while nothing else is."""
 _AGAIN_S = 0.1
+_GOODBYE_LIMIT_S = 1.0
 _NO_SUCH_SESSION = (70, 71)
 """What a broker says that has forgotten a session, or has another epoch of it: the next fetch names everything."""
 
@@ -43,6 +46,11 @@ class KafkaFollower:
         """Where to read next."""
         self._ends: dict[Partition, int] = {}
         self._led: dict[Source, list[Partition]] = {}
+        self._source: dict[Partition, Source] = {}
+        """The same the other way round."""
+        self._heard_s: dict[Source, float] = {}
+        """When the last fetch was sent that was answered: so long ago its answer may have been true."""
+        self._sessions: dict[Source, FetchSession] = {}
         self._fetched: dict[Partition, list[Record]] = {}
         self._arrived, self._taken, self._changed = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._running: asyncio.Task[None] | None = None
@@ -58,6 +66,7 @@ class KafkaFollower:
         if self._running is not None:
             self._running.cancel()
             await asyncio.wait({self._running})
+        await asyncio.gather(*(self._close(source) for source in list(self._sessions)))
 
     def wake(self) -> None:
         """Have a `fetched` under way return what there is."""
@@ -76,6 +85,19 @@ class KafkaFollower:
     def end_offset(self, at: Partition) -> int | None:
         """Return the end of a partition as a broker has last told it since it was sought, None where none has."""
         return self._ends.get(at)
+
+    def silent_s(self, at: Partition) -> float:
+        """
+        Return for how many seconds that end may have been another one, nobody having told.
+
+        An answer says of all partitions of its session that nothing has changed but what it tells.
+        """
+        heard_s = self._heard_s.get(self._source[at]) if at in self._source else None
+        return math.inf if heard_s is None else asyncio.get_running_loop().time() - heard_s
+
+    def next_offset(self, at: Partition) -> int:
+        """Return the offset that follows on what was last fetched of a partition, also where rows of it are gone."""
+        return self._offsets[at]
 
     async def fetched(self, wanted: Collection[Partition], limit_s: float) -> dict[Partition, list[Record]]:
         """
@@ -138,33 +160,48 @@ class KafkaFollower:
                 complete = False
             else:
                 led.setdefault((leader, at[0]), []).append(at)
-        self._led = led
+        source = {at: source for source, partitions in led.items() for at in partitions}
+        for at in [at for at in self._ends if source.get(at) != self._source.get(at)]:
+            del self._ends[at]  # who has told it tells no more
+        self._led, self._source = led, source
         if not complete:
             await self._connection.refresh()
         return complete
 
     async def _fetch_from(self, source: Source) -> None:
         node, topic = source
-        session = FetchSession()
+        session = self._sessions[source] = FetchSession()
         while True:
             while self._fetched:
                 self._taken.clear()
                 await self._taken.wait()
             offsets = {at: self._offsets[at] for at in self._led.get(source, ())}
             if not offsets:
-                session = FetchSession()
+                await self._close(source)
                 await asyncio.sleep(_AGAIN_S)
                 continue
+            sent_s = asyncio.get_running_loop().time()
             try:
                 answer = await self._connection.fetch(
                     node, session.next_fetch(offsets, wait_ms=WAIT_MS, most_bytes=MOST_BYTES), f"follow {topic}"
                 )
             except KafkaError as error:
                 self._logger.warning("not_fetched", broker=node, topic=topic, error=repr(error))
-                session = FetchSession()
+                session.broken()
                 await self._look_again()
             else:
+                if not answer.error_code:
+                    self._heard_s[source] = sent_s
                 await self._take(session, answer)
+
+    async def _close(self, source: Source) -> None:
+        """Have the broker forget the session, if it is there to be told."""
+        node, topic = source
+        closing = self._sessions[source].closing()
+        if closing is not None:
+            with suppress(KafkaError, TimeoutError):
+                async with asyncio.timeout(_GOODBYE_LIMIT_S):
+                    await self._connection.fetch(node, closing, f"follow {topic}")
 
     async def _take(self, session: FetchSession, answer: FetchResponseV11) -> None:
         failed: list[Found] = []
@@ -172,6 +209,7 @@ class KafkaFollower:
             asked = session.asked(found.partition)
             if found.error_code:
                 failed.append(found)
+                self._ends.pop(found.partition, None)
                 continue
             # What has been sought elsewhere in the meantime, or read from another broker, is not what is wanted.
             if asked is None or self._offsets.get(found.partition) != asked:

@@ -11,8 +11,7 @@ import pytest
 
 from streams.domain.errors import ViewUnavailableError
 from streams.engine.batch import Batch
-from streams.engine.copies import Copies
-from streams.engine.partition import ATOMIC_ROWS
+from streams.engine.copies import Copies, WarmCopy
 from streams.engine.processor import Processor
 from streams.topics import CONTEXT_EVENTS
 from tests.support.engine_checks import check_node, stored_rows
@@ -81,12 +80,10 @@ async def test_a_copy_is_what_its_owner_has() -> None:
 
 
 async def test_a_copy_is_served_only_once_it_has_been_at_the_end() -> None:
-    """Half of a changelog is no state of its table; nor is one that is far behind, of which rows may be gone."""
+    """Half of a changelog is no state of its table, as rows may be gone that were there then."""
     async with living() as one:
         await put_many(one, 1)
         await one.node.drain()
-        claim = one.node.contexts.table.partitions[0].claim
-        assert claim is not None
         node = one.another("b")
         await node.engine.recover((), changelogs_of(node))
         copy, table = node.contexts.table.copies[0], node.contexts.table
@@ -97,41 +94,101 @@ async def test_a_copy_is_served_only_once_it_has_been_at_the_end() -> None:
             (records,) = (await follower.fetched([copy.changelog], 1)).values()
             with pytest.raises(ViewUnavailableError):
                 table.rows(0)
-            copy.apply(records)
-            copy.look(follower.end_offset(copy.changelog))
+            copy.apply(records, follower.next_offset(copy.changelog))
+            copy.look(follower.end_offset(copy.changelog), 0.0)
             seen.append(copy.served)
         assert seen == [False] * (len(seen) - 1) + [True]
         assert len(seen) > 1
         table.rows(0)
-        copy.look(copy.store.offset + 1 + ATOMIC_ROWS)
-        assert copy.served
-        copy.look(copy.store.offset + 2 + ATOMIC_ROWS)
-        assert not copy.served
+        node.close()
+
+
+async def test_a_copy_of_which_a_record_is_missing_is_not_read_from_until_it_is_at_the_end() -> None:
+    """It was away, and what it reads was compacted meanwhile: of older batches only some rows are left."""
+    async with living() as one:
+        await one.writes.put(CONTEXT, "first", title="old")
+        await one.node.drain()
+        node = one.another("b")
+        await node.engine.recover((), changelogs_of(node))
+        copy, table = node.contexts.table.copies[0], node.contexts.table
+        follower = EmbeddedFollower(one.real)
+        follower.seek({copy.changelog: 0})
+        await follow(copy, follower)
+        ends = []
+        for title in ("new", "newer"):
+            await one.writes.put(CONTEXT, title, title=title)
+            await one.node.drain()
+            ends.append(await one.real.end_offset(*copy.changelog))
+        records = [r async for chunk in one.real.read(*copy.changelog, 0, ends[1]) for r in chunk.records]
+        last = {record.key: record.offset for record in records}
+        left = [r for r in records if r.offset > copy.store.offset and last[r.key] == r.offset]
+        older, newer = ([r for r in left if (r.offset < ends[0]) is is_older] for is_older in (True, False))
+        before = stored_rows(copy.store)
+        assert older, "a batch of which nothing is left proves nothing"
+        assert older[-1].offset < ends[0] - 1
+        copy.apply(older, ends[0])
+        assert stored_rows(copy.store) != before
+        copy.look(ends[1], 0.0)
+        with pytest.raises(ViewUnavailableError):
+            table.rows(0)
+        copy.apply(newer, ends[1])
+        copy.look(ends[1], 0.0)
+        table.rows(0)
+        assert stored_rows(copy.store) == stored_rows(one.node.contexts.table.partitions[0].store)
+        node.close()
+
+
+async def follow(copy: WarmCopy, follower: EmbeddedFollower) -> None:
+    """Have a copy take what there is."""
+    for records in (await follower.fetched([copy.changelog], 1)).values():
+        copy.apply(records, follower.next_offset(copy.changelog))
+    copy.look(follower.end_offset(copy.changelog), follower.silent_s(copy.changelog))
+
+
+async def test_a_copy_is_as_old_as_what_was_last_heard_of_its_changelog() -> None:
+    """That it has all up to an end which nobody has confirmed for a minute does not make it new."""
+    async with living() as one:
+        await put_many(one, 1)
+        await one.node.drain()
+        node = one.another("b")
+        await node.engine.recover((), changelogs_of(node))
+        copy, table = node.contexts.table.copies[0], node.contexts.table
+        follower = EmbeddedFollower(one.real)
+        follower.seek({copy.changelog: 0})
+        await follow(copy, follower)
+        end = follower.end_offset(copy.changelog)
+        copy.look(end, 59.0)
+        table.rows(0)
+        copy.look(end, 61.0)
+        with pytest.raises(ViewUnavailableError):
+            table.rows(0)
+        copy.look(end, 0.0)
+        table.rows(0)
         node.close()
 
 
 async def test_a_copy_that_becomes_the_owners_is_served_at_once() -> None:
-    """It has been served so far: the new owner goes on from it, restores only what it lacks, and folds to the same."""
+    """It has been served so far, and whoever waits for it waits on: the new owner restores only what it lacks."""
     async with living(partitions=2) as one:
         await one.writes.attach(SESSION, CONTEXT)
         await put_many(one, 30)
         await one.node.drain()
         async with copying(one) as node:
             await caught_up(node, one.node)
+            at, table = one.writes.partition(CONTEXT), node.contexts.table
             waiting = asyncio.create_task(
-                node.contexts.table.until(one.writes.partition(CONTEXT), b"", lambda: False, limit_s=LIMIT_S)
+                table.until(at, b"", lambda: table.position(CONTEXT_EVENTS, at) >= 30, limit_s=LIMIT_S)
             )
             await asyncio.sleep(0)
             one.node.close()
             await one.writes.put(CONTEXT, "new")
             await node.recover()
-            with pytest.raises(ViewUnavailableError):
-                await waiting
             owned = [owned for p in node.processors for owned in p.table.partitions.values()]
             assert all(partition.served for partition in owned)
             assert sum(partition.recovered_rows for partition in owned) <= len(owned)  # the claims' own records
             assert not any(p.table.copies for p in node.processors)
             await node.drain()
+            await waiting
             await check_node(node, one.real)
 
 
@@ -175,19 +232,30 @@ async def test_what_others_were_told_of_is_settled_once_it_is_committed() -> Non
 
 
 async def test_an_owner_that_becomes_a_copy_follows_on() -> None:
-    """Its store stays open, and gets what the new owner writes, and nothing of its own any more."""
+    """It is read from as before, without a moment in between, and gets what the new owner writes."""
     async with living(partitions=2) as one:
         await put_many(one, 5)
         await one.node.drain()
         one.node.engine.copies = Copies(EmbeddedFollower(one.real), die)
         one.node.engine.copies.start()
         other = one.another("b")
-        await one.node.engine.recover((), changelogs_of(one.node))
+        table = one.node.contexts.table
+        assert all(partition.served for partition in table.partitions.values())
+        at = one.writes.partition(CONTEXT)
+        waiting = asyncio.create_task(
+            table.until(at, b"", lambda: table.position(CONTEXT_EVENTS, at) >= 13, limit_s=LIMIT_S)
+        )
+        recovering = asyncio.create_task(one.node.engine.recover((), changelogs_of(one.node)))
+        while not recovering.done():
+            table.rows(at)
+            await asyncio.sleep(0)
+        await recovering
         assert one.node.engine.next_offsets() == {}
         await other.recover()
         await put_many(one, 9)
         await other.drain()
         await caught_up(one.node, other)
+        await waiting
         assert copied_rows(one.node) == rows_of(other)
         await one.node.engine.copies.stop()
         other.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import Self
@@ -20,6 +21,8 @@ from tests.contract.conftest import unique
 from tests.support.kafka import Broker, Cluster
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
+
+SILENT_S = 4.0
 
 
 @pytest.fixture
@@ -83,7 +86,7 @@ async def test_what_is_there_and_what_comes_is_given_once_in_order(log: KafkaLog
 
 
 async def test_a_session_names_only_what_has_changed() -> None:
-    """The first fetch names everything, later ones what is new, moved or forgotten; a refusal begins anew."""
+    """The first fetch names everything, later ones what is new, moved or forgotten; after a refusal it begins anew."""
     session = FetchSession()
     offsets = {("a", 0): 1, ("a", 1): 2, ("b", 0): 3}
 
@@ -103,6 +106,21 @@ async def test_a_session_names_only_what_has_changed() -> None:
     assert sent(moved) == expected(moved, (77, 2), ("a", 0), ("b", 0))
     answer.error_code = 70  # the broker remembers no such session
     session.answered(answer)
+    assert sent(moved) == expected(moved, (77, 0))
+    answer.error_code, answer.session = 0, 78
+    session.answered(answer)
+    assert sent(moved) == expected({}, (78, 1))
+    session.broken()
+    assert sent(moved) == expected(moved, (78, 0))
+    answer.session = 0  # the broker has no place for another one
+    session.answered(answer)
+    assert sent(moved) == expected(moved, (0, 0))
+    assert session.closing() is None
+    answer.session = 79
+    session.answered(answer)
+    closing = session.closing()
+    assert closing is not None
+    assert closing._encoded == Fetch({}, wait_ms=0, most_bytes=0, session=(79, -1))._encoded
     assert sent(moved) == expected(moved, (0, 0))
     assert Fetch({}, wait_ms=100, most_bytes=1_000)._encoded == expected({}, NO_SESSION)
 
@@ -134,6 +152,19 @@ async def test_what_was_known_of_an_end_is_not_known_after_a_seek(log: KafkaLog)
         await append(log, at, b"2")
         await following.until({at: [b"0", b"1", b"2"]})
         assert following.follower.end_offset(at) == 3
+
+
+async def test_what_is_given_up_is_closed_at_the_broker(log: KafkaLog) -> None:
+    """It has places for a thousand sessions, and would keep this one for minutes."""
+    (at,) = all_of(await made(log, topics=1, partitions=1))
+    async with Following(log, [at]) as following:
+        await append(log, at, b"0")
+        await following.until({at: [b"0"]})
+        ((source, session),) = following.follower._sessions.items()
+        again = Fetch({}, wait_ms=0, most_bytes=0, session=(session._id, session._epoch))
+    assert session.closing() is None
+    answer = await log._connection.fetch(source[0], again, "test")
+    assert answer.error_code == 70
 
 
 async def test_a_seek_of_what_was_not_taken_stops_nothing(log: KafkaLog) -> None:
@@ -191,7 +222,7 @@ async def test_much_at_once_comes_in_bounded_answers(log: KafkaLog) -> None:
 
 
 async def test_a_broker_that_remembers_nobody_is_asked_for_everything_each_time(tmp_path: Path) -> None:
-    """Without a place in its cache there is no session, and still every record comes, once."""
+    """Without a place in its cache there is no session, and still every record comes, once; until it is gone itself."""
     broker = Broker(tmp_path / "broker", settings={"max.incremental.fetch.session.cache.slots": 0})
     broker.start()
     log = KafkaLog(KafkaConfig(broker.bootstrap))
@@ -203,6 +234,15 @@ async def test_a_broker_that_remembers_nobody_is_asked_for_everything_each_time(
                 for at in partitions:
                     await append(log, at, b"%d" % n)
             await following.until({at: [b"0", b"1", b"2"] for at in partitions})
+            follower = following.follower
+            assert follower.silent_s(("unknown", 0)) == math.inf
+            assert max(follower.silent_s(at) for at in partitions) < SILENT_S / 2
+            broker.kill()
+            with structlog.testing.capture_logs():
+                async with asyncio.timeout(20):
+                    while min(follower.silent_s(at) for at in partitions) < SILENT_S:
+                        await follower.fetched(following.wanted, 0.1)
+            assert all(follower.end_offset(at) == 3 for at in partitions)
     finally:
         await log.stop()
         broker.stop()

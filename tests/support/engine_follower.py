@@ -33,6 +33,13 @@ class EmbeddedFollower:
     def end_offset(self, at: Partition) -> int | None:
         return self._ends.get(at)
 
+    def silent_s(self, at: Partition) -> float:
+        del at
+        return 0.0
+
+    def next_offset(self, at: Partition) -> int:
+        return self._offsets[at]
+
     async def fetched(self, wanted: Collection[Partition], limit_s: float) -> Mapping[Partition, Sequence[Record]]:
         fetched: dict[Partition, list[Record]] = {}
         for at in list(wanted):
