@@ -10,7 +10,8 @@ from typing import Protocol
 from service.adapters.forward import HopPool
 from service.http.app import resources
 from service.http.deps import Deps
-from service.http.forward import Forwarding, ForwardMetrics, Places
+from service.http.forward import ForwardMetrics, Places
+from service.http.forward_client import Forwarding
 from service.http.forward_listener import ForwardedCalls, OnlyHere
 from service.http.internal import OtherNodes
 from streams.domain.nodes import KnownNode

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 
 import aiohttp
 from aiohttp.abc import AbstractStreamWriter
@@ -20,7 +21,7 @@ CONNECT_LIMIT_S = 1.0
 PAUSE_LIMIT_S = 10.0
 """Between two parts of an answer that is streamed."""
 MOST_AT_ONCE = 500
-"""Calls to one node that may be under way: as many as wait for it while it does not answer."""
+"""Calls to one node that may be under way, to the end of their answers: as many as wait while it does not answer."""
 HELD_BYTES = 128 << 10
 """Answers up to this size are read whole, larger ones are streamed."""
 _KEPT_S = 30.0
@@ -31,9 +32,15 @@ _NO_BODY = frozenset({204, 304})
 class HopPool:
     """Implements `service.http.forward.Hop` over HTTP."""
 
-    def __init__(self, key: bytes, now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000) -> None:
+    def __init__(
+        self,
+        key: bytes,
+        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        *,
+        most_at_once: int = MOST_AT_ONCE,
+    ) -> None:
         """Take the deployment's key for forwarding, and Unix time. Within a running loop."""
-        self._key, self._now_ms = key, now_ms
+        self._key, self._now_ms, self._most_at_once = key, now_ms, most_at_once
         self._under_way: Counter[str] = Counter()
         self._http = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEPT_S),
@@ -49,8 +56,8 @@ class HopPool:
 
     async def send(self, url: str, call: ForwardedCall, *, limit_s: float) -> HopAnswer:
         """Sign *call*, send it, and return the answer; see `service.http.forward.Hop`."""
-        if self._under_way[url] >= MOST_AT_ONCE:
-            raise OverloadedError(f"{MOST_AT_ONCE} calls to {url} are under way")
+        if self._under_way[url] >= self._most_at_once:
+            raise OverloadedError(f"{self._most_at_once} calls to {url} are under way")
         self._under_way[url] += 1
         try:
             async with asyncio.timeout(limit_s):
@@ -60,9 +67,12 @@ class HopPool:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise BrokenHopError(repr(error)) from error
         finally:
-            self._under_way[url] -= 1
-            if not self._under_way[url]:
-                del self._under_way[url]
+            self._ended(url)
+
+    def _ended(self, url: str) -> None:
+        self._under_way[url] -= 1
+        if not self._under_way[url]:
+            del self._under_way[url]
 
     async def _send(self, url: str, call: ForwardedCall) -> HopAnswer:
         # A command goes as a POST, which the client never sends a second time by itself.
@@ -86,6 +96,10 @@ class HopPool:
             answer.release()
             return HopAnswer(answer.status, answer.headers, None)
         if call.method != "HEAD" and (answer.content_length or 0) > HELD_BYTES:
+            if answer.connection is not None:
+                # Under way until its last byte is here, or nobody wants it any more.
+                self._under_way[url] += 1
+                answer.connection.add_callback(partial(self._ended, url))
             return HopAnswer(answer.status, answer.headers, _Streamed(answer))
         return HopAnswer(answer.status, answer.headers, await answer.read())
 

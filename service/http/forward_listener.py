@@ -16,7 +16,7 @@ from service.http.gate import problem_answer, response
 from service.http.paths import Paths
 from service.http.routes import Resource
 from service.ports import Tenants
-from streams.domain.errors import UpNextError
+from streams.domain.errors import UpNextError, ViewUnavailableError
 from streams.domain.ids import Kind, parse_id
 
 
@@ -108,6 +108,10 @@ class ForwardedCalls:
             return await resource.judge_for(call.client, request, call.method, path, call.request_id, call.body)
         except MisdirectedError:
             raise
+        except ViewUnavailableError as error:
+            if call.method not in READS:
+                return problem_answer(error, request, call.request_id, self._logger)
+            raise MisdirectedError from error  # it has gone in the meantime: a copy of it may be elsewhere
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer in the one shape
             return problem_answer(error, request, call.request_id, self._logger)
 

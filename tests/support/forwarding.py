@@ -13,7 +13,8 @@ from prometheus_client import CollectorRegistry
 from service.adapters.forward import HopPool
 from service.http.app import resources
 from service.http.deps import Deps
-from service.http.forward import Forwarding, ForwardMetrics
+from service.http.forward import ForwardMetrics
+from service.http.forward_client import Forwarding
 from service.http.forward_listener import ForwardedCalls, OnlyHere
 from service.http.internal import OtherNodes, build_internal_app, internal_runner
 from streams.domain.ids import Kind

@@ -11,6 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+from aiohttp.payload import Payload
 from prometheus_client import CollectorRegistry
 
 from service.adapters import forward as pool
@@ -160,7 +161,7 @@ async def test_what_is_here_and_cannot_be_read_yet_is_read_from_a_copy(pair: Pai
     pair.places.has_all, pair.places.owners, pair.places.copiers = False, [node_at("owner", pair.owner_port)], []
     pair.owner_places.has_all, pair.owner_places.recovers, pair.owner_places.has_copies = True, True, False
     assert problem(await platform.call("GET", session), 503) == "view_unavailable"
-    assert pair.outcome("misdirected") == 1
+    assert pair.outcome("misdirected") == 2, "asked as the owner, then for a copy"
     assert (await platform.call("DELETE", session)).status == 204
 
 
@@ -215,7 +216,7 @@ async def test_who_has_it_no_more_says_so_and_the_next_is_asked(pair: Pair) -> N
     _, session, _ = await filled(pair)
     platform = at_front(pair, pair.owner.platform)
     pair.owner_places.has_all = False
-    assert problem(await platform.call("GET", session), 503) == "view_unavailable"
+    assert problem(await platform.call("DELETE", session), 503) == "view_unavailable"
     assert pair.outcome("misdirected") == 1
     async with pair_of_nodes() as other:
         # The second one has the partition, but not this world: what counts is that it was asked.
@@ -225,6 +226,26 @@ async def test_who_has_it_no_more_says_so_and_the_next_is_asked(pair: Pair) -> N
         assert problem(answer, 503) == "view_unavailable", "a node with another name refuses"
         assert pair.outcome("unreachable") == 1
     assert pair.places.doubted == ["second"]
+
+
+async def test_who_has_just_lost_it_answers_from_the_copy_that_it_keeps(pair: Pair) -> None:
+    """Nobody has heard of the copy yet, and the new owner does not serve yet."""
+    _, session, position = await filled(pair)
+    platform = at_front(pair, pair.owner.platform)
+    pair.owner_places.has_all, pair.owner_places.has_copies = False, True
+    theirs = await pair.owner.platform.call("GET", session, after=position)
+    assert seen(await platform.call("GET", session, after=position)) == seen(theirs)
+    assert (pair.outcome("misdirected"), pair.outcome("answered")) == (1, 1)
+    assert problem(await platform.call("DELETE", session), 503) == "view_unavailable"
+
+
+async def test_what_goes_away_while_it_is_read_is_read_from_a_copy(pair: Pair) -> None:
+    """The owner had it when it was asked, and not any more when it looked."""
+    _, session, _ = await filled(pair)
+    pair.owner.world.fail("session_page", ViewUnavailableError())
+    pair.places.has_copies = True
+    assert (await at_front(pair, pair.owner.platform).call("GET", session)).status == 200
+    assert pair.outcome("copied") == 1
 
 
 async def test_where_nobody_listens_the_next_is_asked(pair: Pair) -> None:
@@ -349,6 +370,30 @@ async def test_so_many_may_wait_for_one_node(hops: HopPool) -> None:
         await asyncio.wait(waiting)
         with pytest.raises(BrokenHopError):
             await hops.send(url, CALL, limit_s=0.05)
+
+
+async def test_an_answer_that_is_streamed_is_under_way_to_its_end() -> None:
+    """However it ends."""
+    size = 4 * pool.HELD_BYTES
+
+    async def half(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_call(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nPaket-Request-Id: r\r\nContent-Length: %d\r\n\r\n" % size)
+        await writer.drain()
+        await reader.read()
+
+    hops = HopPool(KEY, most_at_once=1)
+    try:
+        async with talking(half) as port:
+            url = f"http://127.0.0.1:{port}"
+            for _ in range(2):
+                answer = await hops.send(url, CALL, limit_s=5)
+                assert isinstance(answer.body, Payload)
+                with pytest.raises(OverloadedError):
+                    await hops.send(url, CALL, limit_s=5)
+                await answer.body.close()
+    finally:
+        await hops.close()
 
 
 async def test_where_nobody_listens_nothing_was_sent(hops: HopPool) -> None:

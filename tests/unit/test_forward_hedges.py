@@ -1,0 +1,147 @@
+"""A node that has a partition and is silent: a copy of it is asked as well, and then first."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from service.http.forward_client import SILENT_S
+from service.http.forward_hedges import COPY_FIRST_S, HEDGES_PER_S, Hedges
+from tests.support.forwarding import Pair, node_at, pair_of_nodes, read_call, talking
+from tests.support.listener import problem
+from tests.support.nodes import Caller
+
+READ_S = 1.5
+"""How long a read may take whose owner is silent."""
+
+
+@dataclass
+class Frozen:
+    """Listens, reads what it is sent, and says nothing."""
+
+    calls: list[bytes] = field(default_factory=list)
+
+    async def talk(self, reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        self.calls.append(await read_call(reader))
+        await reader.read()
+
+
+@dataclass
+class Hedged:
+    """A front before an owner that is silent, and a node that has copies."""
+
+    pair: Pair
+    frozen: Frozen
+    platform: Caller
+    session: str
+
+    async def timed(self, method: str = "GET") -> tuple[int, float]:
+        """Return the status of a read, and how long it took."""
+        began = time.monotonic()
+        answer = await self.platform.call(method, self.session)
+        return answer.status, time.monotonic() - began
+
+
+@asynccontextmanager
+async def hedged() -> AsyncIterator[Hedged]:
+    frozen = Frozen()
+    async with pair_of_nodes() as pair, talking(frozen.talk) as port:
+        context, session = await pair.owner.context(), await pair.owner.session()
+        await pair.owner.attach(session, context)
+        caller = pair.owner.platform
+        platform = Caller(
+            pair.front.http, pair.front.app.url, caller.headers, caller.tenant, caller.client_id, caller.secret
+        )
+        pair.owner_places.has_all, pair.owner_places.has_copies = False, True
+        pair.places.owners[:] = [node_at("frozen", port)]
+        pair.places.copiers[:] = [node_at("owner", pair.owner_port)]
+        yield Hedged(pair, frozen, platform, f"/v1/sessions/upnext/{session}")
+
+
+async def test_a_copy_answers_in_place_of_an_owner_that_is_silent() -> None:
+    """The first reads within a second and a half, the next ones at once, of which the owner hears nothing."""
+    async with hedged() as it:
+        first = await asyncio.gather(*(it.timed() for _ in range(5)))
+        assert [status for status, _ in first] == [200] * 5
+        assert SILENT_S < max(took for _, took in first) < READ_S
+        assert it.pair.outcome("hedged") == len(it.frozen.calls) == 5
+        status, took = await it.timed("HEAD")
+        assert (status, len(it.frozen.calls)) == (200, 5)
+        assert took < SILENT_S
+        it.pair.places.copiers.clear()
+        it.pair.places.has_copies = True
+        assert (await it.timed())[0] == 200
+        assert (it.pair.outcome("copied"), len(it.frozen.calls)) == (1, 5)
+
+
+async def test_a_command_is_sent_to_one_node() -> None:
+    """However long it takes."""
+    async with hedged() as it:
+        command = asyncio.create_task(it.timed("DELETE"))
+        await asyncio.wait({command}, timeout=2 * SILENT_S)
+        assert not command.done()
+        assert it.pair.outcome("hedged") == 0
+        command.cancel()
+        await asyncio.wait({command})
+
+
+async def test_an_owner_that_answers_after_a_copy_could_not_is_heard() -> None:
+    """A 503 of the copy is no answer as long as the owner may have one; of two the owner's counts."""
+    for status in (b"200 OK", b"503 Service Unavailable"):
+        answering = asyncio.Event()
+
+        async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await read_call(reader)
+            await answering.wait()  # noqa: B023 - it is this round's
+            writer.write(b"HTTP/1.1 %s\r\nPaket-Request-Id: r\r\nContent-Length: 5\r\n\r\nowner" % status)  # noqa: B023
+            await writer.drain()
+
+        async with hedged() as it, talking(slow) as port:
+            it.pair.places.owners[:] = [node_at("slow", port)]
+            it.pair.owner_places.has_copies = False
+            reading = asyncio.create_task(it.platform.call("GET", it.session))
+            async with asyncio.timeout(10):
+                while it.pair.outcome("misdirected") == 0:
+                    await asyncio.sleep(0.01)
+            answering.set()
+            answer = await reading
+            assert (answer.status, answer.body) == (int(status[:3]), b"owner")
+
+
+async def test_nobody_can_answer() -> None:
+    """Neither in time nor at all: 503."""
+    async with hedged() as it:
+        it.pair.places.copiers.clear()
+        answer = await it.platform.call("GET", it.session)
+        assert problem(answer, 503) == "view_unavailable"
+
+
+def test_so_many_reads_are_asked_of_two_nodes() -> None:
+    """A burst, then so many a second; of a node that is known to be silent all, as it is not asked any more."""
+    now = [100.0]
+    hedges = Hedges(lambda: now[0])
+    burst = round(2 * HEDGES_PER_S)
+    assert [hedges.may_ask("a") for _ in range(burst + 5)] == [True] * burst + [False] * 5
+    assert not hedges.may_ask("b")
+    now[0] += 1
+    assert [hedges.may_ask("b") for _ in range(round(HEDGES_PER_S) + 1)] == [True] * round(HEDGES_PER_S) + [False]
+    hedges.won("a")
+    assert hedges.may_ask("a")
+    assert hedges.is_silent("a")
+    assert not hedges.is_silent("b")
+    assert not hedges.may_ask("b")
+    now[0] += COPY_FIRST_S
+    assert not hedges.is_silent("a")
+
+
+async def test_of_many_reads_that_wait_for_a_silent_node_a_few_find_out() -> None:
+    """The others need not wait any longer than these."""
+    async with hedged() as it:
+        many = round(2 * HEDGES_PER_S) + 20
+        reads = await asyncio.gather(*(it.timed() for _ in range(many)))
+        assert [status for status, _ in reads] == [200] * many
+        assert max(took for _, took in reads) < READ_S
+        assert len(it.frozen.calls) == many
