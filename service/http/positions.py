@@ -11,9 +11,11 @@ from hashlib import blake2b
 from streams.domain.errors import InvalidPositionError
 from streams.domain.ids import ID_BYTES
 from streams.domain.positions import (
+    MARK_BYTES,
     NOTHING,
     After,
     ContextPosition,
+    ContextsPosition,
     ListPosition,
     Position,
     SessionsPosition,
@@ -28,7 +30,7 @@ _MAX_REMEMBERED = 10_000
 _MAC_BYTES = 12
 _CONTEXT = struct.Struct(f">c{ID_BYTES}sq")
 _LIST = struct.Struct(f">c{ID_BYTES}sqH")
-_SESSIONS = struct.Struct(">cH")
+_MANY = struct.Struct(">cH")
 _COLUMN = struct.Struct(">Bq")
 _TO_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _FROM_URL_SAFE = bytes.maketrans(b"-_+/", b"+/  ")
@@ -38,8 +40,8 @@ class PositionTokens:
     """
     Writes and reads tokens: base64url of a binary position and a MAC keyed by the deployment and its log's id.
 
-    A list position of 200 members takes less than 3 KB: its numbers stand in columns, as offsets from the least,
-    in as many bytes each as the greatest needs.
+    A list position of 200 members takes less than 3 KB, one of 500 contexts less than 8: numbers stand in columns, as
+    offsets from the least, in as many bytes each as the greatest needs.
     """
 
     def __init__(self, key: bytes, log_id: str) -> None:
@@ -103,6 +105,7 @@ class PositionTokens:
             tuple(p for p in positions if isinstance(p, ContextPosition)),
             tuple(p for p in positions if isinstance(p, SessionsPosition)),
             tuple(p for p in positions if isinstance(p, ListPosition)),
+            tuple(p for p in positions if isinstance(p, ContextsPosition)),
         )
 
     def _sign(self, payload: bytes) -> bytes:
@@ -115,9 +118,12 @@ def _payload(position: Position) -> bytes:
     match position:
         case ContextPosition():
             return _CONTEXT.pack(b"w", position.context, position.offset)
+        case ContextsPosition():
+            head = _MANY.pack(b"c", len(position.offsets))
+            return head + b"".join(position.offsets) + _column(list(position.offsets.values()))
         case SessionsPosition():
             partitions = sorted(position.offsets)
-            head = _SESSIONS.pack(b"s", len(partitions))
+            head = _MANY.pack(b"s", len(partitions))
             return head + _column(partitions) + _column([position.offsets[partition] for partition in partitions])
         case ListPosition():
             members = position.members
@@ -131,9 +137,14 @@ def _position(payload: bytes) -> Position:
         case b"w":
             _, context, offset = _CONTEXT.unpack(payload)
             return ContextPosition(context, offset)
+        case b"c":
+            _, count = _MANY.unpack_from(payload)
+            at = [_MANY.size + MARK_BYTES * n for n in range(count + 1)]
+            marks = [payload[start : start + MARK_BYTES] for start in at[:-1]]
+            return ContextsPosition(dict(zip(marks, _read_column(payload[at[-1] :], count)[0], strict=True)))
         case b"s":
-            _, count = _SESSIONS.unpack_from(payload)
-            partitions, rest = _read_column(payload[_SESSIONS.size :], count)
+            _, count = _MANY.unpack_from(payload)
+            partitions, rest = _read_column(payload[_MANY.size :], count)
             return SessionsPosition(dict(zip(partitions, _read_column(rest, count)[0], strict=True)))
         case b"l":
             _, session, offset, count = _LIST.unpack_from(payload)

@@ -16,6 +16,12 @@ class ContextPosition(msgspec.Struct, frozen=True, array_like=True, tag="w"):
     offset: int
 
 
+class ContextsPosition(msgspec.Struct, frozen=True, array_like=True, tag="c"):
+    """Writes to many contexts: the mark of each (`context_mark`) → its event's offset."""
+
+    offsets: dict[bytes, int]
+
+
 class SessionsPosition(msgspec.Struct, frozen=True, array_like=True, tag="s"):
     """Offsets of `session-events` by partition: from session commands."""
 
@@ -34,7 +40,18 @@ class ListPosition(msgspec.Struct, frozen=True, array_like=True, tag="l"):
     members: list[tuple[int, int]]
 
 
-Position = ContextPosition | SessionsPosition | ListPosition
+Position = ContextPosition | ContextsPosition | SessionsPosition | ListPosition
+
+MARK_BYTES = 6
+
+
+def context_mark(context: bytes) -> bytes:
+    """
+    Return what stands for a context in a position of many: its id's MAC, so that a token of 500 fits into a header.
+
+    Where two contexts had the same, which is as good as never, a reader of one would wait for a write to the other.
+    """
+    return context[-MARK_BYTES:]
 
 
 class Written(NamedTuple):
@@ -50,10 +67,13 @@ class After(NamedTuple):
     contexts: tuple[ContextPosition, ...] = ()
     sessions: tuple[SessionsPosition, ...] = ()
     lists: tuple[ListPosition, ...] = ()
+    bulks: tuple[ContextsPosition, ...] = ()
 
     def offset_of_context(self, context: ContextId) -> int:
         """Return the highest offset asked of *context*, -1 where none is."""
-        return max((p.offset for p in self.contexts if p.context == context), default=-1)
+        written = (p.offset for p in self.contexts if p.context == context)
+        mark = context_mark(context)
+        return max(*written, *(p.offsets.get(mark, -1) for p in self.bulks), -1, -1)
 
     def offset_of_sessions(self, partition: int, session: SessionId) -> int:
         """Return the highest offset of `session-events` asked of *session* in its *partition*, -1 where none is."""

@@ -62,7 +62,7 @@ class ContextReader:
     async def _reached(self, context: ContextId, after: After, client: str) -> Rows:
         """Wait until what *after* asks of the context is folded; return its partition's rows."""
         partition = partition_of(context, self._partitions)
-        offset = after.offset_of_context(context) if after.contexts else -1
+        offset = after.offset_of_context(context) if after.contexts or after.bulks else -1
         if self._table.position(CONTEXT_EVENTS, partition) < offset:
             with self._waits.waiting(client):
                 await self._table.until(

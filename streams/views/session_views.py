@@ -109,7 +109,7 @@ class SessionReader:
     ) -> None:
         asked = asked_of_session(after, session, partition)
         if not members:
-            asked = Asked(asked.offset, -1, {}, {})
+            asked = Asked(asked.offset, -1, {}, {}, {})
         if not self._has(session, partition, asked, only):
             with self._waits.waiting(client):
                 await self._wait(session, partition, asked, only)

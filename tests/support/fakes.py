@@ -211,7 +211,7 @@ class World:
     # Views
 
     def _wait(self, after: After) -> None:
-        asked = [p.offset for p in after.contexts] + [-1]
+        asked = [p.offset for p in after.contexts] + [o for p in after.bulks for o in p.offsets.values()] + [-1]
         seen = [o for p in after.sessions for o in p.offsets.values()] + [p.offset for p in after.lists] + [-1]
         if max(asked) >= len(self.context_events) or max(seen) >= len(self.session_events):
             raise ViewBehindError

@@ -155,6 +155,11 @@ class Views:
         table.commit()
         return True
 
+    @property
+    def topics(self) -> list[str]:
+        """Every topic that is folded."""
+        return list(self._folds)
+
     def drain(self) -> None:
         """Fold everything, and what comes of it."""
         while sum(self.step(topic) for topic in self._folds):

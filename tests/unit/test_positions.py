@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 
 from service.http.positions import MAX_TOKENS, PositionTokens
 from streams.domain.errors import InvalidPositionError
-from streams.domain.positions import NOTHING, After, ContextPosition, ListPosition, Position, SessionsPosition
+from streams.domain.positions import (
+    NOTHING,
+    After,
+    ContextPosition,
+    ContextsPosition,
+    ListPosition,
+    Position,
+    SessionsPosition,
+    context_mark,
+)
 from tests.support.tables import context_id, session_id
 
 KEY = b"k" * 32
@@ -22,6 +31,7 @@ OFFSETS = st.integers(-1, 2**62)
 EPOCHS = st.integers(0, 2**62)
 POSITIONS: st.SearchStrategy[Position] = st.one_of(
     st.builds(ContextPosition, st.binary(min_size=17, max_size=17), OFFSETS),
+    st.builds(ContextsPosition, st.dictionaries(st.binary(min_size=6, max_size=6), OFFSETS, max_size=500)),
     st.builds(SessionsPosition, st.dictionaries(st.integers(0, 2**16), OFFSETS, max_size=300)),
     st.builds(
         ListPosition,
@@ -91,11 +101,23 @@ def test_the_position_of_a_full_session_is_small() -> None:
     assert len(TOKENS.write(ListPosition(S, 2**40, near))) < 1_000
 
 
+def test_the_position_of_many_contexts_fits_into_a_header() -> None:
+    """500 of them, in a log of a hundred million million events."""
+    rng = random.Random(7)
+    position = ContextsPosition({rng.randbytes(6): rng.randrange(10**14) for _ in range(500)})
+    token = TOKENS.write(position)
+    assert len(token) < 8_100
+    assert TOKENS.read(token) == position
+    near = ContextsPosition({mark: 10**9 + n for n, mark in enumerate(position.offsets)})
+    assert len(TOKENS.write(near)) < 5_500
+
+
 def test_several_headers_count_together() -> None:
     """Commas and lines alike, sorted by their kind."""
     w, s, seen = ContextPosition(C, 1), SessionsPosition({0: 1}), ListPosition(S, 1, [])
-    texts = [TOKENS.write(position) for position in (w, s, seen)]
-    expected = After((w,), (s,), (seen,))
+    many = ContextsPosition({context_mark(C): 2})
+    texts = [TOKENS.write(position) for position in (w, s, seen, many)]
+    expected = After((w,), (s,), (seen,), (many,))
     assert (
         TOKENS.after([", ".join(texts)])
         == TOKENS.after(texts)
@@ -115,8 +137,9 @@ def test_what_is_asked_of_whom() -> None:
         (ContextPosition(C, 3), ContextPosition(C, 5), ContextPosition(D, 9)),
         (SessionsPosition({0: 4, 1: 8}), SessionsPosition({0: 2})),
         (ListPosition(S, 6, []), ListPosition(T, 7, [])),
+        (ContextsPosition({context_mark(C): 4, context_mark(D): 12}), ContextsPosition({context_mark(D): 11})),
     )
-    assert [after.offset_of_context(context) for context in (C, D, context_id(3))] == [5, 9, -1]
+    assert [after.offset_of_context(context) for context in (C, D, context_id(3))] == [5, 12, -1]
     assert after.offset_of_sessions(0, S) == 6
     assert after.offset_of_sessions(0, session_id(3)) == 4
     assert after.offset_of_sessions(1, S) == 8

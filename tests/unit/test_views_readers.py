@@ -13,14 +13,24 @@ from streams.domain.errors import (
     SessionDeletedError,
     ViewUnavailableError,
 )
+from streams.domain.events import ItemsPut
 from streams.domain.feed import Limits
+from streams.domain.ids import Kind, id_text
 from streams.domain.pages import Page, ViewState
-from streams.domain.positions import NOTHING, After, ContextPosition, ListPosition, SessionsPosition
+from streams.domain.positions import (
+    NOTHING,
+    After,
+    ContextPosition,
+    ContextsPosition,
+    ListPosition,
+    SessionsPosition,
+    context_mark,
+)
 from streams.views.context_views import ContextReader
 from streams.views.session_lists import SessionLists
 from streams.views.session_views import SessionReader
 from streams.views.tables import WaitLimit
-from tests.support.tables import Views, app_of, context_id, session_id
+from tests.support.tables import CLIENT, Views, app_of, context_id, make_item, session_id
 
 C, D = context_id(1), context_id(2)
 S, T = session_id(1), session_id(2)
@@ -80,6 +90,43 @@ async def test_a_write_is_waited_for() -> None:
     await views.sessions.has_waits(1)
     views.drain()
     assert ids(await waiting) == ["b", "a"]
+
+
+async def test_writes_to_many_contexts_are_waited_for() -> None:
+    """Each list waits for what was written to its own contexts, in a context's list and in a session's."""
+    views = Views()
+    views.attach(S, C)
+    views.put(C, "a")
+    views.drain()
+    written = ContextsPosition({context_mark(C): views.put(C, "b").offset, context_mark(D): views.put(D, "c").offset})
+    after = After(bulks=(written,))
+    with views.behind():
+        await contexts_of(views).page(C, start=0, limit=50, after=after, client="c")
+    with views.behind():
+        await merged(views, after)
+    assert ids(await merged(views, After(bulks=(ContextsPosition({context_mark(D): 99}),)))) == ["a"]
+    views.drain()
+    for context, content_ids in ((C, ["b", "a"]), (D, ["c"])):
+        page = await contexts_of(views).page(context, start=0, limit=50, after=after, client="c")
+        assert ids(page) == content_ids
+    assert ids(await merged(views, after)) == ["b", "a"]
+
+
+async def test_a_bulk_too_large_for_one_message_is_seen_as_a_whole() -> None:
+    """Its sessions ask for what was withheld; a reader that waits for it sees all of it, and never a part."""
+    views = Views(Limits(message_bytes=1_500))
+    attached = [views.attach(session, C) for session in (S, T)]
+    views.put(C, "a")
+    views.drain()
+    app = id_text(Kind.APP, app_of(C))
+    items = [make_item(f"b{n}") for n in range(20)]
+    written = views.context_event(C, ItemsPut(id=views.event_id(), client=CLIENT, app=app, items=items))
+    seen = set()
+    while sum(views.step(topic) for topic in views.topics):
+        seen.add((await merged(views)).total)
+    assert seen == {1, 21}
+    assert (await merged(views, After((written,), tuple(attached)))).total == 21
+    assert views.noticed == ["gap", "gap"]
 
 
 async def test_an_attach_is_waited_for_until_its_items_are_there() -> None:
