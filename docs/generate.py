@@ -7,9 +7,14 @@ from pathlib import Path
 
 from docs.configuration_page import configuration_page
 from docs.events_page import events_page
+from docs.planted_bugs_page import planted_bugs_page
 
 DIRECTORY = Path(__file__).parent
-PAGES: Mapping[str, Callable[[], str]] = {"configuration.md": configuration_page, "events.md": events_page}
+PAGES: Mapping[str, Callable[[], str]] = {
+    "configuration.md": configuration_page,
+    "events.md": events_page,
+    "planted-bugs.md": planted_bugs_page,
+}
 
 
 def main() -> None:

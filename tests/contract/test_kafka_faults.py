@@ -309,9 +309,10 @@ async def test_one_broker_of_three_may_be_down(cluster: Cluster) -> None:
 
 
 async def leader(log: KafkaLog, spec: TopicSpec) -> int:
+    """Return the leader of the topic's first partition; they are described in any order."""
     async with log._topics._admin() as admin:
         (described,) = await admin.describe_topics([spec.name])
-    return int(described["partitions"][0]["leader"])
+    return next(int(p["leader"]) for p in described["partitions"] if p["partition"] == 0)
 
 
 async def in_sync(log: KafkaLog, spec: TopicSpec) -> None:
@@ -343,3 +344,24 @@ async def test_nothing_is_acknowledged_by_one_broker_alone(cluster: Cluster) -> 
             await callers.each_acknowledged(20)
         await callers.check()
         assert callers.slowest_s < 15
+
+
+async def test_nothing_is_acknowledged_while_no_follower_has_it(cluster: Cluster) -> None:
+    """Both followers stand still, and are still counted as in sync: an append that only its leader has is unknown."""
+    async with opened(cluster.bootstrap, limit_s=2) as log:
+        spec = await made(log)
+        await log.append(spec.name, 0, b"k", b"everywhere")
+        led_by = await leader(log, spec)
+        followers = [broker for broker in cluster.brokers if broker.node_id != led_by]
+        try:
+            for follower in followers:
+                follower.pause()
+            with pytest.raises(LogUnavailableError):
+                await log.append(spec.name, 0, b"k", b"at its leader's only")
+        finally:
+            for follower in followers:
+                follower.resume()
+        await in_sync(log, spec)
+        callers = Callers(log, spec.name, partitions=1)
+        async with callers.appending():
+            await callers.each_acknowledged(1)

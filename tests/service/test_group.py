@@ -11,12 +11,17 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import InconsistentGroupProtocolError
 
 from streams.topics import CONTEXT_EVENTS, VIEW
+from tests.service.test_bad_days import metric
 from tests.support.kafka import Broker
 from tests.support.nodes import NodeProcess
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
 
 REFUSED_S = 40.0
+FOLDS = "contexts", "sessions"
+SHARED_S = 30.0
+LEFT_S = 4.0
+"""Shorter than what is left of a session of 6 s, with a heartbeat every second."""
 HEARTBEATS_S = 4.0
 """In so long a member hears several times that it is none any more."""
 
@@ -69,6 +74,32 @@ async def test_nodes_that_are_told_no_url_share_the_partitions(tmp_path: Path) -
             if node.process is not None and node.process.poll() is None:
                 node.kill()
         broker.stop()
+
+
+async def test_a_node_that_is_stopped_has_left(tmp_path: Path) -> None:
+    """Its partitions are others' at once, and not when its session with the group would have ended."""
+    broker = Broker(tmp_path / "broker")
+    broker.start()
+    first, second = (NodeProcess(tmp_path / name, "--partitions", "2", kafka=broker.bootstrap) for name in "ab")
+    try:
+        await first.start()
+        await second.start()
+        await has_ready(first, 2, SHARED_S)
+        assert await asyncio.to_thread(second.terminate) == 0, second.tail()
+        await has_ready(first, 4, LEFT_S)
+        assert first.terminate() == 0, first.tail()
+    finally:
+        for node in (first, second):
+            if node.process is not None and node.process.poll() is None:
+                node.kill()
+        broker.stop()
+
+
+async def has_ready(node: NodeProcess, count: int, limit_s: float) -> None:
+    """Return once the node has exactly so many partitions of its two tables ready."""
+    async with asyncio.timeout(limit_s):
+        while sum([await metric(node, f'upnext_partitions{{processor="{p}",state="ready"}}') for p in FOLDS]) != count:
+            await asyncio.sleep(0.02)
 
 
 async def joined(broker: Broker) -> AIOKafkaConsumer:

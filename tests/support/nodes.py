@@ -19,6 +19,9 @@ from typing import Any, Self
 import aiohttp
 import orjson
 
+from tests.support import planted_node
+from tests.support.bugs import VARIABLE
+
 ADMIN_TOKEN = "admin-token-of-the-tests-0123456789"
 MASTER_KEY = "7f" * 32
 START_S = 60.0
@@ -68,10 +71,12 @@ class NodeProcess:
         return f"http://127.0.0.1:{self.internal_port}"
 
     def command(self) -> list[str]:
-        program = str(Path(sys.executable).with_name("upnext"))
+        program = [str(Path(sys.executable).with_name("upnext"))]
+        if bug := self.env.get(VARIABLE):
+            program = [sys.executable, planted_node.__file__, bug]
         flags = ["--data", str(self.directory), "--listen", f"127.0.0.1:{self.port}"]
         flags += ["--internal", f"127.0.0.1:{self.internal_port}", *self.flags]
-        return [program, "serve", *flags, *(["--kafka", self.kafka] if self.kafka else [])]
+        return [*program, "serve", *flags, *(["--kafka", self.kafka] if self.kafka else [])]
 
     def spawn(self) -> subprocess.Popen[bytes]:
         with self.output.open("ab") as output:

@@ -1,0 +1,344 @@
+"""
+Bugs on purpose, each by name: one change to the product, and the test that finds it.
+
+`python -m tests.support.planted_node NAME …` runs the product with one of them in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+VARIABLE = "UPNEXT_TEST_BUG"
+"""The environment variable that has the nodes of a test run with a bug; its value is the bug's name."""
+
+
+class Bug(NamedTuple):
+    """A rule that is taken away."""
+
+    name: str
+    rule: str
+    """What holds without the bug."""
+    module: str
+    before: str
+    """Text that stands in the module once …"""
+    after: str
+    """… and what stands there instead."""
+    found_by: str
+    """The test that passes, and fails with the bug in it."""
+    kafka: bool = False
+    """Whether that test needs brokers."""
+
+    @property
+    def changes(self) -> Mapping[str, str]:
+        return {self.before: self.after}
+
+
+_WRITES = [
+    Bug(
+        "ack-before-append",
+        "A write is acknowledged once the log has it.",
+        "streams.writer",
+        "appended = await self._log.append(topic, partition, event_key(kind, raw, event.id), encode_event(event))",
+        "sending = self._log.append(topic, partition, event_key(kind, raw, event.id), encode_event(event))\n"
+        "            asyncio.ensure_future(sending).add_done_callback(lambda sent: sent.exception())\n"
+        "            appended = Appended(partition, self.ends.get((topic, partition), 0), 0)",
+        "tests/contract/test_writer.py::test_a_write_is_acknowledged_once_the_log_has_it",
+    ),
+    Bug(
+        "unknown-is-200",
+        "A write whose outcome is unknown is a 503.",
+        "streams.writer",
+        "self.failures += 1\n            raise",
+        "self.failures += 1\n            return Appended(partition, 0, 0)",
+        "tests/contract/test_writer.py::test_a_write_that_may_be_there_is_unknown",
+    ),
+    Bug(
+        "one-broker-acknowledges",
+        "Acknowledged is what every in-sync replica has.",
+        "streams.log.kafka_appender",
+        "_ALL_IN_SYNC = -1",
+        "_ALL_IN_SYNC = 1",
+        "tests/contract/test_kafka_faults.py::test_nothing_is_acknowledged_while_no_follower_has_it",
+        kafka=True,
+    ),
+    Bug(
+        "commit-not-awaited",
+        "What the embedded log acknowledges is committed.",
+        "streams.log.embedded",
+        "gathered.waiting.append((future, appended))",
+        "future.set_result(appended)",
+        "tests/contract/test_embedded_faults.py::test_a_failed_commit_fails_all_who_wait",
+    ),
+    Bug(
+        "batch-without-checksum",
+        "A record of the embedded log is what was written, or ends the process.",
+        "streams.log.embedded_store",
+        "if zlib.crc32(encoded) != crc:",
+        "if False:",
+        "tests/contract/test_embedded_faults.py::test_a_flipped_bit_in_a_record_is_never_served",
+    ),
+]
+
+_ENGINE = [
+    Bug(
+        "changelog-before-outputs",
+        "A turn's outputs are acknowledged before its changelog is appended.",
+        "streams.engine.processor",
+        "            return await self._write_all(batches)",
+        "            done = await asyncio.gather(*(self._commit(batch) for batch in batches))\n"
+        "            await self._append_outputs(batches)\n"
+        "            return [batch.owned for batch, known in zip(batches, done, strict=True) if not known]",
+        "tests/contract/test_engine_outcomes.py::test_outputs_then_changelog_then_table_then_readers",
+    ),
+    Bug(
+        "table-before-changelog",
+        "The table never holds what its changelog lacks.",
+        "streams.engine.processor",
+        "            offset = await batch.owned.append(rows)\n",
+        "            offset = batch.owned.store.offset + len(rows)\n"
+        "            batch.owned.commit(rows, batch.positions, offset)\n"
+        "            assert batch.owned.claim is not None\n"
+        "            await batch.owned.claim.append(list(rows.items()))\n",
+        "tests/contract/test_engine_outcomes.py::test_outputs_then_changelog_then_table_then_readers",
+    ),
+    Bug(
+        "position-not-in-the-batch",
+        "The positions of the inputs are in the same batch as the rows that they are as of.",
+        "streams.engine.batch",
+        "return {**self._overlay.rows, **position_rows(self.positions)}",
+        "return dict(self._overlay.rows) or {**position_rows(self.positions)}",
+        "tests/contract/test_engine_tables.py::test_a_lost_store_is_restored_whole",
+    ),
+    Bug(
+        "known-records-folded-again",
+        "A record that the table has is not folded again.",
+        "streams.engine.processor",
+        "if record.offset <= position:",
+        "if record.offset < 0:",
+        "tests/contract/test_engine.py::test_a_repeated_record_is_folded_once",
+    ),
+    Bug(
+        "gaps-folded-over",
+        "A record that does not follow on is not folded.",
+        "streams.engine.processor",
+        "if batch.is_full or record.offset != position + 1:",
+        "if batch.is_full:",
+        "tests/contract/test_engine.py::test_a_lost_fetch_is_read_again",
+    ),
+    Bug(
+        "unknown-changelog-is-done",
+        "A batch of the changelog that nobody acknowledged is neither done nor lost.",
+        "streams.engine.processor",
+        "batch.owned.claim = None\n            return False",
+        "return True",
+        "tests/contract/test_engine_outcomes.py::test_a_turn_whose_outcome_is_unknown_is_found_out",
+    ),
+    Bug(
+        "readers-woken-too-early",
+        "Who waits for a position is told of it once it can be read.",
+        "streams.engine.partition",
+        "        self.positions = dict(positions)\n        self._serve_if_caught_up()\n"
+        "        self.waiters.committed(rows.keys(), source_moved=moved)\n",
+        "        self.waiters.committed(rows.keys(), source_moved=moved)\n"
+        "        self.positions = dict(positions)\n        self._serve_if_caught_up()\n",
+        "tests/contract/test_engine_waits.py::test_who_waits_goes_on_with_the_commit",
+    ),
+    Bug(
+        "unfolded-records-trimmed",
+        "Nothing is deleted before it is folded.",
+        "streams.engine.trimmer",
+        "end = owned.positions[topic] + 1",
+        "end = await self._log.end_offset(topic, partition)",
+        "tests/contract/test_engine_tables.py::test_only_what_is_folded_for_good_is_deleted",
+    ),
+    Bug(
+        "sought-to-committed-offsets",
+        "Inputs are read from the table's own positions, whatever the group has committed.",
+        "streams.engine.consumer",
+        "positions: dict[TP, int] = self._own_positions()",
+        "positions: dict[TP, int] = dict(await super().seek_to_committed())",
+        "tests/contract/test_faust.py::test_a_start_is_from_the_tables_own_positions",
+    ),
+    Bug(
+        "fence-not-claimed",
+        "From a claim on, an earlier owner of a changelog is refused.",
+        "streams.log.kafka_claim",
+        "Stamp(await self._connection.next_epoch(self._name, current, self._limit_s))",
+        "Stamp(await self._connection.new_producer_id())",
+        "tests/contract/test_log.py::test_a_later_claim_fences_the_earlier_one[kafka]",
+        kafka=True,
+    ),
+    Bug(
+        "claim-not-awaited",
+        "A take-over reads where the changelog ends once others are kept from writing it.",
+        "streams.engine.partition",
+        "        claim = await self._log.claim(self._changelog, self.partition)\n"
+        "        end = await self._log.end_offset(self._changelog, self.partition)\n",
+        "        end = await self._log.end_offset(self._changelog, self.partition)\n"
+        "        claim = await self._log.claim(self._changelog, self.partition)\n",
+        "tests/contract/test_engine_tables.py::test_what_a_former_owner_wrote_last_is_restored",
+    ),
+    Bug(
+        "leave-group-forgotten",
+        "A node that is stopped leaves its group at once.",
+        "streams.log.kafka_transport",
+        "self._consumer._coordinator._group_instance_id = None",
+        "assert self._consumer._coordinator._group_instance_id",
+        "tests/service/test_group.py::test_a_node_that_is_stopped_has_left",
+        kafka=True,
+    ),
+    Bug(
+        "copy-served-before-the-end",
+        "A warm copy is read from once it has been at the end of its changelog.",
+        "streams.engine.copies",
+        "if end is not None and self.store.offset >= end - 1:",
+        "if end is not None:",
+        "tests/contract/test_copies.py::test_a_copy_is_served_only_once_it_has_been_at_the_end",
+    ),
+    Bug(
+        "served-for-ever-without-the-log",
+        "Lists are not served once the log has been silent for too long.",
+        "streams.engine.table",
+        "if max(self._contact.silent_s, behind_s) > self._stale_reads_max_s:",
+        "if max(self._contact.silent_s, behind_s) < 0:",
+        "tests/contract/test_engine_tables.py::test_lists_are_served_without_the_log_for_a_while",
+    ),
+]
+
+_FOLDS = [
+    Bug(
+        "no-sequence-check",
+        "A change that a session has is not applied again.",
+        "streams.domain.session",
+        "member.load != NONE and change.sequence <= member.sequence",
+        "member.load != NONE and change.sequence < 0",
+        "tests/unit/test_session_fold.py::test_changes_that_follow_on",
+    ),
+    Bug(
+        "after-not-checked",
+        "A change is applied only to the state that it follows.",
+        "streams.domain.session",
+        "member.load == NONE or change.after != member.sequence",
+        "member.load == NONE",
+        "tests/unit/test_session_fold.py::test_a_gap_is_asked_about_once_in_a_while",
+    ),
+    Bug(
+        "load-counts-before-its-last-part",
+        "A snapshot is seen once all of its parts are there.",
+        "streams.domain.session",
+        "if part.part < part.parts - 1:",
+        "if part.part < 0:",
+        "tests/unit/test_session_fold.py::test_a_snapshot_in_parts_is_seen_when_it_is_whole",
+    ),
+    Bug(
+        "detach-epoch-not-checked",
+        "A detach that names an attachment ends no later one.",
+        "streams.domain.session",
+        "if member is not None and epoch in (None, member.epoch):",
+        "if member is not None:",
+        "tests/unit/test_session_fold.py::test_a_detach_with_an_epoch_ends_that_attachment_only",
+    ),
+    Bug(
+        "total-keeps-what-was-detached",
+        "The total of a list is that of what is in it.",
+        "streams.domain.session",
+        "self.touch(members=-1, total=-member.count)",
+        "self.touch(members=-1)",
+        "tests/unit/test_session_fold.py::test_a_detach_hides_the_items_at_once",
+    ),
+    Bug(
+        "old-subscription-revived",
+        "A subscription that was ended is not begun again by an old message.",
+        "streams.domain.context",
+        "if epoch < self._epoch or (epoch == self._epoch and not self._on):",
+        "if epoch < self._epoch:",
+        "tests/unit/test_context_fold.py::test_which_subscriptions_count",
+    ),
+    Bug(
+        "clock-orders-items",
+        "Within a context every write is later than the one before, whatever the clock does.",
+        "streams.domain.context",
+        "min(max(time_ms, self._meta.time_ms + 1), LAST_MS)",
+        "min(time_ms, LAST_MS)",
+        "tests/unit/test_context_fold.py::test_every_put_is_later_than_the_one_before",
+    ),
+    Bug(
+        "hidden-forgotten",
+        "What a platform hid stays hidden until the publisher shows it.",
+        "streams.domain.context",
+        "(old is not None and old.hidden) if item.hidden is UNSET else item.hidden",
+        "False if item.hidden is UNSET else item.hidden",
+        "tests/unit/test_context_fold.py::test_hidden_is_kept_where_a_put_says_nothing_of_it",
+    ),
+]
+
+_SERVICE = [
+    Bug(
+        "position-not-waited-for",
+        "A list is not answered from before the position that its reader bears.",
+        "streams.views.session_views",
+        "if not self._has(session, partition, asked, only):",
+        "if asked.offset < -1:",
+        "tests/unit/test_views_readers.py::test_an_attach_is_waited_for_until_its_items_are_there",
+    ),
+    Bug(
+        "position-left-in-front",
+        "Another node, and a warm copy, hear of the position that a reader bears.",
+        "service.http.forward_signature",
+        '"If-None-Match", "Paket-Position"',
+        '"If-None-Match"',
+        "tests/unit/test_forward_signature.py::test_only_what_the_answer_depends_on_is_passed_on",
+    ),
+    Bug(
+        "forwarded-call-not-verified",
+        "A forwarded call is taken from a node of the deployment only.",
+        "service.http.forward_signature",
+        "if not hmac.compare_digest(_signature(key, about, path, body, passed).encode(),",
+        "if not (_signature(key, about, path, body, passed).encode() and",
+        "tests/unit/test_forward.py::test_what_is_not_signed_for_it_is_refused",
+    ),
+    Bug(
+        "second-hop-taken",
+        "A forwarded call is not forwarded again.",
+        "service.http.forward_signature",
+        'if hop != "1":',
+        'if hop == "":',
+        "tests/unit/test_forward_signature.py::test_a_second_hop",
+    ),
+    Bug(
+        "tenant-not-checked",
+        "What is another tenant's is absent.",
+        "service.http.calls",
+        "not ids.verify(kind, mode_of(call.client), call.client.tenant, raw)",
+        "mode_of(call.client) is None",
+        "tests/service/test_sessions.py::test_another_tenants_things_are_as_good_as_absent[embedded]",
+    ),
+    Bug(
+        "any-secret-opens",
+        "A client is who shows its secret.",
+        "service.adapters.tenants",
+        "if hmac.compare_digest(key.digest, shown) and self._is_good(key):",
+        "if self._is_good(key):",
+        "tests/unit/test_api_rolls.py::test_the_old_key_is_good_until_the_overlap_ends",
+    ),
+    Bug(
+        "etag-without-the-revision",
+        "An entity tag changes with its list.",
+        "service.http.etags",
+        "{VIEW}\\n{revision}\\n",
+        "{VIEW}\\n",
+        "tests/unit/test_http_contexts.py::test_etags",
+    ),
+]
+
+
+def _named(bugs: Iterable[Bug]) -> dict[str, Bug]:
+    named = {}
+    for bug in bugs:
+        assert bug.name not in named, bug.name
+        named[bug.name] = bug
+    return named
+
+
+BUGS: Mapping[str, Bug] = _named([*_WRITES, *_ENGINE, *_FOLDS, *_SERVICE])
