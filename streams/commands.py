@@ -25,7 +25,7 @@ class Judge(Protocol):
     def owns(self, partition: int) -> None:
         """Raise `ViewUnavailableError` where the partition is not folded here, or not yet."""
 
-    def expecting(self, event_id: str) -> AbstractContextManager[asyncio.Future[Verdict]]:
+    def expecting(self, event_id: str, partition: int) -> AbstractContextManager[asyncio.Future[Verdict]]:
         """Give a future that gets the verdict on an event once its batch is committed."""
 
 
@@ -49,15 +49,16 @@ class LogCommands:
         Append *event*, wait until it is folded, return what the fold made of it.
 
         Raises:
-            LogUnavailableError: It may or may not be in the log, or its fold was not seen in time.
+            LogUnavailableError: It may or may not be in the log, or its fold was not seen, in time or here.
             ViewUnavailableError: This node does not own the session; nothing was written.
             ViewBehindError: *after* was not reached; nothing was written.
         """
-        self._judge.owns(partition_of(session, self._partitions))
+        partition = partition_of(session, self._partitions)
+        self._judge.owns(partition)
         await self._reader.reach(session, after)
         try:
             async with asyncio.timeout(self._limit_s):
-                with self._judge.expecting(event.id) as verdict:
+                with self._judge.expecting(event.id, partition) as verdict:
                     written = await self._writer.write_session(session, event)
                     return await verdict, written
         except TimeoutError as error:

@@ -241,8 +241,8 @@ class _NoJudge:
     def owns(self, partition: int) -> None:
         raise ViewUnavailableError(f"partition {partition} is not folded on this node")
 
-    def expecting(self, event_id: str) -> AbstractContextManager[asyncio.Future[Verdict]]:
-        raise ViewUnavailableError(f"{event_id} is not folded on this node")
+    def expecting(self, event_id: str, partition: int) -> AbstractContextManager[asyncio.Future[Verdict]]:
+        raise ViewUnavailableError(f"{event_id} in {partition} is not folded on this node")
 
 
 async def prepare_topics(log: EmbeddedLog | KafkaLog, specs: Sequence[TopicSpec]) -> None:

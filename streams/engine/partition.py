@@ -7,7 +7,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from streams.domain.errors import RefusedStartError
+from streams.domain.errors import LogUnavailableError, RefusedStartError
+from streams.domain.feed import Verdict
 from streams.engine.fold import Fold
 from streams.engine.table_files import POSITION, PartitionStore, encode_position
 from streams.engine.waiters import Waiters
@@ -51,6 +52,8 @@ class OwnedPartition:
         self._served_from: dict[str, int] = {}
         self.positions: dict[str, int] = {}
         self.waiters = waiters or Waiters()
+        self.expected: set[asyncio.Future[Verdict]] = set()
+        """Verdicts that somebody waits for."""
         self._turn: asyncio.Future[None] | None = None
         self.recovered_rows = 0
         self.recovery_s = 0.0
@@ -126,6 +129,13 @@ class OwnedPartition:
         """Return once the rows have what others were told of before this was asked for, or never will."""
         if self._turn is not None:
             await asyncio.wait({self._turn})
+
+    def leave(self) -> None:
+        """Append nothing any more; another node judges what is in the log, and nobody here will hear of it."""
+        self.claim = None
+        for verdict in self.expected:
+            if not verdict.done():
+                verdict.set_exception(LogUnavailableError("another node has the partition by now, and judges the event"))
 
     async def append(self, rows: Mapping[bytes, bytes | None]) -> int:
         """Append one batch to the changelog; return the offset of its last row. See `streams.log.port.Claim`."""

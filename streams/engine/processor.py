@@ -125,17 +125,29 @@ class Processor:
             raise ViewUnavailableError("the partition is not folded here now")
 
     @contextmanager
-    def expecting(self, event_id: str) -> Iterator[asyncio.Future[Verdict]]:
-        """Give a future that gets the verdict on an event once its batch is committed."""
+    def expecting(self, event_id: str, partition: int) -> Iterator[asyncio.Future[Verdict]]:
+        """
+        Give a future that gets the verdict on an event once its batch is committed.
+
+        It gets a `LogUnavailableError` once the partition is not folded here any more; `ViewUnavailableError` is raised
+        where it is not now.
+        """
+        owned = self.table.owned(partition)
+        if owned is None:
+            raise ViewUnavailableError("the partition is not folded here any more")
         verdict: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
         expected = self._expected.setdefault(event_id, [])
         expected.append(verdict)
+        owned.expected.add(verdict)
         try:
             yield verdict
         finally:
+            owned.expected.discard(verdict)
             expected.remove(verdict)
             if not expected:
                 del self._expected[event_id]
+            if verdict.done() and not verdict.cancelled():
+                verdict.exception()  # heard of, also by who did not wait for it
 
     # The fold
 
@@ -285,14 +297,27 @@ class Processor:
             self._logger.warning("changelog_unknown", partition=batch.owned.partition, error=str(error))
             batch.owned.claim = None
             return False
-        except FencedError:
-            if self._is_current(batch):
+        except FencedError as error:
+            if not self._is_current(batch):
+                return True  # it has gone to another node in the meantime, and is none of our business any more
+            if not await self._is_ours_all_the_same():
                 raise
-            return True  # it has gone to another node in the meantime, and is none of our business any more
+            self._logger.warning("claimed_by_a_former_owner", partition=batch.owned.partition, error=str(error))
+            batch.owned.claim = None
+            return False
         if self._is_current(batch):
             batch.owned.commit(rows, batch.positions, offset)
             self._count(batch)
         return True
+
+    async def _is_ours_all_the_same(self) -> bool:
+        """
+        Say whether a partition that somebody else has claimed is this node's.
+
+        Who froze between being told that it is its own and the claim comes after the one who has it by now. It is to
+        give way: what it may have appended is the same fold's, and is restored here.
+        """
+        return self._is_member is not is_alone and await self._is_member()
 
     def _count(self, batch: Batch) -> None:
         self.folded.update(batch.folded)

@@ -69,7 +69,7 @@ class OwnedTable:
         store, owned = self.files.partition(number), self.partitions.pop(number, None)
         if owned is None:
             return WarmCopy(self._fold, number, store, self._contact.clock_s)
-        owned.claim = None
+        owned.leave()
         copy = WarmCopy(self._fold, number, store, self._contact.clock_s, owned.waiters)
         if owned.served:
             copy.serve(self._contact.silent_s)
@@ -78,7 +78,7 @@ class OwnedTable:
     def release(self, number: int) -> None:
         """Let a partition go, and tell who waits for it."""
         owned = self.partitions.pop(number)
-        owned.claim = None
+        owned.leave()
         owned.waiters.gone()
         self.files.close_partition(number)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from streams.topics import CONTEXT_EVENTS
-from tests.support.engine_examples import CONTEXTS_CHANGELOG, TOPICS, put_many, titles
+from tests.support.engine_checks import check_node
+from tests.support.engine_examples import CONTEXT, CONTEXTS_CHANGELOG, TOPICS, put_many, titles
 from tests.support.engine_faults import Trouble
 from tests.support.engine_nodes import living
 
@@ -52,6 +53,37 @@ async def test_what_is_assigned_is_not_claimed_either_once_the_group_has_gone_on
             await asyncio.wait({recovering})
         assert recovering.cancelled()
         assert one.log.calls.count(CLAIM) == claims
+
+
+async def test_who_was_given_it_later_claims_it_again() -> None:
+    """A former owner froze between asking and its claim, which ends the new owner's: that is the one who goes on."""
+    async with living() as one:
+
+        async def is_member() -> bool:
+            return True
+
+        async def is_none() -> bool:
+            return False
+
+        one.node.engine.use(one.node._seek, is_member)
+        await put_many(one, 1)
+        await one.node.drain()
+        former = one.another("b")
+        former.engine.use(former._seek, is_member)
+        await former.recover()
+        former.engine.use(former._seek, is_none)
+        await one.writes.put(CONTEXT, "by the former", title="by the former")
+        await former.drain()
+        await one.writes.put(CONTEXT, "by the owner", title="by the owner")
+        await one.node.drain()
+        assert titles(one) == ["by the owner", "by the former", "T0"]
+        await one.writes.put(CONTEXT, "late", title="late")
+        await former.fetch(CONTEXT_EVENTS, 0)
+        assert "claimed" in await former.dies(former.contexts)
+        await one.node.drain()
+        assert titles(one) == ["late", "by the owner", "by the former", "T0"]
+        await check_node(one.node, one.real)
+        former.close()
 
 
 async def test_the_loop_is_not_held_up_by_many_partitions_at_once() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from streams.domain import session_rows
-from streams.domain.errors import ViewUnavailableError
+from streams.domain.errors import LogUnavailableError, ViewUnavailableError
 from streams.domain.feed import Attached, Done
 from streams.topics import CONTEXT_EVENTS, SESSION_EVENTS
 from tests.contract.appending import records
@@ -234,7 +234,7 @@ async def test_outputs_then_changelog_then_table_then_readers(parts: Parts) -> N
             return look
 
         one.log.gates = {SUBSCRIPTIONS: gate("outputs"), SESSIONS_CHANGELOG: gate("changelog")}
-        with one.node.sessions.expecting(event) as verdict:
+        with one.node.sessions.expecting(event, 0) as verdict:
             await one.writes.attach(SESSION, CONTEXT)
             await one.node.fetch(SESSION_EVENTS, 0)
             await one.node.turn(one.node.sessions)
@@ -248,10 +248,10 @@ async def test_who_waits_for_the_same_event_twice_hears_twice() -> None:
     async with living() as one:
         await one.writes.attach(SESSION, CONTEXT)
         event = f"{one.writes._events:032x}"
-        with one.node.sessions.expecting(event) as first:
-            with one.node.sessions.expecting(event) as second, one.node.sessions.expecting(event) as left:
+        with one.node.sessions.expecting(event, 0) as first:
+            with one.node.sessions.expecting(event, 0) as second, one.node.sessions.expecting(event, 0) as left:
                 pass
-            with one.node.sessions.expecting(event) as third:
+            with one.node.sessions.expecting(event, 0) as third:
                 await one.node.drain()
                 assert isinstance(await first, Attached)
                 assert await third == await first
@@ -260,14 +260,28 @@ async def test_who_waits_for_the_same_event_twice_hears_twice() -> None:
         assert one.node.sessions._expected == {}
 
 
+async def test_who_waits_for_a_verdict_is_told_when_another_judges() -> None:
+    """At once: what became of the event is not known here, and never will be. It is the same where a copy is kept."""
+    async with living() as one:
+        for copied in ((), {(TOPICS.sessions_changelog, 0)}):
+            with one.node.sessions.expecting("0" * 32, 0) as verdict, one.node.sessions.expecting("1" * 32, 0):
+                await one.node.engine.recover((), copied)
+                with pytest.raises(LogUnavailableError):
+                    await verdict
+            with pytest.raises(ViewUnavailableError), one.node.sessions.expecting("2" * 32, 0):
+                pass
+            assert one.node.sessions._expected == {}
+            await one.node.recover()
+
+
 async def test_every_event_has_one_verdict_in_order() -> None:
     """Whatever was decided for events of one batch, each gets its own."""
     async with living() as one:
         ids = [f"{n:032x}" for n in range(1, 4)]
         with (
-            one.node.sessions.expecting(ids[0]) as attached,
-            one.node.sessions.expecting(ids[1]) as again,
-            one.node.sessions.expecting(ids[2]) as detached,
+            one.node.sessions.expecting(ids[0], 0) as attached,
+            one.node.sessions.expecting(ids[1], 0) as again,
+            one.node.sessions.expecting(ids[2], 0) as detached,
         ):
             await one.writes.attach(SESSION, CONTEXT)
             await one.writes.attach(SESSION, CONTEXT)
