@@ -13,6 +13,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
+import structlog
 from aiohttp import web
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
@@ -22,6 +23,7 @@ from service.adapters.health import NodeHealth
 from service.adapters.kafka import kafka_config
 from service.adapters.media import RegistryMedia
 from service.adapters.node_metrics import NodeCollector
+from service.adapters.pairs import RegistryPairs
 from service.adapters.passwords import PasswordPool
 from service.adapters.tenants import RegistryTenants
 from service.adapters.vault import Vault
@@ -150,6 +152,15 @@ def _internal_url(settings: Settings, claim: _Claim) -> str:
     return settings.internal_url or f"http://{where(claim.internal)}"
 
 
+def _public_url(settings: Settings, claim: _Claim) -> str:
+    if settings.public_url is not None:
+        return settings.public_url
+    if settings.listen.is_wildcard or not settings.answers:
+        # Lists are the same but for these addresses, which lead nowhere.
+        structlog.get_logger(__name__).warning("public_url_unknown", listen=str(settings.listen))
+    return f"http://{where(claim.public) if claim.public else settings.listen}"
+
+
 def _starting(settings: Settings, claim: _Claim) -> Starting:
     return Starting(
         log=settings.kafka or "embedded",
@@ -187,6 +198,7 @@ def _deps(settings: Settings, node: Node, claim: _Claim, passwords: PasswordPool
         positions_key=claim.key.positions_key,
         ids=claim.key.id_keys,
         tenants=tenants,
+        pairs=RegistryPairs(node.registry, _public_url(settings, claim)),
         events=node.writer,
         session_commands=node.commands,
         context_views=node.context_views,

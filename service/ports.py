@@ -18,8 +18,11 @@ __all__ = [
     "Client",
     "ContextViews",
     "EventWriter",
+    "Extras",
     "Media",
     "MediaUnavailableError",
+    "Pair",
+    "Pairs",
     "SessionCommands",
     "SessionViews",
     "Tenants",
@@ -132,11 +135,38 @@ class Tenants(Protocol):
     def is_app(self, app: AppId) -> bool:
         """Say whether an app is there and ACTIVE."""
 
-    def revision(self, app: AppId) -> int:
-        """Return a number that changes with whatever readers see of an app."""
-
     def ensure_fresh(self) -> None:
         """Raise `RegistryBehindError` where the registry lags more than 5 s behind its log."""
+
+
+class Extras(Protocol):
+    """What a platform is shown with each item of an app: `platform_data` and `app_media`."""
+
+    @property
+    def tag(self) -> str:
+        """What it is made from, in short: it changes with whatever readers see of it."""
+
+    @property
+    def end(self) -> bytes | None:
+        """What the fragment of any item is closed with; None where it is not the same for all."""
+
+    def closing(self, fragment: bytes) -> bytes:
+        """Return what the fragment of this item is closed with."""
+
+
+class Pair(NamedTuple):
+    """What is configured between an app and a platform."""
+
+    is_available: bool
+    """Whether contexts of the app may be attached to sessions of the platform."""
+    extras: Extras
+
+
+class Pairs(Protocol):
+    """What the registry says of apps on platforms."""
+
+    def of(self, platform: bytes, app: AppId) -> Pair:
+        """Return what holds now between a platform's raw id and an app."""
 
 
 class MediaUnavailableError(UnavailableError):

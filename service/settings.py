@@ -74,6 +74,12 @@ class Settings:
         None,
         "How other nodes reach `internal`, which no other node may share; its address where this is left out.",
     )
+    public_url: str | None = _setting(
+        URL,
+        None,
+        "How clients reach the API, the same on every node: what the addresses of apps' media in lists begin with; "
+        "`listen` over http where this is left out.",
+    )
     kafka: str | None = _setting(
         SERVERS, None, "The Kafka brokers that hold the log; where there are none, it is embedded, for one node."
     )

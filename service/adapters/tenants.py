@@ -44,13 +44,7 @@ class _Key(NamedTuple):
     """As `iso_ms` writes it, in the order of time; None: never."""
 
 
-class _App(NamedTuple):
-    version: int
-    is_active: bool
-
-
 _NOBODY = (_Key(_NO_DIGEST, Client("", Kind.APP, b"", live=False), None),)
-_NO_APP = _App(0, is_active=False)
 
 
 class RegistryTenants:
@@ -81,7 +75,7 @@ class RegistryTenants:
         self._state = registry.state
         self._revision = -1
         self._keys: dict[str, tuple[_Key, ...]] = {}
-        self._apps: dict[bytes, _App] = {}
+        self._apps: dict[bytes, bool] = {}
 
     def authenticate(self, client_id: str, secret: str) -> Client | None:
         """Return the ACTIVE client of an ACTIVE tenant whose key this is, else None. Constant time in the secret."""
@@ -119,11 +113,16 @@ class RegistryTenants:
 
     def is_app(self, app: AppId) -> bool:
         """Say whether an app is there and ACTIVE, and its company too."""
-        return self._app(app).is_active
-
-    def revision(self, app: AppId) -> int:
-        """Return a number that changes with whatever readers see of an app: its version, 0 where it is absent."""
-        return self._app(app).version
+        self._forget_what_changed()
+        known = self._apps.get(app)
+        if known is None:
+            found = self._state.find("apps", id_text(Kind.APP, app))
+            if found is None:
+                return False
+            if len(self._apps) >= _MAX_REMEMBERED:
+                self._apps.clear()
+            known = self._apps[app] = is_usable(self._state, found)
+        return known
 
     def ensure_fresh(self) -> None:
         """Raise `RegistryBehindError` where the registry lags more than 5 s behind its log."""
@@ -153,18 +152,6 @@ class RegistryTenants:
             self._keys.clear()
         self._keys[client_id] = keys
         return keys
-
-    def _app(self, app: AppId) -> _App:
-        self._forget_what_changed()
-        known = self._apps.get(app)
-        if known is None:
-            found = self._state.find("apps", id_text(Kind.APP, app))
-            if found is None:
-                return _NO_APP
-            if len(self._apps) >= _MAX_REMEMBERED:
-                self._apps.clear()
-            known = self._apps[app] = _App(found.version, is_usable(self._state, found))
-        return known
 
 
 def is_usable(state: RegistryState, stored: StoredObject) -> bool:

@@ -24,9 +24,8 @@ PLATFORMS = ResourceType(
         Field(
             name="requiresApproval",
             kind=Flag(),
-            says="Whether only apps with an approved availability may be attached.",
+            says="Whether only contexts of apps with an approved availability may be attached; what is attached stays.",
             empty=False,
-            is_obeyed=False,
         ),
     ),
 )

@@ -7,8 +7,14 @@ from typing import NamedTuple, assert_never
 
 from service.commands.callers import Caller
 from service.commands.contexts import Created
-from service.ports import EventWriter, SessionCommands, SessionViews, Tenants, Written
-from streams.domain.errors import AbsentError, SessionDeletedError, TooManyContextsError, UnknownIdError
+from service.ports import EventWriter, Pairs, SessionCommands, SessionViews, Tenants, Written
+from streams.domain.errors import (
+    AbsentError,
+    AppNotAvailableError,
+    SessionDeletedError,
+    TooManyContextsError,
+    UnknownIdError,
+)
 from streams.domain.events import ContextAttached, ContextDetached, ItemHidden, SessionCreated, SessionDeleted
 from streams.domain.feed import Attached, Done, SessionGone, TooManyContexts, Verdict
 from streams.domain.ids import AppId, ContextId, IdKeys, Kind, SessionId, id_text
@@ -35,6 +41,7 @@ class SessionUseCases:
         *,
         ids: IdKeys,
         tenants: Tenants,
+        pairs: Pairs,
         events: EventWriter,
         commands: SessionCommands,
         views: SessionViews,
@@ -44,6 +51,7 @@ class SessionUseCases:
         """Take what is needed to mint and verify ids, to have commands judged, and to look at lists."""
         self._ids = ids
         self._tenants = tenants
+        self._pairs = pairs
         self._events = events
         self._commands = commands
         self._views = views
@@ -69,10 +77,13 @@ class SessionUseCases:
 
         Raises:
             UnknownIdError: There is no such context of that app.
+            AppNotAvailableError: The app is not on the platform, or not any more; nothing was written.
             TooManyContextsError: The session has as many as it may.
         """
         if not self.is_context_of(caller, app, context):
             raise UnknownIdError
+        if not self._pairs.of(caller.client.tenant, app).is_available:
+            raise AppNotAvailableError
         event = ContextAttached(
             **caller.cause(self._event_id()), context=id_text(Kind.CONTEXT, context), app=id_text(Kind.APP, app)
         )

@@ -15,7 +15,7 @@ from service.http.calls import Answer, Call
 from service.http.entropy import DrawnAhead
 from service.http.rate_limits import RateLimits
 from service.networks import Network
-from service.ports import ContextViews, EventWriter, SessionCommands, SessionViews, Tenants
+from service.ports import ContextViews, EventWriter, Pairs, SessionCommands, SessionViews, Tenants
 from streams.domain.ids import IdKeys, Kind
 
 Entropy = Callable[[int], bytes]
@@ -48,6 +48,7 @@ class Deps:
     """The deployment's key for position tokens: `MasterKey.derive(b"positions")`."""
     ids: IdKeys
     tenants: Tenants
+    pairs: Pairs
     events: EventWriter
     session_commands: SessionCommands
     context_views: ContextViews

@@ -12,11 +12,10 @@ from service.http.etags import is_known, list_etag
 from service.http.params import Window
 from service.http.positions import PositionTokens
 from service.http.schemas import SessionContextOut
+from service.ports import Extras
 from streams.domain.ids import AppId, Kind, id_text
 from streams.domain.pages import Page, SessionContext, SessionContextsPage, ViewState
 from streams.domain.times import iso_ms
-
-_NO_EXTRAS = b',"platform_data":{},"app_media":{}}'
 
 
 def session_context_out(entry: SessionContext) -> SessionContextOut:
@@ -44,13 +43,13 @@ class ListAnswers:
         return _list(headers, page, _closed(page.items, b"}"))
 
     def of_session(
-        self, request: web.BaseRequest, page: Page, revisions: Mapping[AppId, int], window: Window
+        self, request: web.BaseRequest, page: Page, extras: Mapping[AppId, Extras], window: Window
     ) -> Answer:
         """Answer a platform with a page of a session's list: items with what belongs to their app."""
-        headers = self._headers(page, page.state, revisions.values(), window)
+        headers = self._headers(page, page.state, [one.tag for one in extras.values()], window)
         if is_known(request.headers, headers["ETag"]):
             return Answer(304, headers)
-        return _list(headers, page, _joined(page.items, {app: _extras(app) for app in revisions}))
+        return _list(headers, page, _joined(page.items, extras))
 
     def of_contexts(self, request: web.BaseRequest, page: SessionContextsPage, window: Window) -> Answer:
         """Answer a platform with a page of a session's contexts."""
@@ -61,10 +60,10 @@ class ListAnswers:
         return _list(headers, page, b",".join(entries))
 
     def _headers(
-        self, page: Page | SessionContextsPage, state: ViewState, registry_revisions: Iterable[int], window: Window
+        self, page: Page | SessionContextsPage, state: ViewState, tags: Iterable[str], window: Window
     ) -> dict[str, str]:
         headers = {
-            "ETag": list_etag(page.revision, state.value, registry_revisions, window),
+            "ETag": list_etag(page.revision, state.value, tags, window),
             "Paket-Position": self._tokens.write(page.position),
         }
         if state is not ViewState.WHOLE:
@@ -74,20 +73,15 @@ class ListAnswers:
         return headers
 
 
-def _extras(_app: AppId) -> bytes:
-    """
-    Return what an item's fragment is closed with in session lists: `platform_data` and `app_media` of its app.
-
-    Their one place: nothing can be configured for either yet, so both are there and empty.
-    """
-    return _NO_EXTRAS
-
-
-def _joined(items: Sequence[tuple[AppId, bytes]], ends: Mapping[AppId, bytes]) -> bytes:
-    """Return the fragments of *items*, each closed with its app's end, with commas in between."""
-    if len(set(ends.values())) == 1:
-        return _closed(items, next(iter(ends.values())))
-    return b",".join([fragment + ends[app] for app, fragment in items])
+def _joined(items: Sequence[tuple[AppId, bytes]], extras: Mapping[AppId, Extras]) -> bytes:
+    """Return the fragments of *items*, each closed with what belongs to its app, with commas in between."""
+    ends = {app: one.end for app, one in extras.items()}
+    if len(ends) == 1 and (end := next(iter(ends.values()))) is not None:
+        return _closed(items, end)
+    parts: list[bytes] = []
+    for app, fragment in items:
+        parts += fragment, ends[app] or extras[app].closing(fragment), b","
+    return b"".join(parts[:-1])
 
 
 def _closed(items: Sequence[tuple[AppId, bytes]], end: bytes) -> bytes:

@@ -112,6 +112,9 @@ PROBLEMS: dict[type[BaseException], Problem] = {
         403, "permission_error", "wrong_tenant", "Platforms call /v1/sessions, apps call /v1/contexts."
     ),
     AddressError: Problem(403, "permission_error", "address_not_allowed", "The client may not call from this address."),
+    errors.AppNotAvailableError: Problem(
+        403, "permission_error", "app_not_available", "The app is not available on this platform."
+    ),
     UnknownPathError: Problem(404, "not_found_error", "unknown_path", "There is no such path."),
     errors.AbsentError: Problem(404, "not_found_error", "not_found", "There is no such resource."),
     MethodNotAllowedError: Problem(

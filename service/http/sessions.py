@@ -23,6 +23,7 @@ from service.http.schemas import MessageOut, NothingIn, SessionContextOut, Sessi
 from service.queries.lists import SessionLists
 from streams.domain.errors import (
     AbsentError,
+    AppNotAvailableError,
     LogUnavailableError,
     NotAttachedError,
     OverloadedError,
@@ -88,7 +89,7 @@ ATTACH = Operation(
     success=200,
     answer=SessionContextOut,
     body=AttachIn,
-    problems=(*_WRITES, InvalidFieldsError, TooManyContextsError),
+    problems=(*_WRITES, AppNotAvailableError, InvalidFieldsError, TooManyContextsError),
 )
 READ = Operation(
     method="GET",
@@ -175,10 +176,11 @@ class Sessions:
         self._tokens = tokens
         self._answers = ListAnswers(tokens)
         self._json = JsonReader()
-        self._lists = SessionLists(deps.session_views, deps.tenants)
+        self._lists = SessionLists(deps.session_views, deps.pairs)
         self._commands = SessionUseCases(
             ids=deps.ids,
             tenants=deps.tenants,
+            pairs=deps.pairs,
             events=deps.events,
             commands=deps.session_commands,
             views=deps.session_views,
@@ -228,10 +230,10 @@ class Sessions:
     async def _read(self, call: Call) -> Answer:
         session = own_session(self._ids, call)
         window = await self._window(call, MAX_ITEMS_PAGE, session)
-        page, revisions = await self._lists.merged(
-            session, start=window.start, limit=window.limit, after=call.after, client=call.client.client_id
+        page, extras = await self._lists.merged(
+            session, start=window.start, limit=window.limit, after=call.after, client=call.client
         )
-        return self._answers.of_session(call.request, page, revisions, window)
+        return self._answers.of_session(call.request, page, extras, window)
 
     async def _delete(self, call: Call) -> Answer:
         session = own_session(self._ids, call)
@@ -252,10 +254,10 @@ class Sessions:
         if context is None:
             raise NotAttachedError
         window = await self._window(call, MAX_ITEMS_PAGE, session, context)
-        page, revisions = await self._lists.of_context(
-            session, context, start=window.start, limit=window.limit, after=call.after, client=call.client.client_id
+        page, extras = await self._lists.of_context(
+            session, context, start=window.start, limit=window.limit, after=call.after, client=call.client
         )
-        return self._answers.of_session(call.request, page, revisions, window)
+        return self._answers.of_session(call.request, page, extras, window)
 
     async def _hide(self, call: Call) -> Answer:
         fields = self._json.read(call.body)

@@ -1,20 +1,20 @@
-"""Lists as readers get them: a page of a view, and what the registry says of the apps on it."""
+"""Lists as platforms get them: a page of a view, and what belongs to the items of each app on it."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from service.ports import SessionViews, Tenants
+from service.ports import Client, Extras, Pairs, SessionViews
 from streams.domain.ids import AppId, ContextId, SessionId
 from streams.domain.pages import Page
 from streams.domain.positions import After
 
 
 class SessionPage(NamedTuple):
-    """A page of a session's list, and the registry's revision for each app on it, in the order of their ids."""
+    """A page of a session's list, and what each app's items bear on it, in the order of the apps' ids."""
 
     page: Page
-    revisions: dict[AppId, int]
+    extras: dict[AppId, Extras]
 
 
 class SessionLists:
@@ -24,23 +24,25 @@ class SessionLists:
     Both raise `SessionDeletedError`, `ViewBehindError`, `ViewUnavailableError` and `OverloadedError`.
     """
 
-    def __init__(self, views: SessionViews, tenants: Tenants) -> None:
-        """Take the sessions' views and the registry."""
+    def __init__(self, views: SessionViews, pairs: Pairs) -> None:
+        """Take the sessions' views, and what is configured of apps on platforms."""
         self._views = views
-        self._tenants = tenants
+        self._pairs = pairs
 
-    async def merged(self, session: SessionId, *, start: int, limit: int, after: After, client: str) -> SessionPage:
-        """Return a page of the list of all contexts of a session."""
-        return self._with_apps(await self._views.page(session, start=start, limit=limit, after=after, client=client))
+    async def merged(self, session: SessionId, *, start: int, limit: int, after: After, client: Client) -> SessionPage:
+        """Return a page of the list of all contexts of a session, as the platform that asks sees it."""
+        page = await self._views.page(session, start=start, limit=limit, after=after, client=client.client_id)
+        return self._with_extras(page, client.tenant)
 
     async def of_context(
-        self, session: SessionId, context: ContextId, *, start: int, limit: int, after: After, client: str
+        self, session: SessionId, context: ContextId, *, start: int, limit: int, after: After, client: Client
     ) -> SessionPage:
         """Return a page of the list of one context; raise `NotAttachedError` where it is not attached."""
-        return self._with_apps(
-            await self._views.context_page(session, context, start=start, limit=limit, after=after, client=client)
+        page = await self._views.context_page(
+            session, context, start=start, limit=limit, after=after, client=client.client_id
         )
+        return self._with_extras(page, client.tenant)
 
-    def _with_apps(self, page: Page) -> SessionPage:
+    def _with_extras(self, page: Page, platform: bytes) -> SessionPage:
         apps = sorted({app for app, _ in page.items})
-        return SessionPage(page, {app: self._tenants.revision(app) for app in apps})
+        return SessionPage(page, {app: self._pairs.of(platform, app).extras for app in apps})

@@ -49,6 +49,10 @@ class NotAttachedError(AbsentError):
     """The context is not attached to the session."""
 
 
+class AppNotAvailableError(UpNextError):
+    """The app is not available on the platform: its contexts cannot be attached there."""
+
+
 class TooManyContextsError(UpNextError):
     """The session holds as many contexts as it may."""
 

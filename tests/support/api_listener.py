@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 
 from service.adapters.blobs import CachedBlobs
 from service.adapters.media import RegistryMedia
+from service.adapters.pairs import RegistryPairs
 from service.adapters.passwords import Cost, PasswordPool
 from service.adapters.tenants import RegistryTenants
 from service.adapters.vault import Vault
@@ -26,6 +27,7 @@ from service.http.deps import Deps
 from service.http.media import MediaFiles
 from service.networks import Network
 from service.ports import BlobStore
+from streams.dead_letters import DeadLetters
 from streams.keys import MasterKey
 from streams.log.embedded import EmbeddedLog
 from streams.log.port import Log
@@ -37,6 +39,7 @@ from tests.support.nodes import ADMIN_TOKEN, Caller, yarl_raw
 
 SPEC = TopicSpec(REGISTRY_EVENTS, 1, Kept.FOR_EVER, log_append_time=True)
 KEY = MasterKey(bytes(range(32)))
+MEDIA_URL = "https://media.example"
 PARTITIONS = 8
 CHEAP = Cost(memory_kib=8, passes=1)
 """What a hash costs in tests, where nobody steals any."""
@@ -137,6 +140,7 @@ async def api_node(
         KEY.id_keys,
         identity,
         cached,
+        DeadLetters(log, registry, PARTITIONS),
         now_s=clock.now_s,
         limits=limits,
         body_limit_s=0.5,
@@ -152,6 +156,7 @@ async def api_node(
         positions_key=KEY.positions_key,
         ids=KEY.id_keys,
         tenants=tenants,
+        pairs=RegistryPairs(registry, MEDIA_URL),
         events=world,
         session_commands=world,
         context_views=ContextViewsFake(world),

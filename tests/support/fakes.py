@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from msgspec import UNSET
 
 from service.networks import AllowList
-from service.ports import Client, Written
+from service.ports import Client, Extras, Pair, Written
+from service.queries.extras import NO_EXTRAS
 from streams.domain.errors import NotAttachedError, SessionDeletedError, UpNextError, ViewBehindError
 from streams.domain.events import (
     ContextAttached,
@@ -20,6 +21,8 @@ from streams.domain.events import (
     ItemHidden,
     ItemPut,
     ItemRemoved,
+    ItemsPut,
+    ItemsReplaced,
     SessionCreated,
     SessionDeleted,
     SessionEvent,
@@ -68,8 +71,12 @@ class World:
         self.contexts: dict[bytes, dict[str, StoredItem]] = {}
         self.sequences: dict[bytes, int] = {}
         self.sessions: dict[bytes, SessionState] = {}
-        self.apps: dict[bytes, int] = {}
+        self.apps: set[bytes] = set()
         self.clients: dict[str, tuple[bytes, Client]] = {}
+        self.unavailable: set[bytes] = set()
+        """Apps whose contexts no platform may attach."""
+        self.extras: dict[tuple[bytes, bytes], Extras] = {}
+        """By platform and app."""
         self.tokens: dict[str, str] = {}
         """Access tokens, and the ids of the clients that they stand for."""
         self.time_ms = FIRST_TIME_MS
@@ -108,7 +115,7 @@ class World:
         digest = hashlib.sha256(secret.encode()).digest()
         self.clients[client_id] = digest, Client(client_id, kind, tenant, live, allowed, must_sign)
         if kind is Kind.APP:
-            self.apps.setdefault(tenant, 1)
+            self.apps.add(tenant)
 
     def authenticate(self, client_id: str, secret: str) -> Client | None:
         digest, client = self.clients.get(client_id, (b"", None))
@@ -125,9 +132,6 @@ class World:
     def is_app(self, app: AppId) -> bool:
         return app in self.apps
 
-    def revision(self, app: AppId) -> int:
-        return self.apps.get(app, 0)
-
     def ensure_fresh(self) -> None:
         self._begin("ensure_fresh")
 
@@ -141,12 +145,14 @@ class World:
         items = self.contexts.setdefault(context, {})
         match event:
             case ItemPut(item=item):
-                before = items.get(item.content_id)
-                kept = before is not None and before.hidden
-                hidden = kept if item.hidden is UNSET else bool(item.hidden)
-                raw = parse_id(Kind.APP, event.app)
-                assert raw is not None
-                items[item.content_id] = StoredItem(item, AppId(raw), time_ms, hidden)
+                self._put(items, item, event.app, time_ms)
+            case ItemsPut() | ItemsReplaced():
+                named = {item.content_id for item in event.items}
+                for gone in items.keys() - named if isinstance(event, ItemsReplaced) else ():
+                    del items[gone]
+                for item in event.items:
+                    self._put(items, item, event.app, time_ms)
+                    time_ms = self._tick()
             case ItemRemoved(content_id=content_id):
                 items.pop(content_id, None)
             case ItemHidden(content_id=content_id, hidden=hidden):
@@ -155,6 +161,15 @@ class World:
             case ContextCreated():
                 pass
         return Written(ContextPosition(context, offset), time_ms)
+
+    @staticmethod
+    def _put(items: dict[str, StoredItem], item: Item, app: str, time_ms: int) -> None:
+        before = items.get(item.content_id)
+        kept = before is not None and before.hidden
+        raw = parse_id(Kind.APP, app)
+        assert raw is not None
+        hidden = kept if item.hidden is UNSET else bool(item.hidden)
+        items[item.content_id] = StoredItem(item, AppId(raw), time_ms, hidden)
 
     async def write_session(self, session: SessionId, event: SessionEvent) -> Written:
         self._begin("write_session")
@@ -249,6 +264,14 @@ class World:
             for session, state in self.sessions.items()
             if context in state.members
         ]
+
+
+class PairsFake:
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def of(self, platform: bytes, app: AppId) -> Pair:
+        return Pair(app not in self.world.unavailable, self.world.extras.get((platform, app), NO_EXTRAS))
 
 
 class ContextViewsFake:

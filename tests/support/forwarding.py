@@ -19,7 +19,7 @@ from service.http.forward_listener import ForwardedCalls, OnlyHere
 from service.http.internal import OtherNodes, build_internal_app, internal_runner
 from streams.domain.ids import Kind
 from streams.domain.nodes import NodeSaid
-from tests.support.fakes import ContextViewsFake, SessionViewsFake, World
+from tests.support.fakes import ContextViewsFake, PairsFake, SessionViewsFake, World
 from tests.support.listener import IDS, LOG_ID, POSITIONS_KEY, Listener, public_listener
 
 KEY = b"f" * 32
@@ -75,6 +75,7 @@ async def owner_of(world: World, places: PlacesFake) -> AsyncIterator[int]:
         positions_key=POSITIONS_KEY,
         ids=IDS,
         tenants=world,
+        pairs=PairsFake(world),
         events=world,
         session_commands=world,
         context_views=ContextViewsFake(world),

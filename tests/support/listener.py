@@ -21,7 +21,7 @@ from service.http.deps import Deps
 from service.http.positions import PositionTokens
 from service.http.rate_limits import RateLimits, Rates
 from streams.domain.ids import ContextId, IdKeys, Kind, Mode, SessionId, id_text, parse_id
-from tests.support.fakes import ContextViewsFake, SessionViewsFake, World
+from tests.support.fakes import ContextViewsFake, PairsFake, SessionViewsFake, World
 from tests.support.nodes import Answer, Caller
 
 LOG_ID = "log-of-the-tests"
@@ -103,6 +103,7 @@ async def public_listener(**more: Any) -> AsyncIterator[Listener]:
             "positions_key": POSITIONS_KEY,
             "ids": IDS,
             "tenants": world,
+            "pairs": PairsFake(world),
             "events": world,
             "session_commands": world,
             "context_views": ContextViewsFake(world),

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
+from service.queries.extras import AppExtras
 from streams.domain.events import ContextDetached, ItemHidden
 from streams.domain.ids import Kind, Mode, id_text
 from streams.domain.pages import ViewState
@@ -319,7 +320,7 @@ async def test_a_list_that_is_not_whole(listener: Listener, state: ViewState) ->
 async def test_etags(listener: Listener) -> None:
     """304 for a page that the reader has; what the registry says of an app on it makes another tag."""
     session, context = await attached(listener, "a")
-    app = raw_context("CX" + listener.app.tenant[2:])
+    app, platform = (raw_context("CX" + caller.tenant[2:]) for caller in (listener.app, listener.platform))
     for path in (session, f"{session}/{context}", f"{session}/contexts"):
         url = f"/v1/sessions/upnext/{path}"
         first = await listener.platform.ok("GET", url)
@@ -327,7 +328,7 @@ async def test_etags(listener: Listener) -> None:
         answer = await listener.platform.call("GET", url, headers=known)
         assert (answer.status, answer.body, answer.headers["ETag"]) == (304, b"", first.headers["ETag"])
         assert answer.position
-        listener.world.apps[bytes(app)] += 1
+        listener.world.extras[platform, bytes(app)] = AppExtras({}, {}, {"icon_1x": path})
         changed = await listener.platform.call("GET", url, headers=known)
         assert changed.status == (304 if path.endswith("contexts") else 200)
     listener.world.age_s = 3
