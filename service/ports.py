@@ -118,6 +118,8 @@ class Client(NamedTuple):
     """How often it may read; 0: as often as any other."""
     writes_per_s: int = 0
     """How often it may write; 0: as often as any other."""
+    version: str = ""
+    """The version of `/v1` that it gets where it names none; empty: the first one."""
 
 
 class Tenants(Protocol):

@@ -171,9 +171,10 @@ def _usable_keys(state: RegistryState, client: StoredObject, client_id: str) -> 
     allowed = AllowList(networks) if networks else None
     must_sign = client.fields.get("signaturesRequired", False)
     rates = client.fields.get("rateLimit", {"read": 0, "write": 0})
+    version = client.fields.get("defaultVersion", "")
     for key in client.fields["keys"]:
         is_live = key["kind"] == "LIVE"
-        found = Client(client_id, kind, raw, is_live, allowed, must_sign, rates["read"], rates["write"])
+        found = Client(client_id, kind, raw, is_live, allowed, must_sign, rates["read"], rates["write"], version)
         yield _Key(bytes.fromhex(key["hash"]), found, key.get("expires"))
 
 

@@ -13,6 +13,7 @@ from service.api.keys import new_key
 from service.api.kinds import BrokenValueError, Choice, Flag, Json, Link, Many, Number, Numbers, Place, Plain, Text
 from service.api.messages import Message, MessagesError, error, warning
 from service.api.resource import Action, Field, Issued, Means, ResourceType
+from service.http.versions.known import VERSIONS
 from streams.domain.registry_events import Reference
 from streams.domain.registry_state import RegistryState, StoredObject
 from streams.domain.times import iso_ms
@@ -181,9 +182,8 @@ CLIENTS = ResourceType(
         ),
         Field(
             name="defaultVersion",
-            kind=Text(10, least=10, pattern="[0-9]{4}-[0-9]{2}-[0-9]{2}", what="a date, YYYY-MM-DD"),
-            says="The version of `/v1` that it gets where it names none.",
-            is_obeyed=False,
+            kind=Choice(VERSIONS.names),
+            says="The version of `/v1` that it gets where it names none; left out, the first one.",
         ),
         Field(
             name="rateLimit",

@@ -23,7 +23,7 @@ from service.demo.remote import Remote, wait_for_node
 from service.demo.screen import Frame, Screen, Shown
 from service.demo.tally import Tally
 from service.demo.viewing import Act, Viewer, make_viewers, watch
-from service.http.schemas import SessionListOut
+from service.http.versions.v2026_11_01 import SessionListOut
 
 
 class Plan(NamedTuple):

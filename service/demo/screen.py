@@ -10,7 +10,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from service.http.schemas import SessionListItemOut, SessionListOut
+from service.http.schemas import SessionListItemOut
+from service.http.versions.v2026_11_01 import SessionListOut
 
 WIDE = 130
 """Columns from which two lists stand side by side."""

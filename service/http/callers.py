@@ -10,6 +10,8 @@ from service.http.auth import authenticate
 from service.http.deps import Deps
 from service.http.problems import UnauthorizedError
 from service.http.test_mode import HEADER, TEST
+from service.http.versions.version import HEADER as VERSION
+from service.http.versions.version import Version
 from service.ports import Client
 
 
@@ -19,6 +21,8 @@ class Caller(NamedTuple):
     client: Client
     wait_s: float
     """The seconds after which the request could be made; 0 where it is not one too many."""
+    version: Version | None
+    """The one that it is to be answered in; None where it is not known."""
 
 
 class Callers:
@@ -26,7 +30,7 @@ class Callers:
 
     def __init__(self, deps: Deps) -> None:
         """Take what credentials are checked with, and what counts."""
-        self._tenants, self._limits = deps.tenants, deps.limits
+        self._tenants, self._limits, self._versions = deps.tenants, deps.limits, deps.versions
 
     def caller(self, request: web.BaseRequest, beside: dict[str, str]) -> Caller:
         """
@@ -45,4 +49,12 @@ class Callers:
             raise
         if not client.live:
             beside[HEADER] = TEST
-        return Caller(client, self._limits.count(client, request.method, beside))
+        version = self._version(request, client)
+        beside.update((version or self._versions.first).headers)
+        return Caller(client, self._limits.count(client, request.method, beside), version)
+
+    def _version(self, request: web.BaseRequest, client: Client) -> Version | None:
+        if VERSION in request.headers:
+            named = request.headers.getall(VERSION)
+            return self._versions.find(named[0]) if len(named) == 1 else None
+        return self._versions.find(client.version) if client.version else self._versions.first

@@ -10,6 +10,8 @@ from aiohttp import web
 from aiohttp.payload import Payload
 
 from service.commands.callers import Caller, mode_of
+from service.http.versions.known import VERSIONS
+from service.http.versions.version import Version
 from service.ports import Client
 from streams.domain.errors import UnknownIdError
 from streams.domain.ids import ContextId, IdKeys, Kind, SessionId, parse_id
@@ -26,6 +28,7 @@ class Call(NamedTuple):
     request_id: str
     after: After
     body: bytes
+    version: Version = VERSIONS.first
 
     @property
     def caller(self) -> Caller:

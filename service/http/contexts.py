@@ -165,7 +165,7 @@ class Contexts:
         page = await self._views.page(
             context, start=window.start, limit=window.limit, after=call.after, client=call.client.client_id
         )
-        return self._lists.of_context(call.request, page, window)
+        return self._lists.of_context(call.request, page, window, call.version)
 
     async def _detach_all(self, call: Call) -> Answer:
         context = own_context(self._ids, call)

@@ -14,6 +14,8 @@ from service.http.bodies import READ_LIMIT_S
 from service.http.calls import Answer, Call
 from service.http.entropy import DrawnAhead
 from service.http.rate_limits import RateLimits
+from service.http.versions.known import VERSIONS
+from service.http.versions.version import Versions
 from service.networks import Network
 from service.ports import ContextViews, EventWriter, Pairs, SessionCommands, SessionViews, Tenants
 from streams.domain.ids import IdKeys, Kind
@@ -65,6 +67,8 @@ class Deps:
     """Whose word on where requests come from is taken."""
     limits: RateLimits = field(default_factory=RateLimits)
     """How often callers may call."""
+    versions: Versions = VERSIONS
+    """What they may call."""
     elsewhere: Elsewhere | None = None
     """None: everything is here."""
     add_routes: Callable[[web.Application], None] | None = None

@@ -265,6 +265,7 @@ def _forwarded(to: str, call: Call, *, of_copy: bool) -> ForwardedCall:
         call.client,
         call.request_id,
         passed_on(request.headers),
+        call.version.name,
         of_copy=of_copy,
     )
 

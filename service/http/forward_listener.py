@@ -15,6 +15,7 @@ from service.http.forward_signature import ForgedCallError, ForwardedCall, verif
 from service.http.gate import problem_answer, response
 from service.http.paths import Paths
 from service.http.routes import Resource
+from service.http.versions.known import VERSIONS
 from service.ports import Tenants
 from streams.domain.errors import UpNextError, ViewUnavailableError
 from streams.domain.ids import Kind, parse_id
@@ -100,12 +101,15 @@ class ForwardedCalls:
     async def _judge(self, request: web.BaseRequest, call: ForwardedCall) -> Answer:
         paths = self._copies if call.of_copy else self._paths
         found = paths.find(request.rel_url.raw_path.removeprefix(PREFIX))
-        if found is None or (call.of_copy and call.method not in READS):
+        version = VERSIONS.find(call.version)
+        if found is None or version is None or (call.of_copy and call.method not in READS):
             raise MisdirectedError  # a newer version forwards what this one does not know
         resource, path = found
         try:
             self._tenants.ensure_fresh()
-            return await resource.judge_for(call.client, request, call.method, path, call.request_id, call.body)
+            return await resource.judge_for(
+                call.client, version, request, call.method, path, call.request_id, call.body
+            )
         except MisdirectedError:
             raise
         except ViewUnavailableError as error:

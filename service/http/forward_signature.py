@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from multidict import MultiMapping
 
+from service.http.versions.known import VERSIONS
 from service.ports import Client
 from streams.domain.errors import UpNextError
 from streams.domain.ids import Kind
@@ -41,6 +42,8 @@ class ForwardedCall(NamedTuple):
     request_id: str
     headers: Sequence[tuple[str, str]] = ()
     """Those of `PASSED_ON`, in this order."""
+    version: str = VERSIONS.first.name
+    """The version of `/v1` that it is to be answered in."""
     of_copy: bool = False
     """Whether it is a read that nobody answers who has the partition, and a warm copy of it is to."""
     hop: int = 1
@@ -71,6 +74,7 @@ def signed(key: bytes, call: ForwardedCall, time_ms: int) -> list[tuple[str, str
         client.tenant.hex(),
         "live" if client.live else "test",
         "copy" if call.of_copy else "owner",
+        call.version,
     )
     about = " ".join(words)
     return [*call.headers, (CALL, about), (SIGNATURE, _signature(key, about, call.path, call.body, call.headers))]
@@ -96,11 +100,11 @@ def verified(key: bytes, headers: MultiMapping[str], path: str, body: bytes, *, 
     if not hmac.compare_digest(_signature(key, about, path, body, passed).encode(), shown.encode("utf-8", "replace")):
         raise ForgedCallError("the signature is not of this deployment's key, or of another call")
     # From here on a node of this deployment has written it; it may be of another version.
-    version, name, said_ms, hop, method, request_id, client_id, kind, tenant, mode, source, *_ = (
-        about.split(" ") + [""] * 11
+    form, name, said_ms, hop, method, request_id, client_id, kind, tenant, mode, source, version, *_ = (
+        about.split(" ") + [""] * 12
     )
-    if version != _VERSION:
-        raise ForgedCallError(f"calls of version {version!r} are not known here")
+    if form != _VERSION:
+        raise ForgedCallError(f"calls of version {form!r} are not known here")
     if name != to:
         raise ForgedCallError("the call is for another node")
     if hop != "1":
@@ -112,7 +116,9 @@ def verified(key: bytes, headers: MultiMapping[str], path: str, body: bytes, *, 
         raise ForgedCallError("the call cannot be read") from error
     if abs(age_ms) > TOLERANCE_MS:
         raise ForgedCallError("the call is too old, or the nodes' clocks differ by more than 30 s")
-    return ForwardedCall(to, method, path, body, client, request_id, passed, of_copy=source == "copy")
+    return ForwardedCall(
+        to, method, path, body, client, request_id, passed, version or VERSIONS.first.name, of_copy=source == "copy"
+    )
 
 
 def _signature(key: bytes, about: str, path: str, body: bytes, headers: Sequence[tuple[str, str]]) -> str:

@@ -12,6 +12,7 @@ from service.http.etags import is_known, list_etag
 from service.http.params import Window
 from service.http.positions import PositionTokens
 from service.http.schemas import SessionContextOut
+from service.http.versions.version import Version
 from service.ports import Extras
 from streams.domain.ids import AppId, Kind, id_text
 from streams.domain.pages import Page, SessionContext, SessionContextsPage, ViewState
@@ -35,35 +36,37 @@ class ListAnswers:
         """Take what writes the positions that lists bear."""
         self._tokens = tokens
 
-    def of_context(self, request: web.BaseRequest, page: Page, window: Window) -> Answer:
+    def of_context(self, request: web.BaseRequest, page: Page, window: Window, version: Version) -> Answer:
         """Answer a publisher with a page of its context's list: items as they were written."""
-        headers = self._headers(page, page.state, (), window)
+        headers = self._headers(page, page.state, (), window, version)
         if is_known(request.headers, headers["ETag"]):
             return Answer(304, headers)
-        return _list(headers, page, _closed(page.items, b"}"))
+        return _list(headers, page, _closed(page.items, b"}"), window, version)
 
     def of_session(
-        self, request: web.BaseRequest, page: Page, extras: Mapping[AppId, Extras], window: Window
+        self, request: web.BaseRequest, page: Page, extras: Mapping[AppId, Extras], window: Window, version: Version
     ) -> Answer:
         """Answer a platform with a page of a session's list: items with what belongs to their app."""
-        headers = self._headers(page, page.state, [one.tag for one in extras.values()], window)
+        headers = self._headers(page, page.state, [one.tag for one in extras.values()], window, version)
         if is_known(request.headers, headers["ETag"]):
             return Answer(304, headers)
-        return _list(headers, page, _joined(page.items, extras))
+        return _list(headers, page, _joined(page.items, extras), window, version)
 
-    def of_contexts(self, request: web.BaseRequest, page: SessionContextsPage, window: Window) -> Answer:
+    def of_contexts(
+        self, request: web.BaseRequest, page: SessionContextsPage, window: Window, version: Version
+    ) -> Answer:
         """Answer a platform with a page of a session's contexts."""
-        headers = self._headers(page, ViewState.WHOLE, (), window)
+        headers = self._headers(page, ViewState.WHOLE, (), window, version)
         if is_known(request.headers, headers["ETag"]):
             return Answer(304, headers)
         entries = [msgspec.json.encode(session_context_out(entry)) for entry in page.items]
-        return _list(headers, page, b",".join(entries))
+        return _list(headers, page, b",".join(entries), window, version)
 
     def _headers(
-        self, page: Page | SessionContextsPage, state: ViewState, tags: Iterable[str], window: Window
+        self, page: Page | SessionContextsPage, state: ViewState, tags: Iterable[str], window: Window, version: Version
     ) -> dict[str, str]:
         headers = {
-            "ETag": list_etag(page.revision, state.value, tags, window),
+            "ETag": list_etag(page.revision + version.tag, state.value, tags, window),
             "Paket-Position": self._tokens.write(page.position),
         }
         if state is not ViewState.WHOLE:
@@ -89,6 +92,7 @@ def _closed(items: Sequence[tuple[AppId, bytes]], end: bytes) -> bytes:
     return (end + b",").join([fragment for _, fragment in items]) + end if items else b""
 
 
-def _list(headers: dict[str, str], page: Page | SessionContextsPage, entries: bytes) -> Answer:
-    next_key = b"" if page.next_key is None else b',"next_key":%d' % page.next_key
-    return Answer(200, headers, b'{"total":%d%b,"items":[%b]}' % (page.total, next_key, entries))
+def _list(
+    headers: dict[str, str], page: Page | SessionContextsPage, entries: bytes, window: Window, version: Version
+) -> Answer:
+    return Answer(200, headers, version.list_body(page.total, page.next_key, entries, window.limit))

@@ -8,14 +8,16 @@ from functools import cache
 from typing import Any
 
 from service.http import contexts, sessions, status
+from service.http.openapi_headers import HEADERS, OF_CALLERS, OF_REQUESTS, PARAMETERS
 from service.http.openapi_schemas import components, reference
-from service.http.openapi_signatures import BASIC, PARAMETERS, REFERENCES
+from service.http.openapi_signatures import BASIC
+from service.http.openapi_versions import OF_DOCUMENT, versions_info
 from service.http.params import DEFAULT_PAGE
-from service.http.positions import MAX_TOKENS
 from service.http.problems import (
     PROBLEMS,
     AddressError,
     ForbiddenError,
+    InvalidVersionError,
     MalformedJsonError,
     MalformedRequestError,
     SignatureError,
@@ -26,15 +28,14 @@ from service.http.problems import (
     UnsupportedMediaTypeError,
 )
 from service.http.routes import Operation
-from service.http.test_mode import HEADER as TEST_HEADER
-from service.http.test_mode import TEST
+from service.http.versions.known import VERSIONS
+from service.http.versions.version import Version
 from streams.domain.errors import InvalidPositionError, RegistryBehindError
 from streams.domain.ids import Kind
 
 Json = dict[str, Any]
 
 PATH = "/openapi.json"
-API_VERSION = "2024-02-16"
 OPERATIONS: tuple[Operation, ...] = (status.STATUS, *contexts.OPERATIONS, *sessions.OPERATIONS)
 
 _DESCRIPTION = (
@@ -50,6 +51,7 @@ _EVERY_PROBLEM = (
     TooManyFailuresError,
     MalformedRequestError,
     TooLargeError,
+    InvalidVersionError,
     InvalidPositionError,
     RegistryBehindError,
 )
@@ -59,8 +61,6 @@ _STATUSES = {
     404: "Absent", 409: "Conflict", 413: "Too large", 415: "Not JSON", 429: "Too often",
     500: "An error of the service", 503: "Not available now",
 }  # fmt: skip
-_OF_CALLERS = ["RateLimit-Policy", "RateLimit", TEST_HEADER]
-"""The headers of every answer to a client whose credentials are good."""
 _PARAMETERS = {
     "context_id": "A context. `CX` and 41 digits.",
     "session_id": "A session. `SN` and 41 digits.",
@@ -68,18 +68,24 @@ _PARAMETERS = {
 }
 
 
-def openapi_document(more: Mapping[str, Any]) -> Json:
+def openapi_document(more: Mapping[str, Any], version: Version = VERSIONS.first) -> Json:
     """
     Return the document as JSON values.
 
     Args:
         more: `paths` and `components` of routes that are declared elsewhere.
+        version: Of `/v1`. Its operations are the same in each, and so are the names of what they answer.
     """
-    merged = {name: {**part, **more.get("components", {}).get(name, {})} for name, part in _components().items()}
+    merged = {name: {**part, **more.get("components", {}).get(name, {})} for name, part in _components(version).items()}
     others = {name: part for name, part in more.get("components", {}).items() if name not in merged}
     return {
         "openapi": "3.1.0",
-        "info": {"title": "UpNext", "version": API_VERSION, "description": _DESCRIPTION},
+        "info": {
+            "title": "UpNext",
+            "version": version.name,
+            "description": _DESCRIPTION,
+            "x-versions": versions_info(),
+        },
         "security": [{"basic": []}, {"token": []}],
         "paths": {**_paths(), **more.get("paths", {})},
         "components": {**merged, **others},
@@ -100,7 +106,7 @@ def _paths() -> Mapping[str, Json]:
 
 
 @cache
-def _components() -> Mapping[str, Json]:
+def _components(version: Version) -> Mapping[str, Json]:
     return {
         "securitySchemes": {
             "basic": {"type": "http", "scheme": "basic", "description": BASIC},
@@ -110,68 +116,15 @@ def _components() -> Mapping[str, Json]:
                 "description": "A client's access token, which `POST /api/authenticate` gives.",
             },
         },
-        "headers": _headers(),
-        "parameters": _header_parameters(),
-        "schemas": components(OPERATIONS),
-    }
-
-
-def _headers() -> Json:
-    def header(description: str, schema: Json) -> Json:
-        return {"description": description, "schema": schema}
-
-    text: Json = {"type": "string"}
-    return {
-        "Paket-Request-Id": header("Names the request in logs.", {**text, "pattern": "^req_[0-9a-f]{16}$"}),
-        "Paket-Position": header(
-            "Where the write went, or what the list had folded. A request that sends it back is not answered from "
-            "before it.",
-            {**text, "pattern": "^[A-Za-z0-9_-]+$"},
-        ),
-        "ETag": header("Changes with the page.", {**text, "pattern": '^"[^"]+"$'}),
-        "Paket-View": header(
-            "`catching-up`: items of a context attached lately are still on their way. `refused`: a context feeds as "
-            "many sessions as it may, and stays empty in this one.",
-            {"enum": ["catching-up", "refused"]},
-        ),
-        "Age": header("Seconds since the list was last known to be fresh; left out while it is.", {"type": "integer"}),
-        "Allow": header("The methods of the path.", text),
-        "WWW-Authenticate": header("The scheme of the credentials.", text),
-        TEST_HEADER: header("There where a test key was shown.", {"const": TEST}),
-        "RateLimit-Policy": header(
-            "How often the client may read, or write, in a second: `q` times in `w` seconds, and twice that at once.",
-            {**text, "examples": ['"reads";q=1000;w=1']},
-        ),
-        "RateLimit": header(
-            "How often the client may still do so now, `r`, and after how many seconds it is `q` again, `t`.",
-            {**text, "examples": ['"reads";r=999;t=1']},
-        ),
-        "Retry-After": header("Seconds after which to try again.", {"type": "integer", "minimum": 1}),
-    }
-
-
-def _header_parameters() -> Json:
-    return {
-        "Paket-Position": {
-            "name": "Paket-Position",
-            "in": "header",
-            "description": f"Positions that the answer must not be from before: one, or up to {MAX_TOKENS}, separated "
-            "by commas or in header lines of their own. Lists and session commands wait for them up to 2 s.",
-            "schema": {"type": "string"},
-        },
-        "If-None-Match": {
-            "name": "If-None-Match",
-            "in": "header",
-            "description": "ETags of pages that the reader has, or `*`.",
-            "schema": {"type": "string"},
-        },
-        **PARAMETERS,
+        "headers": HEADERS,
+        "parameters": PARAMETERS,
+        "schemas": components(OPERATIONS, version),
     }
 
 
 def _operation(operation: Operation) -> Json:
     parameters = [_path_parameter(name) for name in _path_names(operation.path)]
-    parameters += [{"$ref": "#/components/parameters/Paket-Position"}, *REFERENCES]
+    parameters += [{"$ref": f"#/components/parameters/{name}"} for name in OF_REQUESTS]
     if operation.largest_page:
         parameters += _page_parameters(operation.largest_page)
     described: Json = {
@@ -218,7 +171,7 @@ def _page_parameters(largest: int) -> list[Json]:
 
 
 def _responses(operation: Operation) -> Json:
-    names = ["Paket-Request-Id", *_OF_CALLERS]
+    names = ["Paket-Request-Id", *OF_CALLERS]
     if operation.writes or operation.largest_page:
         names.append("Paket-Position")
     if operation.largest_page:
@@ -253,9 +206,9 @@ def _error_responses(operation: Operation) -> Json:
     return {str(answered): _error_response(answered, of_status) for answered, of_status in sorted(codes.items())}
 
 
-def _error_response(answered: int, codes: Sequence[str]) -> Json:
-    more = {401: ["WWW-Authenticate"], 429: [*_OF_CALLERS, "Retry-After"], 503: [*_OF_CALLERS, "Retry-After"]}
-    names = ["Paket-Request-Id", *more.get(answered, _OF_CALLERS)]
+def _error_response(answered: int, codes: Sequence[str], of_callers: Sequence[str] = OF_CALLERS) -> Json:
+    more = {401: ["WWW-Authenticate"], 429: [*of_callers, "Retry-After"], 503: [*of_callers, "Retry-After"]}
+    names = ["Paket-Request-Id", *more.get(answered, of_callers)]
     narrowed = {"properties": {"error": {"properties": {"code": {"enum": list(codes)}}}}}
     schema = {"allOf": [{"$ref": "#/components/schemas/Error"}, narrowed]}
     return {**_response(answered, names), "content": {"application/json": {"schema": schema}}}
@@ -277,7 +230,8 @@ def _document_operation() -> Json:
         "summary": "Retrieve this document",
         "tags": ["Core"],
         "security": [],
-        "responses": {"200": answer},
+        "parameters": [OF_DOCUMENT],
+        "responses": {"200": answer, "400": _error_response(400, [PROBLEMS[InvalidVersionError].code], ())},
     }
 
 

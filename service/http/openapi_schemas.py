@@ -10,6 +10,7 @@ import msgspec
 from service.http.items import ItemIn
 from service.http.problems import ErrorOut
 from service.http.routes import Operation
+from service.http.versions.version import Version
 
 Json = dict[str, Any]
 
@@ -27,11 +28,11 @@ def reference(kind: type[msgspec.Struct]) -> Json:
     return {"$ref": f"{_PREFIX}{name_of(kind)}"}
 
 
-def components(operations: Iterable[Operation]) -> Json:
-    """Return the schemas of everything that the operations take and answer, by name."""
+def components(operations: Iterable[Operation], version: Version) -> Json:
+    """Return the schemas of everything that the operations take, and answer in this version, by name."""
     kinds: set[type[msgspec.Struct]] = {ErrorOut}
     for operation in operations:
-        kinds |= {kind for kind in (operation.body, operation.answer) if kind is not None}
+        kinds |= {version.answer(kind) for kind in (operation.body, operation.answer) if kind is not None}
     ordered = sorted(kinds, key=name_of)
     _, schemas = msgspec.json.schema_components(ordered, ref_template=_PREFIX + "{name}")
     renamed = {_public(name): _renamed(schema) for name, schema in schemas.items()}

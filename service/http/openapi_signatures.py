@@ -43,4 +43,3 @@ PARAMETERS = {
         _parameter("Content-Digest", "The digest of a body that is signed (RFC 9530).", {}),
     )
 }
-REFERENCES = [{"$ref": f"#/components/parameters/{name}"} for name in PARAMETERS]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -76,6 +76,14 @@ class MalformedRequestError(RequestError):
     """The request is no HTTP, or its body broke off."""
 
 
+class InvalidVersionError(RequestError):
+    """There is no version of that name; the message says which there are."""
+
+    def __init__(self, known: Iterable[str]) -> None:
+        """Take the names of those that there are."""
+        super().__init__(f"There is no such version; there are {', '.join(known)}.")
+
+
 class MalformedJsonError(RequestError):
     """The body is no JSON object as RFC 8259 and this service's stricter rules have it; the message says why."""
 
@@ -141,6 +149,7 @@ PROBLEMS: dict[type[BaseException], Problem] = {
     errors.InvalidPositionError: Problem(
         400, _INVALID, "invalid_position", "Paket-Position cannot be read, or is of another deployment."
     ),
+    InvalidVersionError: Problem(400, _INVALID, "invalid_version"),
     MalformedJsonError: Problem(400, _INVALID, "invalid_json"),
     InvalidFieldsError: Problem(400, _INVALID, "invalid_fields", "Some fields or parameters are not valid."),
     errors.LogUnavailableError: Problem(

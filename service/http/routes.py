@@ -15,8 +15,15 @@ from service.http.calls import Answer, Call
 from service.http.deps import Deps
 from service.http.positions import HEADER as POSITION
 from service.http.positions import PositionTokens
-from service.http.problems import AddressError, ForbiddenError, MethodNotAllowedError, UnknownPathError
+from service.http.problems import (
+    AddressError,
+    ForbiddenError,
+    InvalidVersionError,
+    MethodNotAllowedError,
+    UnknownPathError,
+)
 from service.http.signatures import Signatures
+from service.http.versions.version import Version
 from service.networks import AllowList
 from service.ports import Client
 from streams.domain.errors import UnknownIdError
@@ -70,7 +77,7 @@ class Resource:
         """
         self._of_test_keys = of_test_keys
         self._signatures = signatures
-        self._callers, self._limits = Callers(deps), deps.limits
+        self._callers, self._limits, self._versions = Callers(deps), deps.limits, deps.versions
         self._body_limit_s = deps.body_limit_s
         self._tokens = tokens
         self._proxies = deps.proxies
@@ -87,7 +94,7 @@ class Resource:
         """Check the rules in the order in which they count (the first broken one is raised), then handle."""
         if request.method == "OPTIONS":
             return Answer(204, {"Allow": self.allow})
-        client, wait_s = self._callers.caller(request, beside)
+        client, wait_s, version = self._callers.caller(request, beside)
         operation, _ = self._found(request.method, client)
         if client.allowed is not None:
             self._check_address(client.allowed, request)
@@ -99,7 +106,7 @@ class Resource:
         self._signatures.check(request, client, body)
         resource = self if client.live or self._of_test_keys is None else self._of_test_keys
         try:
-            return await resource.judge_for(client, request, request.method, path, request_id, body)
+            return await resource.judge_for(client, version, request, request.method, path, request_id, body)
         except UnknownIdError:
             self._limits.failed("ids", request)
             raise
@@ -107,6 +114,7 @@ class Resource:
     async def judge_for(
         self,
         client: Client,
+        version: Version | None,
         request: web.BaseRequest,
         method: str,
         path: Mapping[str, str],
@@ -117,11 +125,13 @@ class Resource:
         operation, handle = self._found(method, client)
         if body and operation.body is not None:
             check_media_type(request)
-        # Versions and idempotency keys (400) are read here; keys that were used before (409) count after positions.
+        if version is None:
+            raise InvalidVersionError(self._versions.names)
+        # Idempotency keys (400) are read here; keys that were used before (409) count after positions.
         after = NOTHING
         if POSITION in request.headers:
             after = self._tokens.after(request.headers.getall(POSITION))
-        call = Call(request, path, client, request_id, after, body)
+        call = Call(request, path, client, request_id, after, body, version)
         if self._elsewhere is not None and operation.place is not None:
             answer = await self._elsewhere.answer(call, operation.place)
             if answer is not None:

@@ -59,37 +59,33 @@ class SessionContextOut(msgspec.Struct):
     created_at: str
 
 
-class ContextListOut(msgspec.Struct, kw_only=True):
+class PageOut(msgspec.Struct):
     """
-    A page of a context's list, newest `updated_at` first, ties by `content_id`.
+    What is to be known of a page.
 
-    `total` counts the whole list; `next_key` is the index of the next item, left out at the end.
+    `total` counts the whole list; `next` is the next page's query, relative to the list's own URL, null at the end.
     """
 
     total: int
-    next_key: int | UnsetType = UNSET
+    next: str | None
+
+
+class ContextListOut(msgspec.Struct):
+    """A page of a context's list, newest `updated_at` first, ties by `content_id`."""
+
     items: list[ListItemOut]
+    page: PageOut
 
 
-class SessionListOut(msgspec.Struct, kw_only=True):
-    """
-    A page of a session's merged list, newest `updated_at` first, ties by `content_id`, then `context_id`.
+class SessionListOut(msgspec.Struct):
+    """A page of a session's merged list, newest `updated_at` first, ties by `content_id`, then `context_id`."""
 
-    `total` counts the whole list; `next_key` is the index of the next item, left out at the end.
-    """
-
-    total: int
-    next_key: int | UnsetType = UNSET
     items: list[SessionListItemOut]
+    page: PageOut
 
 
-class SessionContextsOut(msgspec.Struct, kw_only=True):
-    """
-    A page of a session's contexts, newest `created_at` first, ties by `context_id`.
+class SessionContextsOut(msgspec.Struct):
+    """A page of a session's contexts, newest `created_at` first, ties by `context_id`."""
 
-    `total` counts all of them; `next_key` is the index of the next one, left out at the end.
-    """
-
-    total: int
-    next_key: int | UnsetType = UNSET
     items: list[SessionContextOut]
+    page: PageOut

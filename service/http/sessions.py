@@ -233,7 +233,7 @@ class Sessions:
         page, extras = await self._lists.merged(
             session, start=window.start, limit=window.limit, after=call.after, client=call.client
         )
-        return self._answers.of_session(call.request, page, extras, window)
+        return self._answers.of_session(call.request, page, extras, window, call.version)
 
     async def _delete(self, call: Call) -> Answer:
         session = own_session(self._ids, call)
@@ -246,7 +246,7 @@ class Sessions:
         page = await self._views.contexts(
             session, start=window.start, limit=window.limit, after=call.after, client=call.client.client_id
         )
-        return self._answers.of_contexts(call.request, page, window)
+        return self._answers.of_contexts(call.request, page, window, call.version)
 
     async def _read_context(self, call: Call) -> Answer:
         session = own_session(self._ids, call)
@@ -257,7 +257,7 @@ class Sessions:
         page, extras = await self._lists.of_context(
             session, context, start=window.start, limit=window.limit, after=call.after, client=call.client
         )
-        return self._answers.of_session(call.request, page, extras, window)
+        return self._answers.of_session(call.request, page, extras, window, call.version)
 
     async def _hide(self, call: Call) -> Answer:
         fields = self._json.read(call.body)

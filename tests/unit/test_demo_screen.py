@@ -15,7 +15,8 @@ from service.demo.remote import Credentials
 from service.demo.screen import Frame, LiveScreen, PlainScreen, Shown, name, state
 from service.demo.tally import Tally
 from service.demo.viewing import Hide, Put, Remove
-from service.http.schemas import SessionListItemOut, SessionListOut
+from service.http.schemas import SessionListItemOut
+from service.http.versions.v2026_11_01 import SessionListOut
 from streams.domain.items import Item, item_faults
 
 

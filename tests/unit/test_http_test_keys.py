@@ -11,7 +11,8 @@ import pytest
 
 from service.http import contexts, sessions, status
 from service.http.routes import Operation
-from service.http.schemas import ContextListOut, SessionContextsOut, SessionListOut
+from service.http.versions.known import VERSIONS
+from service.http.versions.v2026_11_01 import ContextListOut, SessionContextsOut, SessionListOut
 from streams.domain.errors import LogUnavailableError, ViewUnavailableError
 from streams.domain.ids import Kind, Mode
 from tests.support.listener import (
@@ -89,7 +90,7 @@ async def test_every_call(setting: Setting) -> None:
         answer = await caller.ok(operation.method, path, body)
         assert (answer.status, answer.headers[TYPE]) == (operation.success, "Test")
         if operation.answer is not None:
-            msgspec.json.decode(answer.body, type=operation.answer)
+            msgspec.json.decode(answer.body, type=VERSIONS.first.answer(operation.answer))
         assert ("Paket-Position" in answer.headers) == (operation.writes or operation.largest_page > 0)
         if operation.method == "GET":
             head = await caller.ok("HEAD", path)
