@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from service.commands.callers import Caller, tenant_text
 from service.ports import ContextViews, EventWriter, Written
-from streams.domain.events import ContextCreated, ContextDetached, ItemPut, ItemRemoved
+from streams.domain.errors import UnavailableError
+from streams.domain.events import (
+    ContextCreated,
+    ContextDetached,
+    ContextEvent,
+    ItemPut,
+    ItemRemoved,
+    ItemsPut,
+    ItemsReplaced,
+)
 from streams.domain.ids import ContextId, IdKeys, Kind, id_text
 from streams.domain.items import Item
 from streams.domain.positions import After, SessionsPosition
@@ -61,6 +71,36 @@ class ContextCommands:
             item=item,
         )
         return await self._events.write_context(context, event)
+
+    async def put_items(self, caller: Caller, context: ContextId, items: list[Item]) -> Written:
+        """Put *items* into the caller's context at once, the later the newer; at most 500, of 1 MiB as JSON."""
+        return await self._events.write_context(context, self._items_put(caller, items))
+
+    async def replace_items(self, caller: Caller, context: ContextId, items: list[Item]) -> Written:
+        """Replace the list of the caller's context by *items*, likewise."""
+        event = ItemsReplaced(**caller.cause(self._event_id()), app=tenant_text(caller.client), items=items)
+        return await self._events.write_context(context, event)
+
+    async def put_items_of_many(
+        self, caller: Caller, items_of: Sequence[tuple[ContextId, list[Item]]]
+    ) -> list[Written | UnavailableError]:
+        """
+        Put items into each of many contexts of the caller's, those of one at once.
+
+        Returns:
+            What became of each, in their order. An `UnavailableError` other than of the log: nothing was written.
+        """
+        writes = [self._write(context, self._items_put(caller, items)) for context, items in items_of]
+        return await asyncio.gather(*writes)
+
+    async def _write(self, context: ContextId, event: ContextEvent) -> Written | UnavailableError:
+        try:
+            return await self._events.write_context(context, event)
+        except UnavailableError as error:
+            return error
+
+    def _items_put(self, caller: Caller, items: list[Item]) -> ItemsPut:
+        return ItemsPut(**caller.cause(self._event_id()), app=tenant_text(caller.client), items=items)
 
     async def remove_item(self, caller: Caller, context: ContextId, content_id: str) -> Written:
         """Remove an item from the caller's context, whether it is there or not."""

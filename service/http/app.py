@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
+from service.http.bulks import Bulks
 from service.http.contexts import Contexts
 from service.http.deps import Deps
 from service.http.document import Document
@@ -50,6 +51,7 @@ def _resources(
     handlers: tuple[Mapping[Operation, Handler], ...] = (
         status_handlers(),
         Contexts(deps, tokens).handlers(),
+        Bulks(deps, tokens).handlers(),
         Sessions(deps, tokens).handlers(),
     )
     by_path: dict[str, dict[Operation, Handler]] = {}

@@ -10,6 +10,7 @@ from service.http.problems import MalformedRequestError, TooLargeError, Unsuppor
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_ITEM_BYTES = 16 * 1024
+MAX_BULK_BYTES = 1024 * 1024
 READ_LIMIT_S = 10.0
 """From the end of a request's headers to the end of its body."""
 

@@ -59,10 +59,22 @@ def own_session(ids: IdKeys, call: Call) -> SessionId:
 
 
 def _own(ids: IdKeys, call: Call, kind: Kind, name: str) -> bytes:
-    raw = parse_id(kind, call.path[name])
-    if raw is None or not ids.verify(kind, mode_of(call.client), call.client.tenant, raw):
+    raw = _raw_own(ids, call, kind, call.path[name])
+    if raw is None:
         raise UnknownIdError
     return raw
+
+
+def _raw_own(ids: IdKeys, call: Call, kind: Kind, text: str) -> bytes | None:
+    raw = parse_id(kind, text)
+    known = raw is not None and ids.verify(kind, mode_of(call.client), call.client.tenant, raw)
+    return raw if known else None
+
+
+def context_called(ids: IdKeys, call: Call, text: str) -> ContextId | None:
+    """Return the context whose id *text* is, None where it is not one of the caller's own."""
+    raw = _raw_own(ids, call, Kind.CONTEXT, text)
+    return None if raw is None else ContextId(raw)
 
 
 def session_context(call: Call) -> ContextId | None:

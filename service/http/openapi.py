@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from service.http import contexts, sessions, status
+from service.http import bulks, contexts, sessions, status
 from service.http.openapi_headers import HEADERS, OF_CALLERS, OF_REQUESTS, PARAMETERS
 from service.http.openapi_schemas import components, reference
 from service.http.openapi_signatures import BASIC
@@ -36,7 +36,7 @@ from streams.domain.ids import Kind
 Json = dict[str, Any]
 
 PATH = "/openapi.json"
-OPERATIONS: tuple[Operation, ...] = (status.STATUS, *contexts.OPERATIONS, *sessions.OPERATIONS)
+OPERATIONS: tuple[Operation, ...] = (status.STATUS, *contexts.OPERATIONS, *bulks.OPERATIONS, *sessions.OPERATIONS)
 
 _DESCRIPTION = (
     "Publishers write what their users are to watch next; platforms read one merged, chronological list. "

@@ -207,11 +207,14 @@ class ErrorOut(msgspec.Struct):
 
 def error_body(error: BaseException, problem: Problem, request_id: str) -> bytes:
     """Return the JSON that a client is told about *error*: never its traceback, its type or its arguments."""
-    faults = error.faults[:MAX_FAULTS] if isinstance(error, InvalidFieldsError) else ()
+    return msgspec.json.encode(ErrorOut(error_detail(error, problem, request_id)))
+
+
+def error_detail(error: BaseException, problem: Problem, request_id: str, most_faults: int = MAX_FAULTS) -> ErrorDetail:
+    """Return what a client is told about *error*."""
+    faults = error.faults[:most_faults] if isinstance(error, InvalidFieldsError) else ()
     message = str(error) if problem.message is None else problem.message
-    params = [ParamDetail(*fault) for fault in faults]
-    detail = ErrorDetail(problem.type, problem.code, message, params, request_id)
-    return msgspec.json.encode(ErrorOut(detail))
+    return ErrorDetail(problem.type, problem.code, message, [ParamDetail(*fault) for fault in faults], request_id)
 
 
 def error_headers(error: BaseException, problem: Problem) -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from service.http import contexts, sessions, status
+from service.http import bulks, contexts, sessions, status
 from service.http.openapi import openapi_document
 from service.http.problems import PROBLEMS, problem_of
 from streams.domain import errors
@@ -16,7 +16,7 @@ from streams.domain.ids import Kind
 from tests.support.listener import Listener, problem, public_listener
 from tests.support.nodes import item
 
-OPERATIONS = (status.STATUS, *contexts.OPERATIONS, *sessions.OPERATIONS)
+OPERATIONS = (status.STATUS, *contexts.OPERATIONS, *bulks.OPERATIONS, *sessions.OPERATIONS)
 VERBS = {"get", "head", "put", "post", "delete", "options"}
 
 
@@ -121,6 +121,9 @@ async def test_answers_bear_the_headers_that_it_says(listener: Listener, documen
     await listener.attach(session, context)
     bodies = {
         "putItem": item(),
+        "putItems": {"items": [item(), {}]},
+        "replaceItems": {"items": [item()]},
+        "putItemsOfContexts": {"contexts": [{"context_id": context, "items": [item(), {}]}]},
         "attachContext": {"app_id": listener.app.tenant, "context_id": context},
         "hideItem": {"content_id": "c1", "action": "hide"},
     }
