@@ -98,6 +98,22 @@ async def test_a_read_is_the_owners_byte_for_byte(pair: Pair) -> None:
     assert pair.outcome("answered") == 2 * (len(reads) - 3)
 
 
+async def test_a_read_is_in_the_version_that_was_asked_for(pair: Pair) -> None:
+    """By a header, or by the client's default, as the node in front knows it."""
+    _, session, position = await filled(pair)
+    platform = at_front(pair, pair.owner.platform)
+    newer = {"Paket-Version": "2026-11-01"}
+    expected = await pair.owner.platform.ok("GET", session, headers=newer)
+    assert seen(await platform.ok("GET", session, headers=newer, after=position)) == seen(expected)
+    digest, client = pair.owner.world.clients[platform.client_id]
+    pair.owner.world.clients[platform.client_id] = digest, client._replace(version="2026-11-01")
+    assert seen(await platform.ok("GET", session)) == seen(expected)
+    assert "total" in (await platform.ok("GET", session, headers={"Paket-Version": "2024-02-16"})).json
+    unknown = await platform.call("GET", session, headers={"Paket-Version": "2024-02-17"})
+    assert unknown.status == 400
+    assert pair.outcome("answered") == 3
+
+
 async def test_a_command_is_the_owners(pair: Pair) -> None:
     """Each is done there, once, in the name of the client and of the request, and answered as it is there."""
     context, session, position = await filled(pair)

@@ -48,6 +48,16 @@ def test_it_is_read_as_it_was_sent() -> None:
     assert read(sent()) == CALL_OF_B
     others = CALL_OF_B._replace(client=Client("f" * 16, Kind.APP, b"\0" * 17, live=False), headers=[], body=b"")
     assert read(sent(others), body=b"") == others
+    newer = CALL_OF_B._replace(version="2026-11-01")
+    assert read(sent(newer)) == newer
+
+
+def test_a_call_of_a_node_that_knows_no_versions() -> None:
+    """It is to be answered in the first one."""
+    about = sent()[CALL].rpartition(" ")[0]
+    headers = CIMultiDict([*POSITIONS, (CALL, about)])
+    headers[SIGNATURE] = _signature(KEY, about, CALL_OF_B.path, CALL_OF_B.body, POSITIONS)
+    assert read(headers) == CALL_OF_B
 
 
 def test_only_what_the_answer_depends_on_is_passed_on() -> None:

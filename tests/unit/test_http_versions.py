@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -56,6 +57,14 @@ def test_which_there_are() -> None:
     assert VERSIONS.first.name == FIRST
     assert [version.ending for version in VERSIONS] == [None, None]
     assert list(VERSIONS.names) == sorted(VERSIONS.names)
+
+
+def test_the_page_that_tells_of_them() -> None:
+    """Has each, and what it alters, in the words of the program."""
+    page = (Path(__file__).parents[2] / "docs/versions.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `(\d{4}-\d{2}-\d{2})` \| (.+) \|$", page, re.MULTILINE))
+    assert list(rows) == list(VERSIONS.names)
+    assert rows[NEWEST] == next(version.says for version in VERSIONS if version.name == NEWEST)
 
 
 async def test_which_one_answers(listener: Listener) -> None:
