@@ -50,8 +50,16 @@ class Buckets:
         left_s = round(self._burst_s - (full_at_s - now_s), 6)
         if left_s < -self._most_debt_s:
             return left_s
+        self._remember(key, full_at_s)
+        return left_s
+
+    def owe(self, key: str, per_s: float, count: int) -> None:
+        """Take *count*, whatever is left: there is nothing until as many have come in."""
+        now_s = self._clock_s()
+        self._remember(key, max(self._full_at_s.get(key, now_s), now_s) + count / per_s)
+
+    def _remember(self, key: str, full_at_s: float) -> None:
         self._full_at_s[key] = full_at_s
         self._full_at_s.move_to_end(key)
         if len(self._full_at_s) > MOST_BUCKETS:
             self._full_at_s.popitem(last=False)
-        return left_s

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Literal
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Raw, UnsetType
 
 from service.commands.contexts import ContextCommands
 from service.http.bodies import MAX_BULK_BYTES
@@ -15,7 +15,7 @@ from service.http.calls import SUCCESS, Answer, Call, context_called, own_contex
 from service.http.deps import Deps
 from service.http.positions import HEADER as POSITION
 from service.http.positions import PositionTokens
-from service.http.problems import ErrorDetail, InvalidFieldsError, error_detail, problem_of
+from service.http.problems import ErrorDetail, InvalidFieldsError, RequestError, error_detail, problem_of
 from service.http.routes import Handler, Operation
 from service.http.schemas import MessageOut
 from streams.domain.errors import AbsentError, LogUnavailableError, UnavailableError, UnknownIdError, UpNextError
@@ -128,7 +128,7 @@ class Bulks:
         context = own_context(self._ids, call)
         if sent is None or faults:
             raise InvalidFieldsError(faults)
-        outcomes = await self._bodies.read(sent.items)
+        outcomes = await self._read(call, sent.items)
         headers: dict[str, str] = {}
         if items := _good(outcomes):
             written = await self._commands.put_items(call.caller, context, items)
@@ -141,7 +141,7 @@ class Bulks:
         context = own_context(self._ids, call)
         if sent is None or faults:
             raise InvalidFieldsError(faults)
-        items = all_good(await self._bodies.read(sent.items))
+        items = all_good(await self._read(call, sent.items))
         written = await self._commands.replace_items(call.caller, context, items)
         return Answer(200, {POSITION: self._tokens.write(written.position)}, SUCCESS)
 
@@ -157,6 +157,7 @@ class Bulks:
         contexts = [context_called(self._ids, call, entry.context_id) for entry in sent.contexts]
         if None in contexts:
             self._limits.failed("ids", call.request)
+        self._limits.count_more(call.client, sum(len(entry.items) for entry in sent.contexts) - 1)
         outcomes: list[list[Item | UpNextError]] = []
         for entry, context in zip(sent.contexts, contexts, strict=True):
             if context is None:
@@ -167,6 +168,11 @@ class Bulks:
         results = [ResultsOut([_result(outcome, call.request_id) for outcome in each]) for each in outcomes]
         headers = {POSITION: self._tokens.write(written)} if written.offsets else {}
         return Answer(200, headers, msgspec.json.encode(ResultsOfContextsOut(results)))
+
+    async def _read(self, call: Call, items: list[Raw]) -> list[Item | RequestError]:
+        # One write each, of which the request was one: what is refused has cost as much.
+        self._limits.count_more(call.client, len(items) - 1)
+        return await self._bodies.read(items)
 
     async def _write(
         self, call: Call, contexts: list[ContextId | None], outcomes: list[list[Item | UpNextError]]

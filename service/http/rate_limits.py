@@ -114,6 +114,14 @@ class RateLimits(Collector):
         headers[LIMIT] = f'"{kind.name}";r={remaining};t={1 if quota_s >= 0 else 2}'
         return 0.0 if left_s >= 0 else -left_s
 
+    def count_more(self, client: Client, writes: int) -> None:
+        """Count what a request writes beside the one write that it was counted as: later ones wait for it to come in."""
+        limit = client.writes_per_s or self._writes.per_s
+        if limit and writes:
+            name, kind = client.client_id, self._writes
+            per_s = limit if self._shares is None else self._shares.part(name, kind.number, limit, writes)
+            kind.buckets.owe(name, per_s, writes)
+
     def refuse(self, method: str, wait_s: float) -> TooManyRequestsError:
         """Return the error of a request that is one too many, counted."""
         self._refused["reads" if method in _READS else "writes"] += 1

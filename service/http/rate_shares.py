@@ -70,13 +70,13 @@ class Shares:
         self._said: Asked = {}
         self._levels: tuple[dict[str, float], dict[str, float]] = ({}, {})
 
-    def part(self, client: str, kind: int, limit: int) -> float:
-        """Count a request; return how many of its kind a second the client may make here."""
-        count = self._counts.get(client)
-        if count is None:
-            count = self._counts[client] = _Count()
-        count.asked[kind] += 1
-        count.limits[kind] = limit
+    def part(self, client: str, kind: int, limit: int, count: int = 1) -> float:
+        """Count a request, or as many; return how many of its kind a second the client may make here."""
+        counted = self._counts.get(client)
+        if counted is None:
+            counted = self._counts[client] = _Count()
+        counted.asked[kind] += count
+        counted.limits[kind] = limit
         return self._levels[kind].get(client, limit)
 
     def say(self) -> Asked:

@@ -83,6 +83,27 @@ async def test_one_too_many(clock: Still) -> None:
         assert [(await listener.app.call("PUT", put, item())).status for _ in range(5)] == [200] * 4 + [429]
 
 
+async def test_a_bulk_is_as_many_writes_as_it_has_items(clock: Still) -> None:
+    """It is let in as one; whoever comes after it waits until the others have come in."""
+    async with limited(clock, 10, 10) as listener:
+        context = await listener.context()
+        path = f"/v1/contexts/upnext/{context}"
+        items = {"items": [item(f"c{n}") for n in range(15)]}
+        for method, where, body in (
+            ("POST", f"{path}/items", items),
+            ("PUT", f"{path}/items", items),
+            ("POST", "/v1/contexts/bulk", {"contexts": [{"context_id": context, "items": [{}] * 5}] * 3}),
+        ):
+            clock.at_s += 10 * BURST_S
+            await listener.app.ok(method, where, body)
+            assert [(await listener.app.call("PUT", path, item())).status for _ in range(6)] == [200] * 5 + [429]
+            clock.at_s += 10 * BURST_S
+            await listener.app.ok(method, where, body)
+            await listener.app.ok(method, where, body)
+            refused = await listener.app.call(method, where, body)
+            assert (problem(refused, 429), refused.headers["Retry-After"]) == ("too_many_requests", "2")
+
+
 async def test_a_limit_of_its_own(clock: Still) -> None:
     """A client that has one is held to it, and to nothing else."""
     async with limited(clock, 1, 1) as listener:
