@@ -115,7 +115,7 @@ class RateLimits(Collector):
         return 0.0 if left_s >= 0 else -left_s
 
     def count_more(self, client: Client, writes: int) -> None:
-        """Count what a request writes beside the one write that it was counted as: later ones wait for it to come in."""
+        """Count what a request writes beside the one that it was counted as; whatever comes later waits for it."""
         limit = client.writes_per_s or self._writes.per_s
         if limit and writes:
             name, kind = client.client_id, self._writes
