@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from service.http.signatures import OF_BODY, TIMESTAMP
-from service.http.signatures_messages import INPUT, SIGNATURE
+from service.http.signatures_plain import INPUT, SIGNATURE
 
 Json = dict[str, Any]
 

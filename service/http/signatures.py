@@ -11,7 +11,8 @@ from multidict import MultiMapping
 from service.http.addresses import client_scheme
 from service.http.auth import shown_secret
 from service.http.problems import SignatureError
-from service.http.signatures_messages import INPUT, SIGNATURE, TOLERANCE_S, Message, MessageSignatures
+from service.http.signatures_messages import MessageSignatures
+from service.http.signatures_plain import INPUT, SIGNATURE, TOLERANCE_S, Message
 from service.networks import Network
 from service.ports import Client
 
@@ -50,8 +51,8 @@ class Signatures:
         if of_body:
             check_of_body(headers, body, secret, now_ms)
         if of_message:
-            message = Message(request.method, self._url(request), headers)
-            self._messages.check(message, body, client.client_id, secret, now_ms // 1000)
+            message = Message(request.method, self._url(request), headers, body)
+            self._messages.check(message, client.client_id, secret, now_ms // 1000)
 
     def _url(self, request: web.BaseRequest) -> str:
         """Return the URL that the client called, with the target as it was sent, to the byte."""

@@ -7,39 +7,59 @@ Source:
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
-from http_message_signatures import (
-    HTTPMessageVerifier,
-    HTTPSignatureKeyResolver,
-    InvalidSignature,
-    VerifyResult,
-    algorithms,
-)
+from http_message_signatures import HTTPMessageVerifier, HTTPSignatureKeyResolver, InvalidSignature, algorithms
 from http_message_signatures.exceptions import HTTPMessageSignaturesException
-from multidict import MultiMapping
 
 from service.http.problems import SignatureError
 from service.http.signatures_nonces import Nonces
+from service.http.signatures_plain import TOLERANCE_S, Message, Signed, is_now, read_plain
 
-TOLERANCE_S = 300
-"""By so much what a client says of the time may differ from the node's clock."""
-
-INPUT, SIGNATURE = "Signature-Input", "Signature"
-
-_METHOD = '"@method"'
-_TARGET = '"@target-uri"'
+_METHOD, _TARGET, _QUERY = '"@method"', '"@target-uri"', '"@query"'
 _PARTS = frozenset({'"@authority"', '"@path"'})
-_QUERY = '"@query"'
 
 
-class Message(NamedTuple):
-    """A request as its client has signed it."""
+class MessageSignatures:
+    """Checks `Signature` and `Signature-Input`."""
 
-    method: str
-    url: str
-    """Absolute, with its query."""
-    headers: MultiMapping[str]
+    def __init__(self, nonces: Nonces | None = None) -> None:
+        """Take what remembers nonces."""
+        self._nonces = nonces or Nonces(TOLERANCE_S)
+
+    def check(self, message: Message, client_id: str, secret: bytes, now_s: int) -> None:
+        """
+        Return where the one signature of *message* is good for all that the service does with it.
+
+        Raises:
+            SignatureError: It is broken, of something else, too old, of too little, or was seen before.
+        """
+        signed = read_plain(message, client_id, secret, now_s) or read_any(message, client_id, secret, now_s)
+        if not _covers_enough(signed, message.url):
+            raise SignatureError(
+                "A signature covers @method, and @target-uri or @authority, @path, and @query where there is one."
+            )
+        if signed.nonce is not None and not self._nonces.take(client_id, signed.nonce, signed.created_s, now_s):
+            raise SignatureError("The signature's nonce may have been used before.")
+
+
+def read_any(message: Message, client_id: str, secret: bytes, now_s: int) -> Signed:
+    """Return what the signature of *message*, of whatever form, says; raise `SignatureError` where it is not good."""
+    try:
+        (result,) = _Verifier(_Key(client_id, secret), now_s).verify(message, body=message.body)
+    except HTTPMessageSignaturesException as error:
+        raise SignatureError(
+            "Signature and Signature-Input are not those of this request, made with this secret and key id in the "
+            "last 5 minutes; they cover @method, the target, and the Content-Digest of a body."
+        ) from error
+    return Signed(result.covered_components, int(result.parameters["created"]), result.nonce)
+
+
+def _covers_enough(signed: Signed, url: str) -> bool:
+    covered = signed.covered
+    if _METHOD not in covered:
+        return False
+    return _TARGET in covered or (_PARTS.issubset(covered) and (_QUERY in covered or "?" not in url))
 
 
 class _Key(HTTPSignatureKeyResolver):
@@ -60,47 +80,6 @@ class _Verifier(HTTPMessageVerifier):
         self._now_s = now_s
 
     def validate_created_and_expires(self, sig_input: Any, max_age: object = None) -> None:  # noqa: ARG002
-        """Raise `InvalidSignature` where it was made too long ago, or will be, or has ended. Both are integers."""
-        created, expires = sig_input.params.get("created"), sig_input.params.get("expires")
-        if created is None or abs(self._now_s - created) > TOLERANCE_S:
+        """Raise `InvalidSignature` where it is not of this time. Both parameters are integers, where they are there."""
+        if not is_now(sig_input.params.get("created"), sig_input.params.get("expires"), self._now_s):
             raise InvalidSignature
-        if expires is not None and expires < self._now_s:
-            raise InvalidSignature
-
-
-class MessageSignatures:
-    """Checks `Signature` and `Signature-Input`."""
-
-    def __init__(self, nonces: Nonces | None = None) -> None:
-        """Take what remembers nonces."""
-        self._nonces = nonces or Nonces(TOLERANCE_S)
-
-    def check(self, message: Message, body: bytes, client_id: str, secret: bytes, now_s: int) -> None:
-        """
-        Return where the one signature of *message* is good for all that the service does with it.
-
-        Raises:
-            SignatureError: It is broken, of something else, too old, of too little, or was seen before.
-        """
-        try:
-            verifier = _Verifier(_Key(client_id, secret), now_s)
-            (signed,) = verifier.verify(message, body=body)
-        except HTTPMessageSignaturesException as error:
-            raise SignatureError(
-                "Signature and Signature-Input are not those of this request, made with this secret and key id in the "
-                "last 5 minutes; they cover @method, the target, and the Content-Digest of a body."
-            ) from error
-        if not _covers_enough(signed, message.url):
-            raise SignatureError(
-                "A signature covers @method, and @target-uri or @authority, @path, and @query where there is one."
-            )
-        created = signed.parameters["created"]
-        if signed.nonce is not None and not self._nonces.take(client_id, signed.nonce, int(created), now_s):
-            raise SignatureError("The signature's nonce may have been used before.")
-
-
-def _covers_enough(signed: VerifyResult, url: str) -> bool:
-    covered = signed.covered_components.keys()
-    if _METHOD not in covered:
-        return False
-    return _TARGET in covered or (covered >= _PARTS and (_QUERY in covered or "?" not in url))

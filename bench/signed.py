@@ -1,0 +1,61 @@
+"""GET of a page that is signed, beside the same GET that is not, of the same node."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+from bench.cores import elsewhere, on_one_core
+from bench.figures import Figure
+from bench.households import Tenants, poll_total, tenants
+from bench.items import body
+from bench.load import Requests, request
+from bench.nodes import Node
+from bench.pairs import Target, paired
+from bench.sizes import Sizes
+from tests.support.nodes import Caller
+from tests.support.signing import over_body, over_message
+
+ITEMS = 90
+
+
+async def signed(directory: Path, sizes: Sizes) -> list[Figure]:
+    """GET pages of 50 of one list, with each kind of signature and without, embedded log."""
+    with elsewhere():
+        async with Node(directory / "node", how=on_one_core) as node, tenants(node) as made:
+            path = await _list(made)
+            plain = Target(node.port, node.pid, _only(made.platform, path, {}))
+            figures = []
+            for kind in ("time and body", "the message"):
+                headers = _signed(made.platform, kind, path)
+                pair = await paired(plain._replace(requests=_only(made.platform, path, headers)), plain, sizes)
+                what = f"GET page of 50, warm, one list, signed over {kind}"
+                beside = f"not signed, {pair.theirs}; {pair.by_cpu}"
+                figures.append(Figure(what, str(pair.ours), beside, pair.ratio, at_least=0.9))
+    return figures
+
+
+async def _list(made: Tenants) -> str:
+    """Fill a context, attach it to a session, and return the path of the session's list once it is whole."""
+    source = random.Random(1)
+    context = (await made.app.ok("POST", "/v1/contexts")).json["context_id"]
+    session = (await made.platform.ok("POST", "/v1/sessions")).json["session_id"]
+    path = f"/v1/sessions/upnext/{session}"
+    await made.platform.ok("PUT", path, {"app_id": made.app.tenant, "context_id": context})
+    for number in range(ITEMS):
+        await made.app.ok("PUT", f"/v1/contexts/upnext/{context}", body(source, f"c{number}"))
+    await poll_total(made.platform, path, ITEMS)
+    return path
+
+
+def _signed(caller: Caller, kind: str, path: str) -> dict[str, str]:
+    """Return the headers of a signature, which is good for as long as a run takes."""
+    if kind == "the message":
+        return over_message(caller.client_id, caller.secret, "GET", f"http://127.0.0.1{path}")
+    return over_body(caller.secret)
+
+
+def _only(caller: Caller, path: str, headers: dict[str, str]) -> Requests:
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    made = request("GET", path, caller.headers["Authorization"]).removesuffix(b"\r\n") + lines.encode() + b"\r\n"
+    return lambda _: made
