@@ -100,9 +100,10 @@ def test_what_is_altered(message: Message, data: st.DataObject) -> None:
 
 
 def altered(text: str, data: st.DataObject) -> str:
-    at = data.draw(st.integers(0, len(text)))
-    to = data.draw(st.sampled_from(["", *'"=;:() ,@-?/%0aZé\t\\']))
-    return text[:at] + to + text[at + data.draw(st.integers(0, 1)) :]
+    at: int = data.draw(st.integers(0, len(text)))
+    to: str = data.draw(st.sampled_from(["", *'"=;:() ,@-?/%0aZé\t\\']))
+    gone: int = data.draw(st.integers(0, 1))
+    return text[:at] + to + text[at + gone :]
 
 
 @pytest.mark.parametrize(
