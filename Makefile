@@ -8,7 +8,7 @@ READY := $(BIN)/python -c 'import urllib.request as web; web.urlopen("http://127
 SOURCES := service streams tests bench docs
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-fast lint format bench docs clean
+.PHONY: help serve test test-fast nemesis lint format bench docs clean
 
 help: ## List the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,10 @@ test: $(STAMP) ## Run every test, on the embedded log and on real Kafka (Java 17
 
 test-fast: $(STAMP) ## Run the tests that need no broker, no processes and no long loops
 	$(BIN)/pytest -m "not kafka and not long" tests/unit
+
+nemesis: $(STAMP) ## Try to break a deployment of three nodes: SEED=… MINUTES=… (Java 17, Maven)
+	bash tests/support/fetch_kafka.sh
+	$(BIN)/python -m tests.nemesis $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES))
 
 lint: $(STAMP) ## Check style, types and who imports whom
 	$(BIN)/ruff check $(SOURCES)

@@ -16,6 +16,7 @@ from pathlib import Path
 from tests.support.kafka_start import FEATURES, java, made_once
 
 READY_S = 60.0
+_META = "meta.properties"
 
 
 def free_ports(count: int) -> list[int]:
@@ -79,7 +80,7 @@ class Broker:
 
     def spawn(self) -> None:
         """Start the process and do not wait for it."""
-        if not self._meta.exists():
+        if not (self._metadata / _META).exists():
             self._format()
         with (self.directory / "broker.log").open("ab") as output:
             command = [*java(self._java_flags), "kafka.Kafka", str(self._properties)]
@@ -132,8 +133,13 @@ class Broker:
         return self.directory / "server.properties"
 
     @property
-    def _meta(self) -> Path:
-        return self.directory / "data" / "meta.properties"
+    def _data(self) -> Path:
+        return self.directory / "data"
+
+    @property
+    def _metadata(self) -> Path:
+        """Where the controllers' own log is: apart from the data, where the settings say so."""
+        return Path(str(self._more_settings.get("metadata.log.dir", self._data)))
 
     def _format(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -142,10 +148,25 @@ class Broker:
             self._let_kafka_format()
             return
         features = made_once(_run_once)
-        self._meta.parent.mkdir(exist_ok=True)
-        shutil.copyfile(features, self._meta.with_name(features.name))
+        for directory in {self._data, self._metadata}:
+            self._write_meta(directory)
+        shutil.copyfile(features, self._metadata / features.name)
+
+    def _write_meta(self, directory: Path) -> None:
+        directory.mkdir(exist_ok=True)
         ids = {"cluster.id": self._cluster_id, "node.id": self.node_id, "directory.id": _new_id()}
-        self._meta.write_text("version=1\n" + "".join(f"{name}={value}\n" for name, value in ids.items()))
+        (directory / _META).write_text("version=1\n" + "".join(f"{name}={value}\n" for name, value in ids.items()))
+
+    def wipe(self) -> None:
+        """
+        Lose all records of a broker that does not run, as with a disk that is replaced.
+
+        The controllers' log must be on another one: a voter that has forgotten how it voted is no voter any more.
+        """
+        assert not self.is_running
+        assert self._metadata != self._data
+        shutil.rmtree(self._data)
+        self._write_meta(self._data)
 
     def _let_kafka_format(self) -> None:
         words = ["format", "-t", self._cluster_id, "-c", str(self._properties), *self._format_flags]
@@ -191,14 +212,36 @@ class Broker:
 class Cluster:
     """Three brokers: replication 3, two of them in sync."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        listeners: Mapping[str, str] | None = None,
+        advertised: Sequence[Mapping[str, int]] = ({}, {}, {}),
+        metadata_apart: bool = False,
+    ) -> None:
+        """
+        Describe the cluster.
+
+        *listeners* and *advertised*, broker by broker, are as with `Broker`; with *metadata_apart* a broker's data can
+        be wiped.
+        """
         ports = free_ports(6)
         pairs = [(ports[2 * n], ports[2 * n + 1]) for n in range(3)]
         voters = ",".join(f"{n + 1}@127.0.0.1:{controller}" for n, (_, controller) in enumerate(pairs))
-        first = _new_id()
+        self.id = _new_id()
+        places = [directory / f"broker-{n + 1}" for n in range(3)]
         self.brokers = [
             Broker(
-                directory / f"broker-{n + 1}", node_id=n + 1, ports=pair, voters=voters, replication=3, cluster_id=first
+                places[n],
+                node_id=n + 1,
+                ports=pair,
+                voters=voters,
+                replication=3,
+                cluster_id=self.id,
+                listeners=listeners,
+                advertised=advertised[n],
+                settings={"metadata.log.dir": places[n] / "metadata"} if metadata_apart else None,
             )
             for n, pair in enumerate(pairs)
         ]
