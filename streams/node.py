@@ -213,7 +213,8 @@ class Node:
         """Say how the node is."""
         folding = self._engine is not None and self._faust is not None
         processors = self._engine.status(self._ends(), time.time_ns() // 1_000_000) if self._engine else []
-        owned_all = all(p.recovering == 0 and p.ready > 0 for p in processors)
+        # There may be none: a group of more nodes than partitions is settled all the same.
+        owned_all = all(p.recovering == 0 for p in processors)
         ready = not folding or (self._faust is not None and self._faust.is_ready and owned_all)
         return NodeStatus(
             ready=ready,

@@ -192,6 +192,23 @@ async def test_what_a_killed_node_had_is_taken_over_from_warm_copies(fleet: Flee
     assert first.terminate() == 0, first.tail()
 
 
+async def test_a_node_that_is_given_nothing_is_ready(
+    tmp_path: Path, broker: Broker, http: aiohttp.ClientSession
+) -> None:
+    """Of one partition there is nothing for a second node but a copy; it answers, and takes over."""
+    nodes = [NodeProcess(tmp_path / name, "--partitions", "1", kafka=broker.bootstrap) for name in "cd"]
+    first, second = nodes
+    async with first, second:
+        household = await household_of(Fleet(first, http, nodes=nodes), seed=45)
+        assert await sampled(second, "upnext_partitions", state="ready") == 0
+        async with written_to(household):
+            await household.acknowledge(20)
+            assert await asyncio.to_thread(first.terminate) == 0, first.tail()
+            await household.acknowledge(20)
+        await household.check()
+        assert second.terminate() == 0, second.tail()
+
+
 async def test_a_node_that_was_frozen_past_its_session_writes_nothing(fleet: Fleet) -> None:
     """It wakes up to partitions that are another's: it gives way, and the other never notices."""
     first, second = fleet.nodes
