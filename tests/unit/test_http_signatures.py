@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -12,6 +13,7 @@ import pytest
 
 from service.http.signatures_nonces import Nonces
 from streams.domain.ids import Kind, Mode
+from tests.support.api_listener import api_node, embedded_log
 from tests.support.listener import IDS, Listener, basic, problem, public_listener
 from tests.support.nodes import Answer, Caller, item
 from tests.support.signing import digest_of, over_body, over_message
@@ -323,3 +325,26 @@ async def test_tokens_are_not_signed_with(setting: Setting) -> None:
     setting.listener.world.tokens["at_x"] = CLIENT_ID
     for headers in ({}, over_body(SECRET, b"", NOW_MS), setting.over_message("GET", "/v1")):
         assert problem(await bearer.call("GET", "/v1", headers=headers), 401) == "invalid_signature"
+
+
+async def test_as_it_is_configured(tmp_path: Path) -> None:
+    """Who must sign does so with the key that is shown, old or new, live or test, from the answer on."""
+    async with embedded_log(tmp_path) as log, api_node(log) as node:
+        company = (await node.admin.ok("POST", "/api/v1/companies", {"name": "C"})).json["id"]
+        app = (await node.admin.ok("POST", f"/api/v1/apps?context={company}", {"name": "A"})).json["id"]
+        body = {"name": "K", "tenant": app, "signaturesRequired": True}
+        made = (await node.admin.ok("POST", f"/api/v1/clients?context={company}", body)).json
+        assert "validationWarnings" not in made
+        path = f"/api/v1/clients/{made['id']}"
+        rolled = await node.admin.ok("POST", f"{path}/roll?context={company}", {"key": "LIVE"})
+        keys = [made["secretKey"], made["testSecretKey"], rolled.json["secretKey"]]
+        callers = [Caller(node.http, node.url, {"Authorization": basic(made["clientId"], key)}) for key in keys]
+        for caller, key in zip(callers, keys, strict=True):
+            assert problem(await caller.call("GET", "/v1"), 401) == "invalid_signature"
+            for other in keys:
+                answer = await caller.call("GET", "/v1", headers=over_body(other))
+                assert (answer.status == 200) == (other == key)
+            signed = over_message(made["clientId"], key, "GET", f"{node.url}/v1", nonce=key[-20:])
+            await caller.ok("GET", "/v1", headers=signed)
+        await node.admin.ok("PUT", f"{path}?context={company}", {"signaturesRequired": False})
+        await callers[0].ok("GET", "/v1")

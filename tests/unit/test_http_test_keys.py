@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from service.http import contexts, sessions, status
+from service.http.calls import Call
 from service.http.routes import Operation
 from service.http.versions.known import VERSIONS
 from service.http.versions.v2026_11_01 import ContextListOut, SessionContextsOut, SessionListOut
@@ -60,9 +61,16 @@ def with_test_key(listener: Listener, live: Caller, number: int) -> Caller:
     return Caller(listener.http, live.url, {"Authorization": basic(client_id, secret)}, live.tenant, client_id, secret)
 
 
+class NotAsked:
+    """Another node, which no test key's call may go to."""
+
+    async def answer(self, call: Call, place: Kind) -> None:
+        assert call.client.live, place
+
+
 @pytest.fixture
 async def setting() -> AsyncIterator[Setting]:
-    async with public_listener() as listener:
+    async with public_listener(elsewhere=NotAsked()) as listener:
         app, platform = with_test_key(listener, listener.app, 101), with_test_key(listener, listener.platform, 102)
         context = (await app.ok("POST", "/v1/contexts")).json["context_id"]
         session = (await platform.ok("POST", "/v1/sessions")).json["session_id"]
