@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import random
 from pathlib import Path
 
 from bench.cores import elsewhere, on_one_core
 from bench.figures import Figure
-from bench.households import Tenants, poll_total, tenants
-from bench.items import body
+from bench.households import tenants
 from bench.load import Requests, request
 from bench.nodes import Node
+from bench.one_list import one_list
 from bench.pairs import Target, paired
 from bench.sizes import Sizes
 from tests.support.nodes import Caller
 from tests.support.signing import over_body, over_message
-
-ITEMS = 90
 
 
 async def signed(directory: Path, sizes: Sizes) -> list[Figure]:
     """GET pages of 50 of one list, with each kind of signature and without, embedded log."""
     with elsewhere():
         async with Node(directory / "node", how=on_one_core) as node, tenants(node) as made:
-            path = await _list(made)
+            path = await one_list(made)
             plain = Target(node.port, node.pid, _only(made.platform, path, {}))
             figures = []
             for kind, at_least in (("time and body", 0.9), ("the message", 0.8)):
@@ -33,19 +30,6 @@ async def signed(directory: Path, sizes: Sizes) -> list[Figure]:
                 beside = f"not signed, {pair.theirs}; {pair.by_cpu}"
                 figures.append(Figure(what, str(pair.ours), beside, pair.ratio, at_least=at_least))
     return figures
-
-
-async def _list(made: Tenants) -> str:
-    """Fill a context, attach it to a session, and return the path of the session's list once it is whole."""
-    source = random.Random(1)
-    context = (await made.app.ok("POST", "/v1/contexts")).json["context_id"]
-    session = (await made.platform.ok("POST", "/v1/sessions")).json["session_id"]
-    path = f"/v1/sessions/upnext/{session}"
-    await made.platform.ok("PUT", path, {"app_id": made.app.tenant, "context_id": context})
-    for number in range(ITEMS):
-        await made.app.ok("PUT", f"/v1/contexts/upnext/{context}", body(source, f"c{number}"))
-    await poll_total(made.platform, path, ITEMS)
-    return path
 
 
 def _signed(caller: Caller, kind: str, path: str) -> dict[str, str]:
