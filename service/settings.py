@@ -137,8 +137,8 @@ class Settings:
     trusted_proxies: tuple[Network, ...] | None = _setting(
         NETWORKS,
         None,
-        "The proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed; where this is left out, a connection's "
-        "own address and scheme count.",
+        "The proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed; where this is left out, a "
+        "connection's own address and scheme count.",
     )
     api_requests_per_address: int = _setting(
         integer(0, 1_000_000),
