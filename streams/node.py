@@ -32,6 +32,7 @@ from streams.log.kafka_config import KafkaConfig
 from streams.nodes import Nodes, Nothing
 from streams.processors.contexts import ContextsFold
 from streams.processors.sessions import SessionsFold
+from streams.rebuild import Rebuilding
 from streams.registry import Registry
 from streams.registry_keeper import FILE as SNAPSHOT
 from streams.status import NodeStatus
@@ -119,6 +120,7 @@ class Node:
         await self.registry.start()
         self.dead_letters = DeadLetters(self.log, self.registry, config.partitions)
         self.writer = LogWriter(self.log, config.partitions)
+        self._rebuilding = Rebuilding(self.log, self.registry, config.partitions, self._die)
         self._contact = Contact(self.log, time.monotonic, die=self._die)
         self._begun.push_async_callback(self._contact.stop)
         await self._contact.start()
@@ -133,12 +135,19 @@ class Node:
 
     async def _start_folding(self, contact: Contact) -> None:
         config = self.config
-        identity = Identity(self.log.id, config.partitions, config.key.fingerprint)
+        identity = Identity(self.log.id, config.partitions, config.key.fingerprint, self._rebuilding.generation)
         storage = Storage(config.data / TABLES, identity)
 
         def processor(fold: Fold) -> Processor:
             files = TableFiles(storage, fold.name)
-            table = OwnedTable(fold, files, self.log, contact, stale_reads_max_s=config.stale_reads_max_s)
+            table = OwnedTable(
+                fold,
+                files,
+                self.log,
+                contact,
+                stale_reads_max_s=config.stale_reads_max_s,
+                gate=self._rebuilding,
+            )
             self._begun.callback(table.close)
             return Processor(
                 fold,
@@ -166,6 +175,8 @@ class Node:
             self._faust.on_kafka(self.log)
         self._begun.push_async_callback(self._faust.stop)
         await self._faust.start()
+        self._begun.push_async_callback(self._rebuilding.stop)
+        self._rebuilding.start()
         trimmer = Trimmer(self.log, self._engine.processors, die=self._die)
         self._begun.push_async_callback(trimmer.stop)
         trimmer.start()
@@ -200,7 +211,7 @@ class Node:
 
     def _read(self, contexts: Table, sessions: Table, judge: Judge) -> None:
         partitions, waits = self.config.partitions, WaitLimit()
-        lists = SessionLists(self.config.list_cache_bytes)
+        lists = SessionLists(self.config.list_cache_bytes, generation=self._rebuilding.generation)
         self.context_views = ContextReader(contexts, partitions, waits)
         self.session_views = SessionReader(sessions, partitions, lists, waits)
         self.commands = LogCommands(self.writer, judge, self.session_views, partitions)
@@ -215,7 +226,8 @@ class Node:
         processors = self._engine.status(self._ends(), time.time_ns() // 1_000_000) if self._engine else []
         # There may be none: a group of more nodes than partitions is settled all the same.
         owned_all = all(p.recovering == 0 for p in processors)
-        ready = not folding or (self._faust is not None and self._faust.is_ready and owned_all)
+        folds_again = folding and not self._rebuilding.is_open
+        ready = not folding or (self._faust is not None and self._faust.is_ready and owned_all and not folds_again)
         return NodeStatus(
             ready=ready,
             writes=self.writer.writes,
@@ -225,6 +237,7 @@ class Node:
             registry_lag_s=self.registry.lag_s,
             processors=tuple(processors),
             registry_snapshots_discarded=self.registry.snapshots_discarded,
+            folds_again=folds_again,
         )
 
     def _ends(self) -> dict[tuple[str, int], int]:

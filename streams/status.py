@@ -56,3 +56,5 @@ class NodeStatus(NamedTuple):
     """Empty where the node folds nothing."""
     registry_snapshots_discarded: int = 0
     """Snapshots of the registry that could not be used at the start."""
+    folds_again: bool = False
+    """Whether the tables of all nodes are being folded again from the sources, and no list is served until they are."""

@@ -41,6 +41,11 @@ def _of_node(status: NodeStatus) -> Iterator[Metric]:
         "Snapshots of the registry that could not be used at the start.",
         status.registry_snapshots_discarded,
     )
+    yield _gauge(
+        "upnext_tables_folding_again",
+        "1 while the tables are folded again from the sources, and no list is served.",
+        int(status.folds_again),
+    )
     processors = status.processors
     yield _counter(
         "upnext_holes", "Offsets that the log does not have any more.", sum(processor.holes for processor in processors)

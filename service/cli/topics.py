@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TypeVar
 
 import click
 
@@ -18,10 +19,10 @@ from streams.engine.fatal import die
 from streams.log.embedded import EmbeddedLog
 from streams.log.embedded_directory import DATABASE
 from streams.log.kafka import KafkaLog
-from streams.log.port import Log
 from streams.topics import topic_specs
 
 LOG_DIRECTORY = "log"
+L = TypeVar("L", EmbeddedLog, KafkaLog)
 
 
 @click.group(short_help="Create or check the log's topics.")
@@ -52,7 +53,7 @@ def check(loaded: Loaded) -> None:
 
 
 async def _create(settings: Settings) -> list[str]:
-    async with _log(settings) as log:
+    async with opened_log(settings) as log:
         specs = topic_specs(settings.partition_count)
         made = await log.create_topics(specs)
         if complaints := await log.check_topics(specs):
@@ -61,27 +62,32 @@ async def _create(settings: Settings) -> list[str]:
 
 
 async def _check(settings: Settings) -> list[str]:
-    if settings.kafka is None and not (settings.data / LOG_DIRECTORY / DATABASE).exists():
-        raise RefusedStartError(f"There is no log in {settings.data}: run `upnext topics create`, or start a node.")
-    async with _log(settings) as log:
+    check_there(settings)
+    async with opened_log(settings) as log:
         return await log.check_topics(topic_specs(settings.partition_count))
 
 
+def check_there(settings: Settings) -> None:
+    """Raise `RefusedStartError` where the log is embedded and was never made."""
+    if settings.kafka is None and not (settings.data / LOG_DIRECTORY / DATABASE).exists():
+        raise RefusedStartError(f"There is no log in {settings.data}: run `upnext topics create`, or start a node.")
+
+
 @asynccontextmanager
-async def _log(settings: Settings) -> AsyncIterator[Log]:
+async def opened_log(settings: Settings) -> AsyncIterator[EmbeddedLog | KafkaLog]:
     """Open the log that the settings name; the embedded one is then nobody else's."""
     kafka = kafka_config(settings)
     if kafka is not None:
-        async with _started(KafkaLog(kafka)) as log:
-            yield log
+        async with _started(KafkaLog(kafka)) as on_kafka:
+            yield on_kafka
     else:
         with held(settings.data):
-            async with _started(EmbeddedLog(settings.data / LOG_DIRECTORY, die)) as log:
-                yield log
+            async with _started(EmbeddedLog(settings.data / LOG_DIRECTORY, die)) as embedded:
+                yield embedded
 
 
 @asynccontextmanager
-async def _started(log: Log) -> AsyncIterator[Log]:
+async def _started(log: L) -> AsyncIterator[L]:
     await log.start()
     try:
         yield log

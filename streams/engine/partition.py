@@ -72,27 +72,47 @@ class OwnedPartition:
         Raises:
             LogUnavailableError: Try again.
             StoreError: The store cannot be written.
-            RefusedStartError: The store has more than its changelog.
+            RefusedStartError: The store has more than its changelog, or the rows have more than an input.
         """
         began = time.monotonic()
         self.claim = None
         claim = await self._log.claim(self._changelog, self.partition)
         end = await self._log.end_offset(self._changelog, self.partition)
         if self.store.offset >= end:
-            raise RefusedStartError(
-                f"The table in {self.store.path} has more than its changelog {self._changelog}, which was lost or "
-                "replaced: remove the tables and the topics of this view, run `upnext topics create`, and start again."
-            )
+            raise self._lost(f"the table in {self.store.path} has more than its changelog {self._changelog}")
         if end - self.store.offset > ATOMIC_ROWS:
             self.served = False
         await self._restore(end)
         if not self.served:
             self._served_from = {topic: await self._last_offset(topic) for topic in self._inputs}
         self._read_positions()
+        await self._check_inputs()
         self.recovery_s += time.monotonic() - began
         self.claim = claim
         self._serve_if_caught_up()
         self.waiters.committed((), source_moved=True)
+
+    async def _check_inputs(self) -> None:
+        """Raise `RefusedStartError` where a topic was lost: what comes into it again would be taken for known."""
+        source, until_folded = self._inputs
+        for topic, position in self.positions.items():
+            if 0 <= position >= await self._log.end_offset(topic, self.partition):
+                where = f"{topic}-{self.partition}"
+                if topic == source:
+                    raise RefusedStartError(
+                        f"The log has lost events: the tables have more of {where} than it holds. Restore the log, or "
+                        "accept that they are lost: stop every node and run `upnext tables rebuild`."
+                    )
+                raise self._lost(f"the table in {self.store.path} has more of {where} than there is")
+        is_new = max(self.positions.values()) < 0
+        if is_new and await self._log.start_offset(until_folded, self.partition) > 0:
+            raise self._lost(f"the changelog {self._changelog} is empty, and {until_folded} has been folded before")
+
+    def _lost(self, what: str) -> RefusedStartError:
+        return RefusedStartError(
+            f"A topic between the processors was lost or replaced: {what}. Stop every node and run "
+            "`upnext tables rebuild`, which has the tables folded again from the sources."
+        )
 
     async def _last_offset(self, topic: str) -> int:
         """Return the offset of an input's last record, -1 where all that it had is deleted."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from typing import Protocol
 
 from streams.domain.errors import ViewUnavailableError
 from streams.domain.rows import Rows
@@ -16,10 +17,30 @@ from streams.engine.table_files import TableFiles
 from streams.log.port import Log
 
 
+class Gate(Protocol):
+    """Says whether anything is served at all."""
+
+    is_open: bool
+
+
+class _Open:
+    is_open = True
+
+
 class OwnedTable:
     """Implements `streams.views.tables.Table` over the partitions that are owned or copied here."""
 
-    def __init__(self, fold: Fold, files: TableFiles, log: Log, contact: Contact, *, stale_reads_max_s: float) -> None:
+    def __init__(
+        self,
+        fold: Fold,
+        files: TableFiles,
+        log: Log,
+        contact: Contact,
+        *,
+        stale_reads_max_s: float,
+        gate: Gate | None = None,
+    ) -> None:
+        self._gate = gate or _Open()
         self._fold, self._log, self._contact = fold, log, contact
         self._stale_reads_max_s = stale_reads_max_s
         self.files = files
@@ -111,7 +132,7 @@ class OwnedTable:
     def _served(self, number: int) -> OwnedPartition | WarmCopy:
         # Of what is another's, only what no owner answers comes here.
         held = self.partitions.get(number) or self.copies.get(number)
-        if held is None or not held.served:
+        if held is None or not held.served or not self._gate.is_open:
             raise ViewUnavailableError("the partition is being recovered, or is not here")
         behind_s = held.behind_s if isinstance(held, WarmCopy) else 0.0
         if max(self._contact.silent_s, behind_s) > self._stale_reads_max_s:

@@ -37,6 +37,8 @@ class Identity(msgspec.Struct, frozen=True):
     log: str
     partitions: int
     fingerprint: str
+    generation: int = 0
+    """How often the tables were thrown away to be folded again: a store of another one is set aside."""
 
 
 class StoreError(Exception):
@@ -84,6 +86,10 @@ class PartitionStore:
         self._unlogged = rocksdict.WriteOptions()
         self._unlogged.disable_wal = True
         self._database, made_for, offset = _open(storage, path)
+        if self._is_lost(storage.identity, made_for):
+            self._database.close()
+            _set_aside(storage, path, "lost")
+            self._database, made_for, offset = _load(storage, path)
         self._check_identity(storage.identity, made_for)
         self._small: dict[bytes, bytes] = {}
         """Small rows as they are committed: asking RocksDB for one costs 20 µs, and nobody else writes to it."""
@@ -91,6 +97,13 @@ class PartitionStore:
         """Of the last changelog record that the rows have."""
         self._used = path / "used"
         self.touch()
+
+    def _is_lost(self, identity: Identity, stored: bytes | None) -> bool:
+        """Say whether a store is of tables that were thrown away since."""
+        if stored is None:
+            return False
+        found = msgspec.json.decode(stored, type=Identity)
+        return found != identity and msgspec.structs.replace(found, generation=identity.generation) == identity
 
     def _check_identity(self, identity: Identity, stored: bytes | None) -> None:
         if stored is None:
@@ -154,7 +167,7 @@ class PartitionStore:
     def position(self, topic: str) -> int:
         """Return the offset of the last folded record of an input topic, -1 before the first."""
         stored = self.get(POSITION + topic.encode())
-        return -1 if stored is None else int(_U64.unpack(stored)[0])
+        return -1 if stored is None else decode_position(stored)
 
     def write(self, rows: Mapping[bytes, bytes | None], offset: int) -> None:
         """Write *rows* (None deletes) and the changelog's offset, together or not at all."""
@@ -200,6 +213,11 @@ def _failure(step: Callable[[], None]) -> Exception | None:
 def encode_position(offset: int) -> bytes:
     """Return a position row's value."""
     return _U64.pack(offset)
+
+
+def decode_position(value: bytes) -> int:
+    """Return the offset in a position row."""
+    return int(_U64.unpack(value)[0])
 
 
 def _open(storage: Storage, path: Path) -> tuple[Any, bytes | None, bytes | None]:

@@ -40,6 +40,8 @@ class SessionState:
     sequences: list[tuple[int, int]]
     """Epoch, which is unique, and sequence of each member, in order."""
     view: ViewState
+    revision: str
+    """The row's; of tables that were folded again, with how often."""
 
     def member(self, context: ContextId) -> Member:
         """Return a context's member; raise `NotAttachedError` where it has none."""
@@ -49,9 +51,11 @@ class SessionState:
             raise NotAttachedError from None
 
 
-def read_state(rows: Rows, session: SessionId) -> SessionState:
+def read_state(rows: Rows, session: SessionId, generation: int = 0) -> SessionState:
     """
     Return a session's state; one that was never heard of has no members.
+
+    Tables that are folded again may have other lists under the revisions of before: *generation* tells them apart.
 
     Raises:
         SessionDeletedError: The session was deleted.
@@ -62,7 +66,9 @@ def read_state(rows: Rows, session: SessionId) -> SessionState:
         raise SessionDeletedError
     members = dict(layout.members(rows, session)) if row.members else {}
     sequences = sorted((member.epoch, member.sequence) for member in members.values())
-    return SessionState(session, value, row, members, current_loads(members), sequences, view_state(members.values()))
+    revision = f"{generation}.{row.revision}" if generation else str(row.revision)
+    view = view_state(members.values())
+    return SessionState(session, value, row, members, current_loads(members), sequences, view, revision)
 
 
 def current_loads(members: dict[ContextId, Member]) -> dict[bytes, AppId]:
@@ -116,7 +122,7 @@ def page(
         items,
         state.row.total,
         next_key(start, len(items), state.row.total),
-        str(state.row.revision),
+        state.revision,
         position(state, offset),
         state.view,
         age_s,
@@ -149,7 +155,7 @@ def context_page(
         items,
         member.count,
         next_key(start, len(items), member.count),
-        str(state.row.revision),
+        state.revision,
         position(state, offset),
         view_state([member]),
         age_s,
@@ -178,7 +184,7 @@ def contexts_page(
     ]
     total = len(ordered)
     following = next_key(start, len(items), total)
-    return SessionContextsPage(items, total, following, str(state.row.revision), position(state, offset), age_s)
+    return SessionContextsPage(items, total, following, state.revision, position(state, offset), age_s)
 
 
 def holds(rows: Rows, state: SessionState, context: ContextId, content_id: str) -> bool:

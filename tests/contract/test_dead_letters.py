@@ -239,19 +239,23 @@ async def test_a_replacement_whose_outcome_is_unknown_is_made_again_and_counts_o
 
 
 async def test_a_session_event_is_replaced_too() -> None:
-    """What the corrected event attaches is attached since that event, and once."""
+    """What the corrected event detaches may be attached again: the event that comes once more is nothing."""
     async with world() as (one, letters, _, _):
         session = id_text(Kind.SESSION, SESSION)
-        await one.real.append(SESSION_EVENTS, 0, b"garbled", b"garbled")
+        await one.writes.attach(SESSION, CONTEXT)
         await one.writes.put(CONTEXT, "there", title="there")
+        await one.real.append(SESSION_EVENTS, 0, b"garbled", b"garbled")
         await one.node.drain()
-        place = Place(SESSION_EVENTS, 0, 0)
-        attach = {"type": "session.context_attached.v1", "client": "c", "context": TEXT, "app": "AP" + "0" * 41}
-        done = await letters.replace(place, session, attach, *WHO)
+        place = Place(SESSION_EVENTS, 0, 1)
+        detach = {"type": "session.context_detached.v1", "client": "c", "context": TEXT}
+        done = await letters.replace(place, session, detach, *WHO)
+        await one.node.drain()
+        assert not dict(session_rows.members(one.node.sessions.table.rows(0), SESSION))
+        await one.writes.attach(SESSION, CONTEXT)
         await one.real.append(SESSION_EVENTS, 0, *await _again(one, done.letter.place))
         await one.node.drain()
         members = dict(session_rows.members(one.node.sessions.table.rows(0), SESSION))
-        assert [member.epoch for member in members.values()] == [1]
+        assert [member.epoch for member in members.values()] == [3]
         assert len(merged(one.node)) == 1
 
 

@@ -13,7 +13,7 @@ from streams.engine.partition import ATOMIC_ROWS
 from streams.engine.processor import recover
 from streams.engine.trimmer import AT_LEAST
 from streams.log.port import Row
-from streams.topics import CONTEXT_EVENTS, SESSION_EVENTS
+from streams.topics import CONTEXT_EVENTS, SESSION_EVENTS, topic_specs
 from tests.contract.appending import records
 from tests.support.engine_checks import check_node, stored_rows
 from tests.support.engine_examples import CONTEXT, CONTEXTS_CHANGELOG, SESSION, TOPICS, put_many, titles
@@ -244,11 +244,41 @@ async def test_a_store_that_is_ahead_of_its_changelog_is_refused() -> None:
         with pytest.raises(DiedError) as died:
             await one.node.recover()
         assert str(died.value) == (
-            f"The table in {store.path} has more than its changelog {CHANGELOG}, which was lost or replaced: "
-            "remove the tables and the topics of this view, run `upnext topics create`, and start again."
+            f"A topic between the processors was lost or replaced: the table in {store.path} has more than its "
+            f"changelog {CHANGELOG}. Stop every node and run `upnext tables rebuild`, which has the tables folded "
+            "again from the sources."
         )
         store.write({}, end - 1)
         await one.node.recover()
+
+
+@pytest.mark.parametrize("topic", [TOPICS.subscriptions, TOPICS.feed, CONTEXT_EVENTS])
+async def test_tables_that_are_ahead_of_an_input_are_refused(topic: str) -> None:
+    """What came into it again would be taken for what they have; where it is a source, events are lost."""
+    async with living() as one:
+        await one.writes.attach(SESSION, CONTEXT)
+        await put_many(one, 3)
+        await one.node.drain()
+        await one.real.delete_topics([topic])
+        await one.real.create_topics(topic_specs(1))
+        with pytest.raises(DiedError, match="upnext tables rebuild") as died:
+            await one.node.recover()
+        assert ("The log has lost events" in str(died.value)) == (topic == CONTEXT_EVENTS)
+
+
+async def test_a_changelog_that_is_empty_again_is_refused_also_without_a_store() -> None:
+    """Of what was folded from the other topics some is deleted: to fold the rest alone would lose it silently."""
+    async with living() as one:
+        await one.writes.attach(SESSION, CONTEXT)
+        await put_many(one, 3)
+        await one.node.drain()
+        await one.real.delete_before(TOPICS.subscriptions, 0, 1)
+        await one.real.delete_topics([CHANGELOG])
+        await one.real.create_topics(topic_specs(1))
+        node = one.another("new")
+        with pytest.raises(DiedError, match=f"{CHANGELOG} is empty, and {TOPICS.subscriptions} has been folded"):
+            await node.recover()
+        node.close()
 
 
 async def test_another_writer_in_the_changelog_ends_the_process() -> None:

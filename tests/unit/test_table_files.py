@@ -134,6 +134,21 @@ def test_a_store_of_something_else(written: Path, other: Identity, what: str) ->
     assert aside(written) == []
 
 
+@pytest.mark.parametrize("generation", [1, 3])
+def test_a_store_of_tables_that_were_thrown_away(written: Path, generation: int) -> None:
+    """It is set aside and begun anew, once; one of another log too is refused all the same."""
+    identity = replace(IDENTITY, generation=generation)
+    with closing(opened(written, identity)) as store:
+        assert (store.offset, store.get(b"row")) == (-1, None)
+        store.write({b"row": b"new"}, 0)
+    assert aside(written) == ["lost"]
+    with closing(opened(written, identity)) as store:
+        assert (store.offset, store.get(b"row")) == (0, b"new")
+    assert aside(written) == ["lost"]
+    with pytest.raises(RefusedStartError, match="another log"):
+        opened(written, replace(identity, log="another", generation=9))
+
+
 def test_a_store_that_is_in_use(written: Path) -> None:
     """A second process is told, and takes nothing away from the first."""
     with closing(opened(written)) as store:
