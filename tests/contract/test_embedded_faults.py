@@ -99,12 +99,12 @@ async def test_a_full_disk_ends_the_process_with_a_sentence(tmp_path: Path) -> N
     assert_holds(await everything(tmp_path), promised)
 
 
-async def crashed(directory: Path) -> Path:
+async def crashed(directory: Path, *, appends: int = 40) -> Path:
     """Return a copy of a log's files, taken while it was open; every record was a commit of its own."""
     log = EmbeddedLog(directory / "log", die)
     await log.start()
     await log.create_topics([EVENTS])
-    for n in range(40):
+    for n in range(appends):
         await log.append_many("events", 0, [(b"k", b"%d" % n), (b"k", b"x" * 5_000)])
     shutil.copytree(directory / "log", directory / "copy")
     await log.stop()

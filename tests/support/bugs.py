@@ -63,6 +63,14 @@ _WRITES = [
         kafka=True,
     ),
     Bug(
+        "commit-not-synced",
+        "What the embedded log acknowledges is on the disk, synced.",
+        "streams.log.embedded_directory",
+        '"synchronous = FULL"',
+        '"synchronous = NORMAL"',
+        "tests/contract/test_embedded_power.py::test_what_was_acknowledged_outlives_the_power",
+    ),
+    Bug(
         "commit-not-awaited",
         "What the embedded log acknowledges is committed.",
         "streams.log.embedded",
