@@ -6,11 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
 
 from tests.support.kafka import Broker
+from tests.support.listener import basic
 from tests.support.nodes import Caller, Deployment, NodeProcess
 
 LOGS = [pytest.param("embedded", id="embedded"), pytest.param("kafka", id="kafka", marks=pytest.mark.kafka)]
@@ -78,6 +80,18 @@ async def make_pair(deployment: Deployment) -> Pair:
     context = (await app.ok("POST", "/v1/contexts")).json["context_id"]
     session = (await platform.ok("POST", "/v1/sessions")).json["session_id"]
     return Pair(deployment, app, platform, context, session)
+
+
+async def client_of(deployment: Deployment, tenant: str, company: str, **more: Any) -> tuple[Caller, Caller]:
+    """Make a client of a tenant; return it with its live key, and with its test key."""
+    body = {"name": "client", "tenant": {"id": tenant}, **more}
+    made = (await deployment.admin.ok("POST", f"/api/v1/clients?context={company}", body)).json
+    url = deployment.node.url
+    live, test = (
+        Caller(deployment.http, url, {"Authorization": basic(made["clientId"], key)}, tenant, made["clientId"], key)
+        for key in (made["secretKey"], made["testSecretKey"])
+    )
+    return live, test
 
 
 @pytest.fixture
