@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
-from bench import disk, fold, page, put, registry, signed, visible
+from bench import disk, extras, fold, page, put, registry, signed, visible
 from bench.figures import Figure, save, table
 from bench.sizes import FULL, SMALL, Sizes
 
@@ -24,6 +24,7 @@ ALL: dict[str, Benchmark] = {
     "put-kafka": partial(put.in_one_process, log="kafka"),
     "put-embedded": partial(put.in_one_process, log="embedded"),
     "page": page.page,
+    "extras": extras.extras,
     "signed": signed.signed,
     "fold": fold.fold_and_recover,
     "visible-kafka": partial(visible.visible, log="kafka"),

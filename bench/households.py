@@ -38,6 +38,8 @@ class Tenants:
 
     app: Caller
     platform: Caller
+    company: str
+    """That both belong to."""
 
 
 @asynccontextmanager
@@ -47,12 +49,12 @@ async def tenants(of: Node) -> AsyncIterator[Tenants]:
     async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(60)) as http:
         deployment = Deployment(of, http)
         company = await deployment.company("Bench")
-        callers = [await deployment.tenant(kind, company) for kind in ("apps", "platforms")]
+        app, platform = [await deployment.tenant(kind, company) for kind in ("apps", "platforms")]
         clients = (await deployment.admin.ok("GET", f"/api/v1/clients?context={company}")).json["results"]
         for client in clients:
             path = f"/api/v1/clients/{client['id']}?context={company}"
             await deployment.admin.ok("PUT", path, {"rateLimit": _UNLIMITED})
-        yield Tenants(*callers)
+        yield Tenants(app, platform, company)
 
 
 @dataclass

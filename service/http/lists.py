@@ -79,7 +79,7 @@ class ListAnswers:
 def _joined(items: Sequence[tuple[AppId, bytes]], extras: Mapping[AppId, Extras]) -> bytes:
     """Return the fragments of *items*, each closed with what belongs to its app, with commas in between."""
     ends = {app: one.end for app, one in extras.items()}
-    if len(ends) == 1 and (end := next(iter(ends.values()))) is not None:
+    if len(set(ends.values())) == 1 and (end := next(iter(ends.values()))) is not None:
         return _closed(items, end)
     parts: list[bytes] = []
     for app, fragment in items:

@@ -22,6 +22,7 @@ _SPACE = r"\x00-\x20\x7f-\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 """Control characters and space, spelled out: matching `\\s`, and without regard to case, takes half as long again."""
 _URI = re.compile(rf"[Hh][Tt][Tt][Pp][Ss]?://(?:[^/?#@{_SPACE}]*@)?[^/?#:@{_SPACE}]+(?:[:/?#][^{_SPACE}]*)?")
 _RESERVED = frozenset({"sessions", ".", ".."})
+_HEAD, _AFTER_ID = b'{"content_id":"', b'","app_id":"'
 _HIDDEN = (b',"hidden":false', b',"hidden":true')
 
 
@@ -104,6 +105,12 @@ def fragment(item: Item, context: ContextId, app: str, time_ms: int, *, hidden: 
     rest = encoded[len(b'{"content_id":') + len(content_id) : end]
     owner = f'"app_id":"{app}","context_id":"{id_text(Kind.CONTEXT, context)}","updated_at":"{iso_ms(time_ms)}"'
     return b'{"content_id":%b,%b%b%b' % (content_id, owner.encode(), rest, _HIDDEN[hidden])
+
+
+def content_id_json(encoded: bytes) -> bytes:
+    """Return the content id of the fragment *encoded*, as it stands within a string of JSON."""
+    # A quote in the id has a backslash before it, so that the first one of this shape is its end.
+    return encoded[len(_HEAD) : encoded.index(_AFTER_ID, len(_HEAD))]
 
 
 def with_hidden(encoded: bytes, *, hidden: bool) -> bytes:

@@ -1,7 +1,8 @@
-"""Templates, as rules: what computed attributes are made of, and what keeps them from being made."""
+"""Templates and what is made of them, as rules: what computed attributes are, and what keeps them from being."""
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import unquote
 
 import msgspec
@@ -10,6 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.http.schemas import ListItemOut
+from service.queries.extras import MAX_BYTES, NO_EXTRAS, AppExtras
+from streams.domain.ids import ContextId
+from streams.domain.items import Item, fragment
 from streams.domain.templates import (
     ITEM_FIELDS,
     MAX_DEPTH,
@@ -24,7 +28,9 @@ from streams.domain.templates import (
     fits,
     percent_encoded,
 )
+from tests.support.nodes import item
 
+CONTROLS = "".join(map(chr, (*range(0x20), *range(0x7F, 0xA0))))
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=30)
 
 
@@ -199,3 +205,114 @@ def test_long_lines_of_attributes() -> None:
         attributes = {f"a{n:04}": Attribute(template=f"{{{{a{n + 1:04}}}}}") for n in range(length - 1)}
         attributes[f"a{length - 1:04}"] = Attribute(template="end")
         assert sorted({fault.code for fault in faults(attributes)}) == codes
+
+
+# As JSON
+
+
+def item_of(**more: Any) -> Item:
+    written = {name: value for name, value in {**item("a"), **more}.items() if value is not None}
+    return msgspec.convert(written, Item)
+
+
+def fragment_of(**more: Any) -> bytes:
+    """Return the fragment of an item; fields given as None are not there."""
+    return fragment(item_of(**more), ContextId(bytes(17)), "AP" + "0" * 41, 0, hidden=False)
+
+
+def closed(extras: AppExtras, **more: Any) -> Any:
+    """Return an item as it is served."""
+    encoded = fragment_of(**more)
+    return msgspec.json.decode(encoded + extras.closing(encoded))
+
+
+@given(TEXTS, TEXTS, TEXTS, st.booleans(), st.data())
+def test_whatever_the_texts_are_the_list_is_json(
+    value: str, literal: str, title: str, encodes: bool, data: st.DataObject
+) -> None:
+    """Texts of the platform, of the app and of the item come out as they went in, percent-encoded where asked."""
+    literal = literal.replace("{", "").replace("}", "")
+    content_id = data.draw(st.text(st.characters(codec="utf-8", exclude_characters=CONTROLS), min_size=1, max_size=30))
+    template = f"{literal}{{{{told}}}}|{{{{content_id}}}}|{{{{title}}}}|{{{{content_id}}}}"
+    attributes = {"made": Attribute(template=template, encodes=encodes), "told": Attribute()}
+    served = closed(AppExtras(attributes, {"told": value}, {}), content_id=content_id, title=title or "t")
+    told, own, named = (percent_encoded(one) if encodes else one for one in (value, content_id, title or "t"))
+    assert served["platform_data"] == {"made": f"{literal}{told}|{own}|{named}|{own}", "told": value}
+    assert served["app_media"] == {}
+    alone = AppExtras({"made": Attribute(template="{{content_id}}", encodes=encodes)}, {}, {})
+    assert closed(alone, content_id=content_id)["platform_data"] == {"made": own}
+
+
+def test_types_of_values() -> None:
+    """Numbers and flags are numbers and flags, also computed ones; what is not of its type is as if not told."""
+    attributes = {
+        "age": Attribute("INTEGER"),
+        "gone": Attribute("BOOLEAN", template="{{hidden}}"),
+        "kids": Attribute("BOOLEAN"),
+        "old": Attribute("INTEGER", template="{{age}}"),
+        "place": Attribute("INTEGER", template="{{position}}", encodes=True),
+        "url": Attribute("URL"),
+        "wrong": Attribute("INTEGER"),
+        "wronger": Attribute(template="{{wrong}}"),
+    }
+    values: dict[str, Value] = {"age": -3, "kids": True, "url": "a:b", "wrong": "3", "not_asked": "x", "old": "x"}
+    data = closed(AppExtras(attributes, values, {}), position=7)["platform_data"]
+    assert data == {"age": -3, "gone": False, "kids": True, "old": -3, "place": 7, "url": "a:b"}
+    assert data["gone"] is False
+    assert data["kids"] is True
+
+
+def test_what_an_item_lacks_is_left_out() -> None:
+    """An attribute made of a field that an item has not is not there; what is empty is."""
+    attributes = {
+        "all": Attribute(template="{{season}}{{title}}"),
+        "empty": Attribute(template="{{description}}", encodes=True),
+        "own": Attribute(template="{{content_id}}"),
+    }
+    extras = AppExtras(attributes, {}, {})
+    assert closed(extras, description="")["platform_data"] == {"empty": "", "own": "a"}
+    episode = closed(extras, media_type="tv_episode", season=2, episode=1, title="T")
+    assert episode["platform_data"] == {"all": "2T", "empty": "A%20film%20about%20a%20list.", "own": "a"}
+
+
+def test_as_much_as_fits() -> None:
+    """Attributes of up to 16 KiB for an item, the first of them; one byte more, and one of them is left out."""
+    for more, names in ((0, ["a", "b", "c"]), (1, ["a", "b"])):
+        attributes = {"a": Attribute(template="{{title}}"), "b": Attribute(), "c": Attribute()}
+        fixed = len('"a":"x","b":"","c":""')
+        values: dict[str, Value] = {"b": "b" * 100, "c": "c" * (MAX_BYTES - 100 - fixed + more)}
+        extras = AppExtras(attributes, values, {"icon_1x": "https://m.example/1"})
+        served = closed(extras, title="x")
+        assert list(served["platform_data"]) == names
+        assert served["app_media"] == {"icon_1x": "https://m.example/1"}
+
+
+def test_tags() -> None:
+    """Whatever changes what readers see changes the tag, and nothing else does."""
+
+    def tag(template: str = "{{title}}", *, told: str = "1", media: str = "m", encodes: bool = False) -> str:
+        attributes = {"made": Attribute(template=template, encodes=encodes), "told": Attribute()}
+        return AppExtras(attributes, {"told": told, "not_asked": str(encodes)}, {"icon_1x": media}).tag
+
+    assert tag() == tag()
+    others = [
+        tag("{{content_id}}"),
+        tag("{{title}}{{title}}"),
+        tag(told="2"),
+        tag(media="n"),
+        tag(encodes=True),
+        NO_EXTRAS.tag,
+    ]
+    assert len({tag(), *others}) == len(others) + 1
+    # What is required of apps is nothing that readers see.
+    assert AppExtras({"told": Attribute(required=True)}, {}, {}).tag == NO_EXTRAS.tag
+
+
+def test_what_is_the_same_for_all_items_is_written_once() -> None:
+    """Only where an attribute is made of an item's own fields is there anything to do for each item."""
+    attributes = {"link": Attribute(template="app://{{told}}"), "told": Attribute()}
+    assert AppExtras(attributes, {"told": "x"}, {}).end == (
+        b',"platform_data":{"link":"app://x","told":"x"},"app_media":{}}'
+    )
+    assert NO_EXTRAS.end == b',"platform_data":{},"app_media":{}}'
+    assert AppExtras({"made": Attribute(template="{{title}}")}, {}, {}).end is None
