@@ -76,6 +76,7 @@ CONTEXT_EVENTS: dict[str, ContextEvent] = {
     "items_replaced": ItemsReplaced(**CAUSE, app=APP, items=[EPISODE, make_item("m1")]),
     "items_replaced_by_none": ItemsReplaced(**CAUSE, app=APP, items=[]),
     "item_removed": ItemRemoved(**CAUSE, content_id="m1"),
+    "item_removed_corrects": ItemRemoved(**CAUSE, content_id="m1", corrects="context-events-3-12"),
     "item_hidden": ItemHidden(**CAUSE, content_id="m1", hidden=True),
 }
 SESSION_EVENTS: dict[str, SessionEvent] = {
@@ -252,6 +253,9 @@ def test_what_is_no_event(name: str) -> None:
         ("item_removed", {"content_id": ""}),
         ("item_removed", {"content_id": "x" * 256}),
         ("item_removed", {"content_id": "a\0b"}),
+        ("item_removed", {"corrects": ""}),
+        ("item_removed", {"corrects": "context-events-3"}),
+        ("item_removed", {"corrects": None}),
         ("item_hidden", {"content_id": "."}),
         ("item_hidden", {"hidden": 1}),
         ("session_created", {"platform": APP}),
