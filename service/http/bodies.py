@@ -11,7 +11,7 @@ from service.http.problems import MalformedRequestError, TooLargeError, Unsuppor
 MAX_BODY_BYTES = 64 * 1024
 MAX_ITEM_BYTES = 16 * 1024
 MAX_BULK_BYTES = 1024 * 1024
-READ_LIMIT_S = 10.0
+READ_LIMIT_S = 8.0
 """From the end of a request's headers to the end of its body."""
 
 _JSON = frozenset({"application/json", "application/json; charset=utf-8", "application/json;charset=utf-8"})
@@ -37,7 +37,11 @@ async def read_body(request: web.BaseRequest, *, most: int, limit_s: float = REA
         async with asyncio.timeout(limit_s):
             await invite_body(request)
             return await _read(request, most)
-    except (TimeoutError, ConnectionError, web.RequestPayloadError) as error:
+    except TimeoutError as error:
+        # Once that is answered the connection is closed, and not when the rest has been waited for as well.
+        request.protocol._lingering_time = 0.0  # noqa: SLF001 - upstream has no other way
+        raise MalformedRequestError from error
+    except (ConnectionError, web.RequestPayloadError) as error:
         raise MalformedRequestError from error
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from contextlib import suppress
 from functools import partial
 
@@ -11,16 +12,12 @@ from aiohttp.http import HttpProcessingError
 from aiohttp.web_protocol import RequestHandler
 
 from service.http.app import GATE
+from service.http.connection_limits import LIMITS, ConnectionLimits, Unsent
 from service.http.deps import Entropy
 from service.http.gate import Gate, new_request_id
 from service.http.problems import MalformedRequestError, error_body, error_headers, problem_of
+from streams.domain.errors import OverloadedError
 
-IDLE_LIMIT_S = 75.0
-"""A connection without a whole request head for so long is closed: between requests, and in the middle of one."""
-WRITE_LIMIT_S = 60.0
-"""A client that does not take an answer for so long is cut off."""
-LINGER_S = 5.0
-"""For so long the rest of a body that was refused is read and thrown away, so that the client reads the answer."""
 MAX_LINE_BYTES = 8_190
 MAX_HEADER_BYTES = 32_768
 """One header line, for many positions in one; more of them go into more lines."""
@@ -28,26 +25,39 @@ MAX_HEADERS = 100
 
 
 class Connection(RequestHandler):
-    """aiohttp's connection, which answers what is no HTTP with JSON, and does not wait for ever for a slow reader."""
+    """aiohttp's connection, which answers what is no HTTP with JSON, and waits for slow clients within limits."""
 
-    __slots__ = ("_entropy", "_write_limit", "abandons")
+    __slots__ = ("_entropy", "_head_limit", "_server", "_write_limit", "abandons")
 
-    def __init__(self, server: web.Server, entropy: Entropy, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, server: Server, entropy: Entropy, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(
             server,
             loop=loop,
             access_log=None,  # type: ignore[arg-type] # None switches it off, as aiohttp's own runner does
-            keepalive_timeout=IDLE_LIMIT_S,
-            lingering_time=LINGER_S,
+            keepalive_timeout=server.limits.idle_s,
+            lingering_time=server.limits.linger_s,
             max_line_size=MAX_LINE_BYTES,
             max_field_size=MAX_HEADER_BYTES,
             max_headers=MAX_HEADERS,
             auto_decompress=False,
         )
-        self._entropy = entropy
+        self._server, self._entropy = server, entropy
         self.abandons = False
         """Whether the work on a request ends with the connection, as another node does what is waited for."""
+        self._head_limit: asyncio.TimerHandle | None = None
         self._write_limit: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin; where there are as many as there may be, have every request refused."""
+        super().connection_made(transport)
+        connected = transport.get_extra_info("socket")
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._server.limits.kernel_bytes)
+        if self._server.is_full:
+            self._request_handler = self._refuse
+
+    async def _refuse(self, _request: web.BaseRequest) -> web.StreamResponse:
+        self._server.count_cut("surplus")
+        return self._failed(OverloadedError("there are as many connections as there may be"))
 
     def handle_error(
         self,
@@ -60,6 +70,9 @@ class Connection(RequestHandler):
         error = MalformedRequestError() if status < 500 else exc or RuntimeError()
         if status >= 500:
             self.log_exception("error below the handlers", exc_info=exc)
+        return self._failed(error)
+
+    def _failed(self, error: BaseException) -> web.Response:
         problem = problem_of(error)
         request_id = new_request_id(self._entropy)
         headers = {**error_headers(error, problem), "Paket-Request-Id": request_id}
@@ -75,6 +88,14 @@ class Connection(RequestHandler):
                 self._parser.feed_data(data)
         else:
             super().data_received(data)
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            # A request has begun, and its head is not whole.
+            if self._head_limit is None and data:
+                self._head_limit = self._loop.call_later(self._server.limits.head_s, self.cut_off, "head")
+        elif self._head_limit is not None:
+            self._head_limit.cancel()
+            self._head_limit = None
 
     @property
     def _awaits_body(self) -> bool:
@@ -84,7 +105,9 @@ class Connection(RequestHandler):
     def pause_writing(self) -> None:
         """Begin to wait for the client to take what it was sent."""
         super().pause_writing()
-        self._write_limit = self._loop.call_later(WRITE_LIMIT_S, self._cut_off)
+        self._write_limit = self._loop.call_later(self._server.limits.write_s, self.cut_off, "answer")
+        if self.transport is not None:
+            self._server.unsent.add(self, self.transport.get_write_buffer_size())
 
     def resume_writing(self) -> None:
         """Stop waiting: the client took it."""
@@ -94,6 +117,8 @@ class Connection(RequestHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         """Stop waiting: the client is gone."""
         self._forget_write_limit()
+        if self._head_limit is not None:
+            self._head_limit.cancel()
         if self.abandons and self._task_handler is not None:
             self._task_handler.cancel()
         super().connection_lost(exc)
@@ -102,8 +127,11 @@ class Connection(RequestHandler):
         if self._write_limit is not None:
             self._write_limit.cancel()
             self._write_limit = None
+            self._server.unsent.forget(self)
 
-    def _cut_off(self) -> None:
+    def cut_off(self, reason: str) -> None:
+        """End the connection, whatever is under way on it, and throw away what was not sent."""
+        self._server.count_cut(reason)
         if self.transport is not None:
             self.transport.abort()
 
@@ -111,13 +139,19 @@ class Connection(RequestHandler):
 class Server(web.Server):
     """aiohttp's server, with our connections, and a short way to our routes."""
 
-    def __init__(self, wrapped: web.Server, gate: Gate, entropy: Entropy) -> None:
+    def __init__(self, wrapped: web.Server, gate: Gate, entropy: Entropy, limits: ConnectionLimits) -> None:
         """Take the server that aiohttp made for the application, and the application's gate."""
         loop = asyncio.get_running_loop()
         # Past aiohttp's application and its router: they cost a fifth of what a bare request costs.
         handler = partial(gate.answer_or, others=wrapped.request_handler)
         super().__init__(handler, request_factory=wrapped.request_factory, loop=loop)
         self._entropy = entropy
+        self.limits, self.unsent, self.count_cut = limits, Unsent(limits.unsent_bytes), gate.metrics.count_cut
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there are more connections than there may be."""
+        return len(self._connections) > self.limits.connections
 
     def __call__(self) -> Connection:
         """Return the protocol of a new connection."""
@@ -131,12 +165,19 @@ class Runner(web.AppRunner):
     Use it as aiohttp's: `setup()`, a `web.TCPSite`, in the end `cleanup()`, which lets requests under way finish.
     """
 
-    __slots__ = ("_entropy",)
+    __slots__ = ("_entropy", "_limits")
 
-    def __init__(self, app: web.Application, entropy: Entropy, *, shutdown_limit_s: float = 15.0) -> None:
+    def __init__(
+        self,
+        app: web.Application,
+        entropy: Entropy,
+        *,
+        shutdown_limit_s: float = 15.0,
+        limits: ConnectionLimits = LIMITS,
+    ) -> None:
         """Take the application, and randomness for the ids of requests that never reach it."""
         super().__init__(app, access_log=None, shutdown_timeout=shutdown_limit_s)
-        self._entropy = entropy
+        self._entropy, self._limits = entropy, limits
 
     async def _make_server(self) -> web.Server:
-        return Server(await super()._make_server(), self.app[GATE], self._entropy)
+        return Server(await super()._make_server(), self.app[GATE], self._entropy, self._limits)

@@ -37,6 +37,7 @@ class HttpMetrics(Collector):
         """Have *registry* ask for what was counted."""
         self._requests: dict[tuple[str, str, int], int] = {}
         self._times: dict[tuple[str, str], _Times] = {}
+        self._cut: dict[str, int] = {}
         registry.register(self)
 
     def count(self, method: str, route: str, status: int, seconds: float) -> None:
@@ -50,6 +51,10 @@ class HttpMetrics(Collector):
             times = self._times[method, route] = _Times()
         times.counts[bisect_left(_BUCKETS_S, seconds)] += 1
         times.sum_s += seconds
+
+    def count_cut(self, reason: str) -> None:
+        """Count one connection that was ended, or refused, as it took too much."""
+        self._cut[reason] = self._cut.get(reason, 0) + 1
 
     def collect(self) -> Iterator[Metric]:
         """Yield what was counted."""
@@ -66,5 +71,11 @@ class HttpMetrics(Collector):
         for labels, times in self._times.items():
             buckets = [(name, float(count)) for name, count in zip(_NAMES, accumulate(times.counts), strict=True)]
             seconds.add_metric(labels, buckets, times.sum_s)
+        cut = CounterMetricFamily(
+            "upnext_http_connections_cut", "Connections that took too much, by reason.", labels=["reason"]
+        )
+        for reason, count in self._cut.items():
+            cut.add_metric([reason], count)
         yield requests
         yield seconds
+        yield cut

@@ -26,7 +26,9 @@ class WholeResponse(web.StreamResponse):
         """Send the answer to *request*: nothing of it is left for `write_eof`."""
         writer = request.writer
         self._keep_alive = request.keep_alive
-        await writer.write(self._bytes(request))
+        sent = self._bytes(request)
+        self._whole = b""  # for who takes long to read it one copy is kept, not two
+        await writer.write(sent)
         await writer.drain()
         await writer.write_eof()
         return writer

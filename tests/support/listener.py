@@ -16,6 +16,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from service.http.app import build_public_app
+from service.http.connection_limits import LIMITS, ConnectionLimits
 from service.http.connections import Runner
 from service.http.deps import Deps
 from service.http.positions import PositionTokens
@@ -94,7 +95,7 @@ class Listener:
 
 
 @asynccontextmanager
-async def public_listener(**more: Any) -> AsyncIterator[Listener]:
+async def public_listener(connections: ConnectionLimits = LIMITS, **more: Any) -> AsyncIterator[Listener]:
     """Run a listener on a free port of loopback; *more* is for its `Deps`."""
     world = World()
     deps = Deps(
@@ -114,7 +115,7 @@ async def public_listener(**more: Any) -> AsyncIterator[Listener]:
             **more,
         }
     )
-    runner = Runner(build_public_app(deps), deps.entropy)
+    runner = Runner(build_public_app(deps), deps.entropy, limits=connections)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
