@@ -13,6 +13,7 @@ from service.http.bodies import MAX_BODY_BYTES, check_media_type, read_body
 from service.http.callers import Callers
 from service.http.calls import Answer, Call
 from service.http.deps import Deps
+from service.http.forward import READS
 from service.http.positions import HEADER as POSITION
 from service.http.positions import PositionTokens
 from service.http.problems import (
@@ -26,7 +27,7 @@ from service.http.signatures import Signatures
 from service.http.versions.version import Version
 from service.networks import AllowList
 from service.ports import Client
-from streams.domain.errors import UnknownIdError
+from streams.domain.errors import UnknownIdError, ViewUnavailableError
 from streams.domain.ids import Kind
 from streams.domain.positions import NOTHING
 
@@ -132,11 +133,19 @@ class Resource:
         if POSITION in request.headers:
             after = self._tokens.after(request.headers.getall(POSITION))
         call = Call(request, path, client, request_id, after, body, version)
-        if self._elsewhere is not None and operation.place is not None:
+        if self._elsewhere is None or operation.place is None:
+            return await handle(call)
+        answer = await self._elsewhere.answer(call, operation.place)
+        if answer is not None:
+            return answer
+        try:
+            return await handle(call)
+        except ViewUnavailableError:
+            if method not in READS:
+                raise
+            # What was here when it was looked for has gone in the meantime, or cannot be read any more.
             answer = await self._elsewhere.answer(call, operation.place)
-            if answer is not None:
-                return answer
-        return await handle(call)
+            return await handle(call) if answer is None else answer
 
     def _check_address(self, allowed: AllowList, request: web.BaseRequest) -> None:
         forwarded = request.headers.getall("X-Forwarded-For", ())

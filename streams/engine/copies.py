@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import Protocol
 
 import structlog
@@ -12,7 +13,7 @@ from streams.engine import fatal
 from streams.engine.fatal import Die
 from streams.engine.fold import Fold
 from streams.engine.partition import gather
-from streams.engine.table_files import PartitionStore
+from streams.engine.table_files import PartitionStore, StoreReadError
 from streams.engine.waiters import Waiters
 from streams.log.port import Record
 
@@ -77,7 +78,11 @@ class WarmCopy:
         self.served = False
         self.waiters = waiters or Waiters()
         self.positions: dict[str, int] = {}
+        store.on_failed = self._store_failed
         self._read_positions()
+
+    def _store_failed(self) -> None:
+        self.served = False
 
     def _read_positions(self) -> None:
         self.positions = {topic: self.store.position(topic) for topic in self._inputs}
@@ -142,14 +147,25 @@ class Copies:
         self._follower.seek({at: copy.store.offset + 1 for at, copy in self._copies.items()})
         structlog.get_logger(__name__).info("warm_copies", partitions=len(copies))
 
+    def _renew(self, copy: WarmCopy) -> None:
+        """Have a copy that cannot be read be made anew, now or, where somebody still holds it, soon."""
+        topic, partition = copy.changelog
+        with suppress(StoreReadError):
+            copy.store.renew()
+            self._follower.seek({copy.changelog: 0})
+            structlog.get_logger(__name__).error("copy_set_aside", topic=topic, partition=partition)
+
     async def _run(self) -> None:
         while True:
             fetched = await self._follower.fetched(self._copies.keys(), _LOOK_S)
             for at, records in fetched.items():
                 copy = self._copies.get(at)
                 # What was fetched before it was sought elsewhere, or has become this node's own, is not taken.
-                if copy is not None and records:
-                    copy.apply(records, self._follower.next_offset(at))
+                if copy is not None and records and not copy.store.has_failed:
+                    with suppress(StoreReadError):
+                        copy.apply(records, self._follower.next_offset(at))
             for at, copy in self._copies.items():
+                if copy.store.has_failed:
+                    self._renew(copy)
                 copy.look(self._follower.end_offset(at), self._follower.silent_s(at))
             await asyncio.sleep(0)

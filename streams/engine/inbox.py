@@ -29,6 +29,7 @@ class Inbox:
         self._fetches: deque[Fetched] = deque()
         self._size = 0
         self._arrived = asyncio.Event()
+        self._nudged = False
         self._open = False
         self.full = False
         """Whether no more should be fetched for now."""
@@ -64,10 +65,16 @@ class Inbox:
             self._size += _size(fetched.records)
 
     async def arrived(self) -> None:
-        """Return once there is something."""
-        while not self._fetches:
+        """Return once there is something, or something else is to be looked at."""
+        while not self._fetches and not self._nudged:
             self._arrived.clear()
             await self._arrived.wait()
+        self._nudged = False
+
+    def nudge(self) -> None:
+        """Have `arrived` return."""
+        self._nudged = True
+        self._arrived.set()
 
     def take(self, most: int) -> list[Fetched]:
         """Return the first *most* records, in order."""

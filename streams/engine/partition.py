@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from streams.domain.errors import LogUnavailableError, RefusedStartError
@@ -52,12 +52,19 @@ class OwnedPartition:
         self._served_from: dict[str, int] = {}
         self.positions: dict[str, int] = {}
         self.waiters = waiters or Waiters()
+        self.on_failed: Callable[[], None] = lambda: None
+        """Called when the rows cannot be read, and so must be restored."""
         self.expected: set[asyncio.Future[Verdict]] = set()
         """Verdicts that somebody waits for."""
         self._turn: asyncio.Future[None] | None = None
         self.recovered_rows = 0
         self.recovery_s = 0.0
+        store.on_failed = self._store_failed
         self._read_positions()
+
+    def _store_failed(self) -> None:
+        self.served = False
+        self.on_failed()
 
     def _read_positions(self) -> None:
         self.positions = {topic: self.store.position(topic) for topic in self._inputs}
@@ -76,6 +83,8 @@ class OwnedPartition:
         """
         began = time.monotonic()
         self.claim = None
+        if self.store.has_failed:
+            self.store.renew()
         claim = await self._log.claim(self._changelog, self.partition)
         end = await self._log.end_offset(self._changelog, self.partition)
         if self.store.offset >= end:
@@ -155,7 +164,9 @@ class OwnedPartition:
         self.claim = None
         for verdict in self.expected:
             if not verdict.done():
-                verdict.set_exception(LogUnavailableError("another node has the partition by now, and judges the event"))
+                verdict.set_exception(
+                    LogUnavailableError("the partition has gone to another node, which judges the event")
+                )
 
     async def append(self, rows: Mapping[bytes, bytes | None]) -> int:
         """Append one batch to the changelog; return the offset of its last row. See `streams.log.port.Claim`."""

@@ -18,6 +18,7 @@ from streams.engine.inbox import Fetched, Inbox
 from streams.engine.outputs import append_all
 from streams.engine.partition import OwnedPartition
 from streams.engine.table import OwnedTable
+from streams.engine.table_files import StoreReadError
 from streams.log.port import Log, Record, Row
 from streams.topics import partition_of
 
@@ -69,6 +70,9 @@ class Processor:
         self.fold, self.table = fold, table
         self.topics = (fold.source, fold.until_folded)
         self.inbox = Inbox()
+        self._is_broken = False
+        """Whether a partition cannot be read, and is to be restored."""
+        table.on_failed = self._store_failed
         self._log, self._die, self._partitions, self._again_s = log, die, partitions, again_s
         self._is_decided = is_decided
         self._seek: Seek | None = None
@@ -107,6 +111,8 @@ class Processor:
     def resume(self) -> None:
         """Take what is fetched from now on."""
         self.inbox.open()
+        if self._is_broken:
+            self.inbox.nudge()
 
     def next_offsets(self) -> dict[tuple[str, int], int]:
         """Return where to read on, for every partition that is owned here."""
@@ -169,7 +175,14 @@ class Processor:
                 self._idle.set()
 
     async def _turn(self) -> None:
-        batches = await self._fold(self.inbox.take(MOST_RECORDS))
+        if self._is_broken and self.inbox.is_open:
+            await self._restore()
+        try:
+            batches = await self._fold(self.inbox.take(MOST_RECORDS))
+        except StoreReadError:
+            # Nothing was written yet; what was taken is read again, and the partition restored first.
+            await self._read_again(self.next_offsets())
+            return
         if not batches:
             return
         self.turns += 1
@@ -217,6 +230,8 @@ class Processor:
     def _fold_one(self, batch: Batch, topic: str, record: Record) -> None:
         try:
             batch.add(topic, record)
+        except StoreReadError:
+            raise
         except NewerEventError as error:
             where = f"{topic}-{batch.owned.partition}@{record.offset}"
             raise NewerEventError(f"the record {where} is {error}: start the newer version") from error
@@ -348,6 +363,19 @@ class Processor:
         if not regaining.cancelled():
             regaining.result()
 
+    def _store_failed(self) -> None:
+        self._is_broken = True
+        self.inbox.nudge()
+
+    async def _restore(self) -> None:
+        """Restore those partitions from their changelogs that cannot be read."""
+        self._is_broken = False
+        broken = [owned for owned in self.table.partitions.values() if owned.store.has_failed]
+        if not broken:
+            return
+        self._logger.error("stores_set_aside", partitions=[owned.partition for owned in broken])
+        await self._regain(broken)
+
     async def _try_again(self, lost: list[OwnedPartition]) -> None:
         waiting = list(lost)
         while waiting:
@@ -372,6 +400,9 @@ async def recover(owned: OwnedPartition, is_member: IsMember = is_alone) -> bool
         if not await is_member():
             return False
         await owned.recover()
+    except StoreReadError as error:
+        structlog.get_logger(__name__).warning("store_not_read", partition=owned.partition, error=str(error))
+        return False
     except UnavailableError:
         return False
     return True

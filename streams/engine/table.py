@@ -44,6 +44,8 @@ class OwnedTable:
         self._fold, self._log, self._contact = fold, log, contact
         self._stale_reads_max_s = stale_reads_max_s
         self.files = files
+        self.on_failed: Callable[[], None] = lambda: None
+        """Called when a partition that is owned cannot be read."""
         self.partitions: dict[int, OwnedPartition] = {}
         self.copies: dict[int, WarmCopy] = {}
 
@@ -75,6 +77,8 @@ class OwnedTable:
         for number in sorted(copied - self.copies.keys()):
             self.copies[number] = self._copy(number)
             await asyncio.sleep(0)
+        for owned in self.partitions.values():
+            owned.on_failed = self.on_failed
         return [self.partitions[number] for number in sorted(wanted)]
 
     def _own(self, number: int) -> OwnedPartition:

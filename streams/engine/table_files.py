@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import struct
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import Any
 import msgspec
 import rocksdict
 
-from streams.domain.errors import RefusedStartError
+from streams.domain.errors import RefusedStartError, ViewUnavailableError
 
 POSITION = b"\x00p"
 """Position rows: this and the topic's name → the offset of the last folded record, 8 bytes. In the changelog too."""
@@ -27,6 +28,7 @@ _SMALL_ROWS = 4_000
 TOO_OLD_S = 6 * 24 * 3600
 """A store that was off for longer may have missed tombstones that its changelog no longer has."""
 _SUSPECT = "suspect"
+_MOST_RENEWALS = 3
 _IN_USE = re.compile("lock hold by current process|While lock file")
 """In RocksDB's words, which otherwise speak of blocks."""
 
@@ -45,6 +47,10 @@ class StoreError(Exception):
     """RocksDB could not read or write, or has read what it did not write."""
 
 
+class StoreReadError(StoreError, ViewUnavailableError):
+    """It could not read, or has read what it did not write; until the store is renewed, nobody reads it."""
+
+
 @dataclass
 class Storage:
     """What all stores of a node share: one block cache and one budget for what is not written out yet."""
@@ -56,8 +62,13 @@ class Storage:
 
     def __post_init__(self) -> None:
         self.cache = rocksdict.Cache(self.cache_bytes)
-        self.moved_aside = 0
-        """Stores that could not be opened, or had failed, and were set aside to be restored."""
+        self.aside: Counter[Path] = Counter()
+        """Directory of a table → stores that could not be opened, or had failed, and were set aside to be restored."""
+
+    @property
+    def moved_aside(self) -> int:
+        """The same of all tables."""
+        return self.aside.total()
 
     def options(self) -> rocksdict.Options:
         """Return how a store is opened: raw ordered keys, zstd in 16 KiB blocks, Bloom filters."""
@@ -81,6 +92,7 @@ class PartitionStore:
 
     def __init__(self, storage: Storage, path: Path) -> None:
         self.path = path
+        self._storage = storage
         # No write-ahead log: the changelog is one. RocksDB does not miss an older file of several of its own, and the
         # rows would be as of one batch and the offset as of another; its tables alone are always as of one.
         self._unlogged = rocksdict.WriteOptions()
@@ -96,6 +108,10 @@ class PartitionStore:
         self.offset = -1 if offset is None else int(_U64.unpack(offset)[0])
         """Of the last changelog record that the rows have."""
         self._used = path / "used"
+        self.on_failed: Callable[[], None] = lambda: None
+        """Called when it cannot be read: not to be read, nor asked for anything, until it is renewed."""
+        self.has_failed = False
+        self._renewals = 0
         self.touch()
 
     def _is_lost(self, identity: Identity, stored: bytes | None) -> bool:
@@ -134,7 +150,7 @@ class PartitionStore:
         try:
             value = self._database.get(key)
         except Exception as error:
-            raise self.failed(error) from error
+            raise self._unreadable(error) from error
         if value is not None and len(value) <= _SMALL_BYTES:
             if len(self._small) >= _SMALL_ROWS:
                 self._small.clear()
@@ -161,11 +177,16 @@ class PartitionStore:
             step()
         try:
             rows.status()  # an iterator that has met a broken block is merely not valid any more
-        except Exception as error:
-            raise self.failed(error) from error
+        except Exception as error:  # noqa: BLE001 - rocksdict raises nothing more exact
+            failed = self._unreadable(error)
+            # Not in the traceback: as long as anybody holds the database, it cannot be opened anew.
+            del rows, step, is_valid, read_key, read_value
+            raise failed from error.with_traceback(None)
 
     def position(self, topic: str) -> int:
-        """Return the offset of the last folded record of an input topic, -1 before the first."""
+        """Return the offset of the last folded record of an input topic, -1 before the first and after a failure."""
+        if self.has_failed:
+            return -1
         stored = self.get(POSITION + topic.encode())
         return -1 if stored is None else decode_position(stored)
 
@@ -186,6 +207,37 @@ class PartitionStore:
             raise self.failed(error) from error
         self.offset = offset
 
+    def _unreadable(self, error: BaseException) -> StoreError:
+        self.has_failed = True
+        self.on_failed()
+        return StoreReadError(str(self.failed(error)))
+
+    def renew(self) -> None:
+        """
+        Set aside what cannot be read, and begin anew, with nothing: the changelog has it whole.
+
+        Raises:
+            StoreReadError: Somebody who was reading holds the old one still, and it writes what it likes: try again.
+            RefusedStartError: What was written anew is broken again, or nothing can be.
+        """
+        if self._database is not None:
+            self._renewals += 1
+            if self._renewals > _MOST_RENEWALS:
+                raise RefusedStartError(f"The table in {self.path} cannot be read again and again: look at the disk.")
+            with suppress(StoreError):
+                self.close()
+        if _is_held(self._storage, self.path):
+            raise StoreReadError(f"the table in {self.path} is still being read")
+        _set_aside(self._storage, self.path, "failed")
+        try:
+            self._database, made_for, _ = _load(self._storage, self.path)
+        except Exception as error:
+            raise RefusedStartError(f"The table in {self.path} cannot be made anew: {error}.") from error
+        self._check_identity(self._storage.identity, made_for)
+        self._small.clear()
+        self.offset, self.has_failed = -1, False
+        self.touch()
+
     def failed(self, error: BaseException) -> StoreError:
         """Mark the store so that the next start sets it aside; return the error to raise."""
         # On a full disk what is there is sound, only not complete, and the changelog has the rest.
@@ -196,6 +248,8 @@ class PartitionStore:
     def close(self) -> None:
         """Flush and close; raise `StoreError` where either fails: a compaction may have met a broken block."""
         database, self._database = self._database, None
+        if database is None:
+            return  # it had failed, and could not be opened anew yet
         errors = [error for step in (database.flush, database.close) if (error := _failure(step))]
         if errors:
             # Without its traceback, which holds the database: what could not be closed is closed when nobody holds it.
@@ -241,6 +295,15 @@ def _open(storage: Storage, path: Path) -> tuple[Any, bytes | None, bytes | None
         return _load(storage, path)
 
 
+def _is_held(storage: Storage, path: Path) -> bool:
+    """Say whether somebody in this process has a database open that was closed here."""
+    try:
+        rocksdict.Rdict(str(path), options=storage.options()).close()
+    except Exception as error:  # noqa: BLE001 - what else is wrong with it is no news
+        return _IN_USE.search(str(error)) is not None
+    return False
+
+
 def _load(storage: Storage, path: Path) -> tuple[Any, bytes | None, bytes | None]:
     database = rocksdict.Rdict(str(path), options=storage.options())
     try:
@@ -254,7 +317,7 @@ def _set_aside(storage: Storage, path: Path, why: str) -> None:
     """Move a store that is not to be trusted out of the way: its changelog has it whole."""
     path.rename(path.with_name(f"{path.name}.{why}-{time.time_ns() // 1_000_000}"))
     path.mkdir()
-    storage.moved_aside += 1
+    storage.aside[path.parent] += 1
 
 
 class TableFiles:
@@ -264,16 +327,17 @@ class TableFiles:
         self._storage = storage
         self.directory = storage.directory / name
         self.open_partitions: dict[int, PartitionStore] = {}
-        self.set_aside = 0
-        """Stores of this table that could not be trusted when they were opened."""
+
+    @property
+    def set_aside(self) -> int:
+        """Stores of this table that could not be trusted."""
+        return self._storage.aside[self.directory]
 
     def partition(self, partition: int) -> PartitionStore:
         """Return a partition, opened where it is not yet."""
         store = self.open_partitions.get(partition)
         if store is None:
-            before = self._storage.moved_aside
             store = PartitionStore(self._storage, self.directory / str(partition))
-            self.set_aside += self._storage.moved_aside - before
             self.open_partitions[partition] = store
         return store
 

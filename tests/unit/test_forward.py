@@ -264,6 +264,20 @@ async def test_what_goes_away_while_it_is_read_is_read_from_a_copy(pair: Pair) -
     assert pair.outcome("copied") == 1
 
 
+async def test_what_goes_away_here_while_it_is_read_is_read_elsewhere(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was here when it was looked for: the read is as good as any other; a command is told to come again."""
+    _, session, _ = await filled(pair)
+    for method, status in (("GET", 200), ("DELETE", 503)):
+        here = iter([True])
+        monkeypatch.setattr(pair.places, "serves", lambda *_, here=here: next(here, False))
+        for call in ("session_page", "execute"):
+            pair.front.world.fail(call, ViewUnavailableError())
+        assert (await at_front(pair, pair.owner.platform).call(method, session)).status == status
+    assert pair.outcome("answered") == 1
+
+
 async def test_where_nobody_listens_the_next_is_asked(pair: Pair) -> None:
     """Also with a command, for nothing was sent."""
     context, session, _ = await filled(pair)

@@ -1,0 +1,153 @@
+"""Tables whose files are damaged while they are in use: never read as if rows were not there, and restored at once."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from streams.domain.errors import RefusedStartError, ViewUnavailableError
+from streams.engine.table_files import PartitionStore, StoreReadError
+from streams.topics import CONTEXT_EVENTS
+from tests.contract.test_copies import caught_up, copied_rows, copying, rows_of
+from tests.support.engine_checks import check_node
+from tests.support.engine_examples import CONTEXT, SESSION, put_many
+from tests.support.engine_nodes import Living, living
+
+LIMIT_S = 20.0
+
+
+def damage(store: PartitionStore) -> None:
+    """Have no block of what a store holds be as it was written, on the disk and to whoever reads it next."""
+    store._database.flush()
+    store._small.clear()
+    tables = list(Path(store.path).glob("*.sst"))
+    assert tables
+    for path in tables:
+        content = bytearray(path.read_bytes())
+        for at in range(0, len(content) // 2, 16):
+            content[at] ^= 0x5A
+        path.write_bytes(bytes(content))
+
+
+def read(store: PartitionStore) -> None:
+    """Read all rows."""
+    for _ in store.range(b""):
+        pass
+
+
+async def filled(one: Living, items: int = 20) -> PartitionStore:
+    await one.writes.attach(SESSION, CONTEXT)
+    await put_many(one, items)
+    await one.node.drain()
+    return one.node.contexts.table.partitions[0].store
+
+
+async def test_what_a_reader_cannot_read_is_restored() -> None:
+    """The reader is told to ask again, the next ones too, until all of it is there from the changelog."""
+    async with living() as one:
+        store = await filled(one)
+        damage(store)
+        table = one.node.contexts.table
+        with pytest.raises(StoreReadError) as error:
+            read(store)
+        assert isinstance(error.value, ViewUnavailableError)
+        with pytest.raises(ViewUnavailableError):
+            table.rows(0)
+        running = asyncio.create_task(one.node.contexts.run())
+        async with asyncio.timeout(LIMIT_S):
+            while not table.partitions[0].served:
+                await asyncio.sleep(0.005)
+        running.cancel()
+        await asyncio.wait({running})
+        read(store)
+        assert table.files.set_aside == 1
+        assert [path.name.split("-")[0] for path in table.files.directory.iterdir() if "." in path.name] == ["0.failed"]
+        await check_node(one.node, one.real)
+
+
+async def test_what_the_fold_cannot_read_is_restored_and_folded_on() -> None:
+    """Nothing of the turn was written: it is taken again, on rows that are there."""
+    async with living(partitions=2) as one:
+        await filled(one, 30)
+        damage(one.node.contexts.table.partitions[one.writes.partition(CONTEXT)].store)
+        damage(one.node.sessions.table.partitions[one.writes.partition(SESSION)].store)
+        await put_many(one, 40)
+        await one.node.drain()
+        assert [processor.table.files.set_aside for processor in one.node.processors] == [1, 1]
+        await check_node(one.node, one.real)
+
+
+async def test_a_failure_between_two_owners_is_seen_to_by_the_next() -> None:
+    """What is found while the partitions are paused is restored by who recovers them."""
+    async with living() as one:
+        store = await filled(one)
+        await one.node.engine.pause()
+        damage(store)
+        with pytest.raises(StoreReadError):
+            read(store)
+        await one.node.contexts._turn()
+        assert not one.node.contexts.table.partitions[0].served
+        await one.node.recover()
+        assert one.node.contexts.table.partitions[0].served
+        await one.node.drain()
+        await check_node(one.node, one.real)
+
+
+async def test_a_store_that_somebody_holds_is_opened_anew_once_nobody_does() -> None:
+    """A reader in the middle of its list keeps the old one open; so long nothing is served, and nothing is given up."""
+    async with living() as one:
+        store = await filled(one)
+        reading = store.range(b"")
+        next(reading)
+        damage(store)
+        with pytest.raises(StoreReadError):
+            read(store)
+        restoring = asyncio.create_task(one.node.contexts._turn())
+        async with asyncio.timeout(LIMIT_S):
+            while store._database is not None:
+                await asyncio.sleep(0)
+        for _ in range(50):
+            await asyncio.sleep(0)
+            assert not one.node.contexts.table.partitions[0].served
+        del reading
+        async with asyncio.timeout(LIMIT_S):
+            await restoring
+        assert one.node.contexts.table.partitions[0].served
+        await check_node(one.node, one.real)
+
+
+async def test_a_copy_that_cannot_be_read_is_made_anew() -> None:
+    """It is not read from until it has been at the end once more."""
+    async with living() as one, copying(one) as node:
+        await filled(one)
+        await caught_up(node, one.node)
+        copy, table = node.contexts.table.copies[0], node.contexts.table
+        damage(copy.store)
+        with pytest.raises(StoreReadError):
+            read(copy.store)
+        with pytest.raises(ViewUnavailableError):
+            table.rows(0)
+        await caught_up(node, one.node)
+        assert copied_rows(node) == rows_of(one.node)
+        assert table.files.set_aside == 1
+        assert table.position(CONTEXT_EVENTS, 0) == 19
+
+
+async def test_what_breaks_again_and_again_ends_the_process() -> None:
+    """A disk that keeps nothing is somebody's business: the error that nothing catches names the table."""
+    async with living() as one:
+        store = await filled(one)
+        for _ in range(3):
+            damage(store)
+            with pytest.raises(StoreReadError):
+                read(store)
+            await one.node.contexts._turn()
+            read(store)
+        damage(store)
+        with pytest.raises(StoreReadError):
+            read(store)
+        with pytest.raises(RefusedStartError, match="look at the disk") as error:
+            await one.node.contexts._turn()
+        assert str(store.path) in str(error.value)
