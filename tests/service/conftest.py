@@ -58,6 +58,8 @@ class Pair:
     platform: Caller
     context: str
     session: str
+    company: str
+    """That both are tenants of."""
 
     @property
     def context_path(self) -> str:
@@ -72,6 +74,22 @@ class Pair:
         body = {"app_id": self.app.tenant, "context_id": self.context}
         return (await self.platform.ok("PUT", self.session_path, body)).position
 
+    async def configure(self, kind: str, body: Any) -> Any:
+        """Write objects of a type of the pair's company; return them as they are then."""
+        path = f"/api/v1/{kind}?context={self.company}"
+        return (await self.deployment.admin.ok("POST", path, body)).json
+
+    async def tell(self, **values: Any) -> str:
+        """Have the platform ask for these values, and make a link of them and of each item; have the app tell them."""
+        link = "app://" + "/".join(f"{{{{{name}}}}}" for name in (*values, "content_id"))
+        asked = [
+            *({"name": name, "kind": "REQUESTED", "required": True} for name in values),
+            {"name": "link", "kind": "COMPUTED", "template": link, "escape": "URL", "valueType": "URL"},
+        ]
+        await self.configure("platformattributes", [{"platform": self.platform.tenant, **one} for one in asked])
+        told = {"app": self.app.tenant, "platform": self.platform.tenant, "values": values}
+        return str((await self.configure("platformvalues", told))["id"])
+
 
 async def make_pair(deployment: Deployment) -> Pair:
     company = await deployment.company()
@@ -79,7 +97,7 @@ async def make_pair(deployment: Deployment) -> Pair:
     platform = await deployment.tenant("platforms", company)
     context = (await app.ok("POST", "/v1/contexts")).json["context_id"]
     session = (await platform.ok("POST", "/v1/sessions")).json["session_id"]
-    return Pair(deployment, app, platform, context, session)
+    return Pair(deployment, app, platform, context, session, company)
 
 
 async def client_of(deployment: Deployment, tenant: str, company: str, **more: Any) -> tuple[Caller, Caller]:
