@@ -23,6 +23,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
 
 PARTITIONS = 4
 TAKE_OVER_S = 60.0
+_OF_THE_ANSWER = ("Date", "Paket-Request-Id", "RateLimit")
 SPREAD = 40
 """Sessions that are made until a node has one: each has half of the partitions."""
 
@@ -74,9 +75,9 @@ def at(node: NodeProcess, caller: Caller) -> Caller:
 
 
 def seen(answer: Answer) -> tuple[int, list[tuple[str, str]], bytes]:
-    """Return all of an answer but its date and its request id."""
+    """Return all of an answer but its date, its request id, and what the node that was asked has counted."""
     request_id = answer.headers["Paket-Request-Id"]
-    headers = [(name, value) for name, value in answer.headers.items() if name not in ("Date", "Paket-Request-Id")]
+    headers = [(name, value) for name, value in answer.headers.items() if name not in _OF_THE_ANSWER]
     return answer.status, headers, answer.body.replace(request_id.encode(), b"")
 
 
@@ -254,3 +255,33 @@ async def until_served(platform: Caller, path: str, position: str) -> Answer:
         assert answer.headers["Retry-After"]
         assert time.monotonic() < end, answer.body
         await asyncio.sleep(0.1)
+
+
+async def test_a_limit_is_one_for_all_nodes(nodes: Nodes, deployment: Deployment) -> None:
+    """A client that asks two nodes for more than it may gets it once, as soon as they have heard of each other."""
+    company, per_s = await deployment.company(), 20
+    tenant = (await deployment.tenant("apps", company)).tenant
+    caller = await deployment.client(tenant, company, rateLimit={"read": per_s, "write": per_s})
+    let_through: list[float] = []
+    done = asyncio.Event()
+
+    async def ask(caller: Caller) -> None:
+        while not done.is_set():
+            answer = await caller.call("GET", "/v1")
+            if answer.status == 200:
+                let_through.append(time.monotonic())
+            else:
+                assert (answer.status, answer.headers["Retry-After"]) == (429, "1")
+            await asyncio.sleep(0.01)
+
+    def rate(over_s: float) -> float:
+        return sum(at > time.monotonic() - over_s for at in let_through) / over_s
+
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+        for node in nodes.public:
+            group.create_task(ask(at(node, caller)))
+        # At first each lets all of it through, and 2 s of it at once.
+        while not (let_through and let_through[0] < time.monotonic() - 4 and rate(2) < 1.3 * per_s):
+            await asyncio.sleep(0.05)
+        assert rate(2) > 0.5 * per_s
+        done.set()

@@ -225,8 +225,8 @@ class Deployment:
         made = _one((await self.admin.ok("POST", f"/api/v1/{kind}?context={company}", {"name": name})).json)
         return await self.client(made["id"], company)
 
-    async def client(self, tenant: str, company: str) -> Caller:
-        body = {"name": "client", "tenant": {"id": tenant}}
+    async def client(self, tenant: str, company: str, **more: Any) -> Caller:
+        body = {"name": "client", "tenant": {"id": tenant}, **more}
         made = _one((await self.admin.ok("POST", f"/api/v1/clients?context={company}", body)).json)
         pair = f"{made['clientId']}:{made['secretKey']}"
         basic = f"Basic {b64encode(pair.encode()).decode()}"
