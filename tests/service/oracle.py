@@ -66,33 +66,48 @@ class Household:
 
     async def write(self, context: Context) -> None:
         """Make one random write of one context and note its outcome. One at a time per context."""
-        name = f"c{self.random.randrange(self.items)}"
-        title: str | None = f"{name} {self.random.randrange(10**9)}"
-        if self.random.random() < 0.2:
-            title = None
+        draw, is_whole = self.random.random(), False
+        names = [f"c{self.random.randrange(self.items)}"]
+        if draw < 0.1:
+            names, is_whole = [f"c{n}" for n in self.random.sample(range(self.items), 5)], draw < 0.03
+        titles: dict[str, str | None] = {name: f"{name} {self.random.randrange(10**9)}" for name in names}
+        if draw > 0.8:
+            titles[names[0]] = None
         try:
-            answer = await self._send(context, name, title)
+            answer = await self._send(context, titles, is_whole=is_whole)
         except Unknown:
             answer = None
-        if answer is not None and 200 <= answer.status < 300:
-            self.acknowledged += 1
-            self._progress.set()
-            context.position = answer.position
+        if is_whole:
+            titles = dict.fromkeys([*context.items, *context.maybe]) | titles
+        is_known = answer is not None and 200 <= answer.status < 300
+        for name, title in titles.items():
+            if not is_known:
+                context.maybe.setdefault(name, {context.items.get(name)}).add(title)
+                continue
             context.maybe.pop(name, None)
             if title is None:
                 context.items.pop(name, None)
             else:
                 context.items[name] = title
+        if answer is not None and is_known:
+            self.acknowledged += 1
+            self._progress.set()
+            context.position = answer.position
             return
         assert answer is None or answer.status == 503, (answer.status, answer.body)
         self.unknown += 1
-        context.maybe.setdefault(name, {context.items.get(name)}).add(title)
 
-    async def _send(self, context: Context, name: str, title: str | None) -> Answer:
+    async def _send(self, context: Context, titles: dict[str, str | None], *, is_whole: bool) -> Answer:
+        """Put one item or several, or replace the list by them (*is_whole*), or remove the one without a title."""
+        app, path = context.app, context.path
+        (name, title), *others = titles.items()
         if title is None:
-            return await context.app.call("DELETE", f"{context.path}/{name}")
+            return await app.call("DELETE", f"{path}/{name}")
         text = b64encode(self.random.randbytes(self.description_bytes * 3 // 4)).decode() or "A film about a list."
-        return await context.app.call("PUT", context.path, item(name, title=title, description=text))
+        items = [item(name, title=title, description=text) for name, title in titles.items()]
+        if not others:
+            return await app.call("PUT", path, items[0])
+        return await app.call("PUT" if is_whole else "POST", f"{path}/items", {"items": items})
 
     async def acknowledge(self, more: int, *, limit_s: float = 60) -> None:
         """Return once *more* further writes were acknowledged."""

@@ -9,6 +9,7 @@ import pytest
 
 from tests.service.conftest import Connect, OwnNode
 from tests.service.oracle import Household
+from tests.support.bulks import large_items, largest_bulk
 
 TABLES = "tables"
 
@@ -41,6 +42,14 @@ async def test_recovery_on_an_empty_disk(own_node: OwnNode, connect: Connect) ->
     stop = asyncio.Event()
     writing = asyncio.create_task(household.write_until(stop))
     await household.acknowledge(300)
+    # One record batch of the changelog is as large as it can be.
+    app = household.contexts[0].app
+    path = f"/v1/contexts/upnext/{(await app.ok('POST', '/v1/contexts')).json['context_id']}"
+    for first in (0, 500):
+        await app.ok("POST", f"{path}/items", {"items": large_items(first)})
+    replaced = await app.ok("PUT", f"{path}/items", data=largest_bulk(1_000))
+    before = (await app.ok("GET", f"{path}?limit=200", after=replaced.position)).json
+    assert before["total"] == 500
     node.kill()
     stop.set()
     await writing
@@ -49,6 +58,7 @@ async def test_recovery_on_an_empty_disk(own_node: OwnNode, connect: Connect) ->
     shutil.rmtree(tables)
     await node.start()
     await household.check()
+    assert (await app.ok("GET", f"{path}?limit=200", after=replaced.position)).json == before
     assert node.terminate() == 0, node.tail()
 
 

@@ -36,7 +36,7 @@ from tests.support.engine_writes import Writes
 from tests.support.protocol_checks import BrokenError, Checks
 from tests.support.protocol_oracle import Oracle
 from tests.support.protocol_owner import day_of
-from tests.support.tables import app_of, context_id, session_id
+from tests.support.tables import app_of, context_id, make_item, session_id
 
 STEPS = 150
 CONTEXTS = [context_id(n) for n in range(3)]
@@ -232,9 +232,14 @@ class Run:
         context = self.rng.choice(CONTEXTS)
         content_id, draw = self.rng.choice(CONTENT_IDS), self.rng.random()
         event: ContextEvent
-        if draw < 0.75:
+        if draw < 0.06:
+            items = [make_item(c, title=f"B{draw}") for c in random.Random(draw).choices(CONTENT_IDS, k=3)]
+            event = (
+                self._writes.items_replaced(context, items) if draw < 0.02 else self._writes.items_put(context, items)
+            )
+        elif draw < 0.75:
             self._titles += 1
-            long = "long " * 250 if draw < 0.1 else ""
+            long = "long " * 250 if draw < 0.15 else ""
             event = self._writes.item_put(context, content_id, title=f"T{self._titles}", description=long)
         elif draw < 0.87:
             event = ItemRemoved(**self._writes.cause(), content_id=content_id)
