@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import random
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -45,7 +46,8 @@ class Reply(NamedTuple):
 
     @property
     def code(self) -> str:
-        return str(self.json["error"]["code"])
+        """The error's code; nothing for HEAD, which has no body."""
+        return str(self.json["error"]["code"]) if self.body else ""
 
     @property
     def request_id(self) -> str:
@@ -120,9 +122,14 @@ class Clients:
     history: History
     reads: Availability
     writes: Availability
+    """Writes that need the log and nothing else."""
+    commands: Availability
+    """Writes that need a partition's owner as well."""
     random: random.Random
     now_s: Callable[[], float]
     stop: asyncio.Event = field(default_factory=asyncio.Event)
+    refusals: Counter[str] = field(default_factory=Counter)
+    """503s, by method and code."""
 
     def wrong(self, what: str) -> None:
         """Note what was wrong at first sight."""
@@ -197,5 +204,7 @@ class Client:
             self.shared.wrong(f"{said} without a request id: {reply.headers}")
         if reply.status >= 500 and reply.status != 503:
             self.shared.wrong(f"{said}: {reply.body!r}")
+        if reply.status == 503:
+            self.shared.refusals[f"{what.split(maxsplit=1)[0]} {reply.code}"] += 1
         if reply.status == 503 and not reply.headers.get("Retry-After", "").isdigit():
             self.shared.wrong(f"{said} without Retry-After: {reply.headers}")

@@ -123,9 +123,16 @@ class Reader:
     async def _read(
         self, client: Client, read: Read, path: str, after: list[str], *, method: str = "GET"
     ) -> Reply | None:
-        """Send a read, fill *read* in, and note it; return the answer where it is a list."""
-        shared = self._shared
+        """Send a read until it is answered, fill *read* in, and note it; return the answer where it is a list."""
         path = f"{path}?limit={read.limit}&next_key={read.start}"
+        while not (reply := await self._attempt(client, read, path, after, method)):
+            await self._shared.pause(_AGAIN_S)
+            if self._shared.stop.is_set():
+                return None
+        return self._noted(read, path, method, reply)
+
+    async def _attempt(self, client: Client, read: Read, path: str, after: list[str], method: str) -> Reply | None:
+        shared = self._shared
         known = self._known.get(path) if method == "GET" and self._random.random() < 0.3 else None
         read.client, read.began_s = self._name, shared.now_s()
         read.after = tuple(shared.tokens.read(token) for token in after)
@@ -137,13 +144,13 @@ class Reader:
         read.ended_s = shared.now_s()
         if reply is None or reply.status == 503:
             shared.reads.failed(what, read.began_s)
-            await shared.pause(_AGAIN_S)
             return None
         shared.reads.had(what)
-        return self._noted(read, path, method, known, reply)
+        return reply
 
-    def _noted(self, read: Read, path: str, method: str, known: _Known | None, reply: Reply) -> Reply | None:
+    def _noted(self, read: Read, path: str, method: str, reply: Reply) -> Reply | None:
         shared = self._shared
+        known = self._known.get(path)
         read.status, read.view = reply.status, reply.headers.get("Paket-View", "")
         may_be_absent = read.kind is not Kind.CONTEXT
         if reply.status not in (200, 404 if may_be_absent else 200, 304 if known else 200):

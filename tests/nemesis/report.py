@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
-from tests.nemesis.clients import Availability
-from tests.nemesis.history import History, Outcome
+from tests.nemesis.clients import Clients
+from tests.nemesis.history import Outcome
 
 
 @dataclass(frozen=True)
@@ -25,20 +25,15 @@ class Report:
     ended_by_themselves: int
     longest_without_reads_s: float
     longest_without_writes_s: float
+    longest_without_commands_s: float
     wrong: list[str]
 
     @classmethod
     def of(
-        cls,
-        seed: int,
-        seconds: float,
-        history: History,
-        faults: Mapping[str, int],
-        ends: int,
-        reads: Availability,
-        writes: Availability,
-        wrong: list[str],
+        cls, seed: int, seconds: float, clients: Clients, faults: Mapping[str, int], ends: int, wrong: list[str]
     ) -> Report:
+        """Return what a run's clients, faults and checker have to tell."""
+        history = clients.history
         return cls(
             seed=seed,
             seconds=round(seconds),
@@ -49,8 +44,9 @@ class Report:
             faults=sum(faults.values()),
             faults_by_kind=dict(sorted(faults.items())),
             ended_by_themselves=ends,
-            longest_without_reads_s=round(reads.longest_s, 1),
-            longest_without_writes_s=round(writes.longest_s, 1),
+            longest_without_reads_s=round(clients.reads.longest_s, 1),
+            longest_without_writes_s=round(clients.writes.longest_s, 1),
+            longest_without_commands_s=round(clients.commands.longest_s, 1),
             wrong=wrong,
         )
 
@@ -70,8 +66,9 @@ class Report:
             ("faults", self.faults),
             *((f"  {kind}", count) for kind, count in self.faults_by_kind.items()),
             ("nodes that ended by themselves", self.ended_by_themselves),
-            ("longest without an answer to a read", f"{self.longest_without_reads_s} s"),
-            ("longest without an answer to a write", f"{self.longest_without_writes_s} s"),
+            ("longest without reads of a list", f"{self.longest_without_reads_s} s"),
+            ("longest without writes of a client", f"{self.longest_without_writes_s} s"),
+            ("longest without commands of a client", f"{self.longest_without_commands_s} s"),
             ("wrong", len(self.wrong)),
         ]
         return "\n".join(f"{name:<38} {value:>12}" for name, value in rows)

@@ -58,16 +58,15 @@ async def run(seed: int, seconds: float, directory: Path) -> Report:
                 shared.stop.set()
             lasted_s = now_s() - began_faults_s
             print(f"{now_s():7.1f} s  no more faults", flush=True)
-            for what, had in (("reads", shared.reads), ("writes", shared.writes)):
+            for what, had in (("reads", shared.reads), ("writes", shared.writes), ("commands", shared.commands)):
                 print(f"{now_s():7.1f} s  {what} {had}", flush=True)
+            print(f"{now_s():7.1f} s  503s: {dict(shared.refusals)}", flush=True)
             wrong = await finish(deployment, shared, household)
         wrong += _unexpected(deployment.ends)
         wrong += await deployment.stop()
         print(f"{now_s():7.1f} s  checked", flush=True)
         faults = {kind.value: count for kind, count in nemesis.made.items()}
-        return Report.of(
-            seed, lasted_s, shared.history, faults, len(deployment.ends), shared.reads, shared.writes, wrong
-        )
+        return Report.of(seed, lasted_s, shared, faults, len(deployment.ends), wrong)
     finally:
         deployment.kill()
 
@@ -82,6 +81,7 @@ async def _clients(deployment: Deployment, source: random.Random) -> AsyncIterat
             Balance(nodes, random.Random(source.random()), now_s),
             PositionTokens(read_master_key(MASTER_KEY).positions_key, deployment.cluster.id),
             History(),
+            Availability(now_s),
             Availability(now_s),
             Availability(now_s),
             random.Random(source.random()),

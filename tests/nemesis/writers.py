@@ -14,6 +14,7 @@ from tests.nemesis.household import NAMES, Context, Household, Session
 from tests.support.nodes import item
 
 _AGAIN_S = 0.1
+_NEED_NO_VIEW = (Call.CREATE_CONTEXT, Call.CREATE_SESSION, Call.PUT, Call.REMOVE)
 _NOT_WRITTEN = frozenset({"view_unavailable", "view_behind", "overloaded", "registry_behind"})
 """503s that say that nothing was written. The others leave it open."""
 
@@ -21,8 +22,8 @@ _NOT_WRITTEN = frozenset({"view_unavailable", "view_behind", "overloaded", "regi
 class _Writer:
     """Sends one write at a time, and notes what became of it."""
 
-    def __init__(self, shared: Clients, household: Household, seed: int) -> None:
-        self._shared, self._household = shared, household
+    def __init__(self, name: str, shared: Clients, household: Household, seed: int) -> None:
+        self._name, self._shared, self._household = name, shared, household
         self._random = random.Random(seed)
         self._serial = 0
 
@@ -68,11 +69,12 @@ class _Writer:
         if reply is not None and outcome is Outcome.ACKNOWLEDGED:
             write.position = shared.position(reply)
         shared.history.writes.append(write)
+        had = shared.writes if mark.call in _NEED_NO_VIEW else shared.commands
         if reply is None or reply.status == 503:
-            shared.writes.failed(f"{mark.call.value} {mark.of}", began_s)
+            had.failed(self._name, began_s)
             await shared.pause(_AGAIN_S)
         else:
-            shared.writes.had(f"{mark.call.value} {mark.of}")
+            had.had(self._name)
         return write, reply
 
     def _outcome(self, mark: Mark, reply: Reply, expected: frozenset[int]) -> Outcome:
@@ -88,11 +90,16 @@ class _Writer:
         return tuple(self._shared.tokens.read(token) for token in tokens)
 
 
+def _is_answered(reply: Reply | None) -> bool:
+    """Say whether a client need not try again."""
+    return reply is not None and reply.status != 503
+
+
 class Publisher(_Writer):
     """Writes to one context."""
 
     def __init__(self, shared: Clients, household: Household, context: Context, seed: int, every_s: float) -> None:
-        super().__init__(shared, household, seed)
+        super().__init__(f"the publisher of {context.id}", shared, household, seed)
         self._context, self._every_s = context, every_s
 
     async def run(self) -> None:
@@ -100,14 +107,15 @@ class Publisher(_Writer):
         calls = [self._put, self._remove, self._hide, self._break_rules, self._detach_all]
         while not self._shared.stop.is_set():
             (call,) = self._random.choices(calls, [70, 14, 12, 2, 2])
-            await call()
+            while not await call() and not self._shared.stop.is_set():
+                pass
             await self._shared.pause(self._every_s)
 
-    async def _send(self, mark: Mark, method: str, path: str, body: Any = None) -> Write:
+    async def _send(self, mark: Mark, method: str, path: str, body: Any = None) -> bool:
         write, reply = await self._write(self._context.app, mark, method, path, body)
         if reply is not None and write.outcome is Outcome.ACKNOWLEDGED:
             self._context.position = reply.headers["Paket-Position"]
-        return write
+        return _is_answered(reply)
 
     def _item(self) -> dict[str, Any]:
         source = self._random
@@ -120,25 +128,27 @@ class Publisher(_Writer):
             more["hidden"] = source.random() < 0.5
         return item(source.choice(NAMES), **more)
 
-    async def _put(self) -> None:
+    async def _put(self) -> bool:
         body = self._item()
-        await self._send(Mark(Call.PUT, self._context.id, body["title"]), "PUT", self._context.path, body)
+        return await self._send(Mark(Call.PUT, self._context.id, body["title"]), "PUT", self._context.path, body)
 
-    async def _remove(self) -> None:
+    async def _remove(self) -> bool:
         name = self._random.choice(NAMES)
         path = f"{self._context.path}/{quote(name, safe='')}"
-        await self._send(Mark(Call.REMOVE, self._context.id, name), "DELETE", path)
+        return await self._send(Mark(Call.REMOVE, self._context.id, name), "DELETE", path)
 
-    async def _break_rules(self) -> None:
+    async def _break_rules(self) -> bool:
         """Send what is refused, and must be nowhere."""
         body = {**self._item(), "duration": -1}
         mark = Mark(Call.PUT, self._context.id, body["title"])
-        await self._write(self._context.app, mark, "PUT", self._context.path, body, expected=frozenset({400}))
+        app, path = self._context.app, self._context.path
+        _, reply = await self._write(app, mark, "PUT", path, body, expected=frozenset({400}))
+        return _is_answered(reply)
 
-    async def _hide(self) -> None:
+    async def _hide(self) -> bool:
         context, sessions = self._context, self._household.sessions_of(self._context)
         if not sessions:
-            return
+            return True
         session = self._random.choice(sessions)
         name, hidden = self._random.choice(NAMES), self._random.random() < 0.6
         body = {"content_id": name, "action": "hide" if hidden else "unhide"}
@@ -155,8 +165,9 @@ class Publisher(_Writer):
         write.session = session.id
         if reply is not None and write.outcome is Outcome.ACKNOWLEDGED:
             context.position = reply.headers["Paket-Position"]
+        return _is_answered(reply)
 
-    async def _detach_all(self) -> None:
+    async def _detach_all(self) -> bool:
         context = self._context
         proofs = [
             (session.id, epoch)
@@ -165,18 +176,19 @@ class Publisher(_Writer):
             if session.epochs[epoch] is context
         ]
         mark = Mark(Call.DETACH_ALL, context.id, "")
-        write, _ = await self._write(context.app, mark, "DELETE", f"{context.path}/sessions", proofs=tuple(proofs))
+        write, reply = await self._write(context.app, mark, "DELETE", f"{context.path}/sessions", proofs=tuple(proofs))
         if write.outcome is Outcome.ACKNOWLEDGED:
             for session in self._household.sessions:
                 session.attached.discard(context)
                 session.shown = {epoch for epoch in session.shown if session.epochs[epoch] is not context}
+        return _is_answered(reply)
 
 
 class Platform(_Writer):
     """Gives the commands of one session."""
 
     def __init__(self, shared: Clients, household: Household, place: int, seed: int, every_s: float) -> None:
-        super().__init__(shared, household, seed)
+        super().__init__(f"the platform of session {place}", shared, household, seed)
         self._place, self._every_s = place, every_s
 
     @property
@@ -189,7 +201,8 @@ class Platform(_Writer):
             few = len(self._session.attached) < 4
             weights = [80 if few else 25, 15, 20, 3]
             (call,) = self._random.choices([self._attach, self._refresh, self._detach, self._delete], weights)
-            await call()
+            while not await call() and not self._shared.stop.is_set():
+                pass
             await self._shared.pause(self._every_s)
 
     async def _command(self, mark: Mark, method: str, path: str, body: Any = None) -> tuple[Write, Reply | None]:
@@ -204,7 +217,8 @@ class Platform(_Writer):
             session.commanded = reply.headers["Paket-Position"]
         return write, reply
 
-    async def attach(self, context: Context) -> None:
+    async def attach(self, context: Context) -> bool:
+        """Attach a context, or refresh its attachment; say whether an answer came."""
         session = self._session
         body = {"app_id": context.app.tenant, "context_id": context.id}
         write, reply = await self._command(Mark(Call.ATTACH, session.id, context.id), "PUT", session.path, body)
@@ -215,27 +229,28 @@ class Platform(_Writer):
             assert isinstance(write.position, SessionsPosition)
             (epoch,) = write.position.offsets.values()
             session.epochs[epoch] = context
+        return _is_answered(reply)
 
-    async def _attach(self) -> None:
-        await self.attach(self._random.choice(self._household.contexts))
+    async def _attach(self) -> bool:
+        return await self.attach(self._random.choice(self._household.contexts))
 
-    async def _refresh(self) -> None:
+    async def _refresh(self) -> bool:
         attached = sorted(self._session.attached, key=lambda context: context.id)
-        if attached:
-            await self.attach(self._random.choice(attached))
+        return not attached or await self.attach(self._random.choice(attached))
 
-    async def _detach(self) -> None:
+    async def _detach(self) -> bool:
         session = self._session
         attached = sorted(session.attached, key=lambda context: context.id)
         if not attached:
-            return
+            return True
         context = self._random.choice(attached)
         mark = Mark(Call.DETACH, session.id, context.id)
-        write, _ = await self._command(mark, "DELETE", f"{session.path}/{context.id}")
+        write, reply = await self._command(mark, "DELETE", f"{session.path}/{context.id}")
         if write.outcome is Outcome.ACKNOWLEDGED:
             session.attached.discard(context)
+        return _is_answered(reply)
 
-    async def _delete(self) -> None:
+    async def _delete(self) -> bool:
         """Delete the session, until that is known to be done, and make another."""
         session = self._session
         outcome = Outcome.UNKNOWN
@@ -259,7 +274,8 @@ class Platform(_Writer):
             made = await self.make(session.platform)
             if made is not None:
                 self._household.sessions[self._place] = made
-                return
+                break
+        return True
 
     async def make(self, platform: Client) -> Session | None:
         """Make a session, where the answer comes: of one that was made without an answer nobody knows the id."""
