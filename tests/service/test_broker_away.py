@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.service.conftest import Connect
+from tests.service.conftest import Connect, client_of
 from tests.service.oracle import Household
 from tests.support.kafka import Broker
 from tests.support.nodes import NodeProcess, item
@@ -16,14 +16,15 @@ from tests.support.nodes import NodeProcess, item
 @pytest.mark.kafka
 @pytest.mark.timeout(240)
 async def test_writes_are_refused_lists_go_on_and_everything_resumes(tmp_path: Path, connect: Connect) -> None:
-    """Writes: 503 within 5 s. Lists: go on, their age told. Back again: nothing acknowledged is lost, nobody helps."""
+    """Writes: 503 within 5 s. Lists: go on, their age told; test keys too. Back again: nothing acknowledged is lost."""
     broker = Broker(tmp_path / "broker")
     broker.start()
     node = NodeProcess(tmp_path / "node", kafka=broker.bootstrap)
     loop = asyncio.get_running_loop()
     try:
         await node.start()
-        household = await Household.make(connect(node), seed=20_264)
+        deployment = connect(node)
+        household = await Household.make(deployment, seed=20_264)
         await household.attach_all()
         stop = asyncio.Event()
         writing = asyncio.create_task(household.write_until(stop))
@@ -31,6 +32,10 @@ async def test_writes_are_refused_lists_go_on_and_everything_resumes(tmp_path: P
         stop.set()
         await writing
         await household.check()
+
+        company = await deployment.company()
+        app = (await deployment.admin.ok("POST", f"/api/v1/apps?context={company}", {"name": "Tests"})).json
+        _, test = await client_of(deployment, app["id"], company)
 
         broker.kill()
         began = loop.time()
@@ -41,6 +46,8 @@ async def test_writes_are_refused_lists_go_on_and_everything_resumes(tmp_path: P
         assert int(refused.headers["Retry-After"]) > 0
         assert loop.time() - began < 7
         context.maybe["while-away"] = {None, "Title of while-away"}
+        created = await test.ok("POST", "/v1/contexts")
+        await test.ok("PUT", f"/v1/contexts/upnext/{created.json['context_id']}", item())
         path = f"/v1/sessions/upnext/{household.sessions[0]}"
         async with asyncio.timeout(30):
             while "Age" not in (answer := await household.platform.call("GET", path)).headers:
