@@ -180,6 +180,34 @@ async def test_the_answer_is_the_owners(nodes: Nodes, deployment: Deployment, ow
         assert seen(answers[0]) == seen(answers[1])
 
 
+async def test_the_owner_shows_whose_platform_asks(nodes: Nodes, deployment: Deployment) -> None:
+    """Data of apps, links to each item and approval are as configured for the platform that asked in front."""
+    pair = await pair_of(nodes.folds, deployment)
+    before = await at(nodes.fronts, pair.platform).ok("GET", pair.session_path)
+    await pair.tell(custom_app_id="play")
+    shown = [{"custom_app_id": "play", "link": f"app://play/c{n}"} for n in (2, 1, 0)]
+    answers = []
+    for node in nodes.public:
+        end = time.monotonic() + TAKE_OVER_S
+        while True:
+            # Configured on one node, shown by another, as soon as that one has heard of it.
+            answer = await at(node, pair.platform).ok("GET", pair.session_path)
+            if [entry["platform_data"] for entry in answer.json["items"]] == shown:
+                break
+            assert answer.headers["ETag"] == before.headers["ETag"], answer.body
+            assert time.monotonic() < end, answer.body
+            await asyncio.sleep(0.02)
+        answers.append(seen(answer))
+    assert answers[0] == answers[1]
+    other = (await make_pair(deployment)).platform
+    session = (await other.ok("POST", "/v1/sessions")).json["session_id"]
+    body = {"app_id": pair.app.tenant, "context_id": pair.context}
+    for node in nodes.public:
+        attached = await at(node, other).ok("PUT", f"/v1/sessions/upnext/{session}", body)
+        theirs = await at(node, other).ok("GET", f"/v1/sessions/upnext/{session}", after=attached.position)
+        assert [entry["platform_data"] for entry in theirs.json["items"]] == [{}, {}, {}]
+
+
 async def test_only_what_a_node_has_signed_is_heard(nodes: Nodes, deployment: Deployment) -> None:
     """Not what is forged, late, of another path, for another node or handed on before; and nobody hands it on."""
     pair = await pair_of(nodes.folds, deployment)
