@@ -152,8 +152,8 @@ def _acknowledged(history: History) -> dict[str, list[tuple[float, int]]]:
     """Return, by context, when writes were acknowledged, each with the highest offset up to then."""
     found: dict[str, list[tuple[float, int]]] = defaultdict(list)
     for write in history.writes:
-        if write.outcome is Outcome.ACKNOWLEDGED and isinstance(write.position, ContextPosition):
-            found[write.mark.of].append((write.ended_s, write.position.offset))
+        if write.outcome is Outcome.ACKNOWLEDGED and write.position is not None and write.mark.of.startswith("CX"):
+            found[write.mark.of].append((write.ended_s, asked_of_context(write.mark.of, [write.position])))
     for writes in found.values():
         writes.sort()
         highest = NONE

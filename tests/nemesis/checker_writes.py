@@ -6,9 +6,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from streams.domain.positions import ContextPosition, SessionsPosition
-from tests.nemesis.history import Call, Logged, Mark, Outcome, Write
+from streams.domain.positions import ContextPosition, ContextsPosition, SessionsPosition, context_mark
+from tests.nemesis.history import Call, Logged, Mark, Outcome, Write, titles
 from tests.nemesis.oracle import SessionState, SessionStates
+from tests.nemesis.raw_ids import raw_id
 from tests.nemesis.truth import Truth, asked_of_context, asked_of_session, session_context
 
 _FAR = 1 << 62
@@ -16,6 +17,8 @@ _JUDGED = (Call.ATTACH, Call.DETACH, Call.DELETE)
 _CALLS = {
     "context.created.v1": Call.CREATE_CONTEXT,
     "context.item_put.v1": Call.PUT,
+    "context.items_put.v1": Call.PUT_ITEMS,
+    "context.items_replaced.v1": Call.REPLACE,
     "context.item_removed.v1": Call.REMOVE,
     "context.item_hidden.v1": Call.HIDE,
     "session.created.v1": Call.CREATE_SESSION,
@@ -33,7 +36,9 @@ def mark_of(logged: Logged) -> Mark:
         case Call.DETACH if event.get("epoch") is not None:
             return Mark(Call.DETACH_ALL, event["context"], "")
         case Call.PUT:
-            return Mark(call, logged.of, event["item"]["title"])
+            return Mark(call, logged.of, titles([event["item"]]))
+        case Call.PUT_ITEMS | Call.REPLACE:
+            return Mark(call, logged.of, titles(event["items"]))
         case Call.REMOVE | Call.HIDE:
             return Mark(call, logged.of, event["content_id"], event.get("hidden"))
         case _:
@@ -50,20 +55,20 @@ class _Recorded(NamedTuple):
 def check_writes(writes: Sequence[Write], log: Iterable[Logged]) -> Iterator[str]:
     """Yield what is wrong between what was answered and what was recorded: lost, twice, or out of nowhere."""
     known = {write.mark.of for write in writes}
-    by_request: dict[str, list[_Recorded]] = defaultdict(list)
+    by_request: dict[tuple[str, str], list[_Recorded]] = defaultdict(list)
     for logged in log:
         mark = mark_of(logged)
         if mark.of not in known:
             # Made, and nobody was told: its client has never heard of the id.
             mark = mark._replace(of="")
-        by_request[logged.event["request"]].append(_Recorded(mark, logged))
+        by_request[logged.event["request"], mark.of].append(_Recorded(mark, logged))
     unanswered: Counter[Mark] = Counter()
     for write in writes:
         if write.request_id:
-            yield from _check_answered(write, by_request.pop(write.request_id, []))
+            yield from _check_answered(write, by_request.pop((write.request_id, write.mark.of), []))
         elif write.outcome is Outcome.UNKNOWN:
             unanswered[write.mark] += 1
-    for request_id, recorded in by_request.items():
+    for (request_id, _), recorded in by_request.items():
         mark, records = recorded[0].mark, [each.logged for each in recorded]
         if unanswered[mark] == 0:
             yield f"{mark} stands in the log by {request_id}, which no client has sent: {records}"
@@ -92,8 +97,9 @@ def _is_judged(write: Write) -> bool:
 def _lost(write: Write, records: list[Logged]) -> str:
     match write.position:
         case ContextPosition(offset=offset):
-            places = [logged.offset for logged in records]
-            return "" if places == [offset] else f"it should stand at {offset}, and stands at {places}"
+            return _not_at(offset, records)
+        case ContextsPosition(offsets=offsets):
+            return _not_at(offsets.get(context_mark(raw_id(write.mark.of))), records)
         case SessionsPosition(offsets=offsets):
             last: dict[int, int] = {}
             for logged in records:
@@ -101,6 +107,11 @@ def _lost(write: Write, records: list[Logged]) -> str:
             return "" if last == offsets else f"it should stand at {offsets}, and stands at {last}"
         case other:
             return f"its position is no write's: {other}"
+
+
+def _not_at(offset: int | None, records: list[Logged]) -> str:
+    places = [logged.offset for logged in records]
+    return "" if places == [offset] else f"it should stand at {offset}, and stands at {places}"
 
 
 def _is_repeated(mark: Mark, records: list[Logged]) -> bool:

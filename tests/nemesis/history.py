@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from array import array
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -28,6 +29,8 @@ class Call(enum.Enum):
 
     CREATE_CONTEXT = "create context"
     PUT = "put item"
+    PUT_ITEMS = "put items"
+    REPLACE = "replace items"
     REMOVE = "remove item"
     HIDE = "hide item"
     DETACH_ALL = "detach all"
@@ -44,8 +47,13 @@ class Mark(NamedTuple):
     of: str
     """The context's or session's id, which the record's key begins with."""
     what: str
-    """A put's title, which is no other's; the content id of other items; the context of session events."""
+    """Titles of what is put, which nothing else has; the content id of other items; the context of session events."""
     hidden: bool | None = None
+
+
+def titles(items: Iterable[Mapping[str, Any]]) -> str:
+    """Return what a mark says of items that are put at once."""
+    return ", ".join(item["title"] for item in items)
 
 
 @dataclass(slots=True)

@@ -41,6 +41,12 @@ class ContextStates:
         match event["type"]:
             case "context.item_put.v1":
                 self._put(event["item"], event["app"], logged.time_ms)
+            case "context.items_put.v1":
+                self._put_all(event, logged.time_ms)
+            case "context.items_replaced.v1":
+                named = {item["content_id"] for item in event["items"]}
+                self._items = {name: item for name, item in self._items.items() if name in named}
+                self._put_all(event, logged.time_ms)
             case "context.item_removed.v1":
                 self._items.pop(event["content_id"], None)
             case "context.item_hidden.v1" if event["content_id"] in self._items:
@@ -61,6 +67,10 @@ class ContextStates:
         """Return the state that a sequence has led to, and all after it."""
         states = list(self._states.values())
         return states[bisect_right(self.sequences, sequence) :]
+
+    def _put_all(self, event: Mapping[str, Any], time_ms: int) -> None:
+        for item in event["items"]:
+            self._put(item, event["app"], time_ms)
 
     def _put(self, item: Mapping[str, Any], app: str, time_ms: int) -> None:
         self._time_ms = max(time_ms, self._time_ms + 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import signal
 import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
@@ -20,10 +21,11 @@ from tests.nemesis.faults import Nemesis
 from tests.nemesis.finish import finish
 from tests.nemesis.history import Call, History, Mark, Outcome, Write
 from tests.nemesis.household import Context, Household
+from tests.nemesis.platforms import Platform
+from tests.nemesis.publishers import Publisher
 from tests.nemesis.readers import Reader
 from tests.nemesis.report import Report
 from tests.nemesis.schedule import schedule
-from tests.nemesis.writers import Platform, Publisher
 from tests.support.nodes import MASTER_KEY, Caller
 from tests.support.nodes import Deployment as Registry
 
@@ -43,6 +45,7 @@ async def run(seed: int, seconds: float, directory: Path) -> Report:
 
     source = random.Random(seed)
     deployment = Deployment(directory, now_s)
+    _end_in_order()
     try:
         await deployment.start()
         print(f"{now_s():7.1f} s  all is ready", flush=True)
@@ -69,6 +72,13 @@ async def run(seed: int, seconds: float, directory: Path) -> Report:
         return Report.of(seed, lasted_s, shared, faults, len(deployment.ends), wrong)
     finally:
         deployment.kill()
+
+
+def _end_in_order() -> None:
+    """Have whoever ends the run end what it has started as well."""
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
 
 
 @asynccontextmanager

@@ -6,7 +6,14 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from streams.domain.positions import ContextPosition, ListPosition, Position, SessionsPosition
+from streams.domain.positions import (
+    ContextPosition,
+    ContextsPosition,
+    ListPosition,
+    Position,
+    SessionsPosition,
+    context_mark,
+)
 from streams.domain.times import iso_ms
 from streams.topics import partition_of
 from tests.nemesis.history import Entries, Logged
@@ -49,7 +56,9 @@ def session_context(session: str, context: str, attached: Attached) -> dict[str,
 def asked_of_context(context: str, after: Iterable[Position]) -> int:
     """Return the offset of a context's events that an answer must not be from before."""
     raw = raw_id(context)
-    return max((p.offset for p in after if isinstance(p, ContextPosition) and p.context == raw), default=NONE)
+    one = (p.offset for p in after if isinstance(p, ContextPosition) and p.context == raw)
+    many = (p.offsets.get(context_mark(raw), NONE) for p in after if isinstance(p, ContextsPosition))
+    return max(*one, *many, NONE, NONE)
 
 
 def asked_of_session(truth: Truth, session: str, after: Iterable[Position]) -> int:

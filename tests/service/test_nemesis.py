@@ -21,9 +21,14 @@ def test_the_nemesis_finds_nothing(seed: int, tmp_path: Path) -> None:
     """Its checker is `tests/unit/test_nemesis_checker.py`'s; longer runs are `make nemesis`."""
     flags = ["--seed", str(seed), "--minutes", str(MINUTES), "--keep", str(tmp_path)]
     command = [sys.executable, "-m", "tests.nemesis", *flags]
-    ran = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True, timeout=LIMIT_S)
-    assert ran.returncode == 0, (ran.stdout + ran.stderr)[-8_000:]
-    (line,) = [line for line in ran.stdout.splitlines() if line.startswith("{")]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as running:
+        try:
+            printed, _ = running.communicate(timeout=LIMIT_S)
+        finally:
+            # It ends what it has started: nodes and brokers.
+            running.terminate()
+    assert running.returncode == 0, printed[-8_000:]
+    (line,) = [line for line in printed.splitlines() if line.startswith("{")]
     report = orjson.loads(line)
     assert report["faults"] >= 10
     assert report["writes_acknowledged"] > 500

@@ -10,7 +10,14 @@ import pytest
 
 from streams.domain.ids import Kind as IdKind
 from streams.domain.ids import id_text
-from streams.domain.positions import ContextPosition, ListPosition, Position, SessionsPosition
+from streams.domain.positions import (
+    ContextPosition,
+    ContextsPosition,
+    ListPosition,
+    Position,
+    SessionsPosition,
+    context_mark,
+)
 from streams.domain.times import iso_ms
 from streams.topics import partition_of
 from tests.nemesis.checker import check
@@ -63,6 +70,14 @@ class World:
         item = {"content_id": name, "title": title}
         return self.write(Mark(Call.PUT, context, title), {"type": "context.item_put.v1", "app": APP, "item": item})
 
+    def bulk(self, context: str, kind: str, titles: dict[str, str]) -> Write:
+        """Put items at once, by content id, as one of several contexts."""
+        items = [{"content_id": name, "title": title} for name, title in titles.items()]
+        call = Call.REPLACE if kind == "context.items_replaced.v1" else Call.PUT_ITEMS
+        write = self.write(Mark(call, context, ", ".join(titles.values())), {"type": kind, "app": APP, "items": items})
+        write.position = ContextsPosition({context_mark(raw_id(context)): self.logged(write).offset})
+        return write
+
     def attach(self, context: str) -> Write:
         event = {"type": "session.context_attached.v1", "context": context, "app": APP}
         write = self.write(Mark(Call.ATTACH, SESSION, context), event)
@@ -84,12 +99,17 @@ class World:
     def entry(self, put: Write, *, hidden: bool = False) -> int:
         """Return the number of what a put is in lists."""
         logged = self.logged(put)
+        item = logged.event["item"]
+        return self.number(item["content_id"], item["title"], logged.of, logged.time_ms, hidden=hidden)
+
+    def number(self, name: str, title: str, context: str, time_ms: int, *, hidden: bool) -> int:
         return self.history.entries.number(
             {
-                **logged.event["item"],
+                "content_id": name,
+                "title": title,
                 "app_id": APP,
-                "context_id": logged.of,
-                "updated_at": iso_ms(logged.time_ms),
+                "context_id": context,
+                "updated_at": iso_ms(time_ms),
                 "hidden": hidden,
             }
         )
@@ -151,11 +171,30 @@ def test_pages_hidden_items_and_ties() -> None:
     assert world.wrong() == []
 
 
+def test_bulks_and_replaced_lists() -> None:
+    """Items put at once are 1 ms apart, the later the newer; what replaces a list keeps what was hidden."""
+    world = World()
+    hide = {"type": "context.item_hidden.v1", "content_id": "a", "hidden": True}
+    world.write(Mark(Call.HIDE, CONTEXT, "a", hidden=True), hide)
+    replaced = world.bulk(CONTEXT, "context.items_replaced.v1", {"c": "new", "a": "again"})
+    time_ms = world.logged(replaced).time_ms
+    expected = [
+        world.number("a", "again", CONTEXT, time_ms + 1, hidden=True),
+        world.number("c", "new", CONTEXT, time_ms, hidden=False),
+    ]
+    world.read(Kind.CONTEXT, CONTEXT, ContextPosition(raw_id(CONTEXT), world.context_events[-1].offset), expected)
+    assert world.wrong() == []
+
+
 Break = Callable[[World], object]
 
 
 def lose(world: World) -> None:
     world.context_events.remove(world.logged(world.third))
+
+
+def lose_one_of_a_bulk(world: World) -> None:
+    world.bulk(OTHER, "context.items_put.v1", {"x": "one", "y": "two"}).position = ContextsPosition({})
 
 
 def repeat(world: World) -> None:
@@ -307,6 +346,7 @@ def leave_a_session_attached(world: World) -> None:
 
 BREAKS: list[tuple[Break, str]] = [
     (lose, "is lost"),
+    (lose_one_of_a_bulk, "is lost"),
     (repeat, "more than once"),
     (write_what_failed, "stands in the log"),
     (write_what_nobody_sent, "which no client has sent"),
