@@ -121,7 +121,10 @@ PROBLEMS: dict[type[BaseException], Problem] = {
     ),
     AddressError: Problem(403, "permission_error", "address_not_allowed", "The client may not call from this address."),
     errors.AppNotAvailableError: Problem(
-        403, "permission_error", "app_not_available", "The app is not available on this platform."
+        403,
+        "permission_error",
+        "app_not_available",
+        "The platform has not approved the app, or shares no country with it.",
     ),
     UnknownPathError: Problem(404, "not_found_error", "unknown_path", "There is no such path."),
     errors.AbsentError: Problem(404, "not_found_error", "not_found", "There is no such resource."),

@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 
 Action = Literal["up_next_continue", "up_next_next", "up_next_new", "up_next_watchlist"]
 MediaType = Literal["movie", "tv_episode"]
 AspectRatio = Literal["aspect_ratio_16_9", "aspect_ratio_4_3", "aspect_ratio_1_1", "aspect_ratio_2_3"]
+PlatformData = Annotated[
+    dict[str, str | int | bool],
+    Meta(
+        description="The platform's own attributes, by name: what the app tells it, and what it computes of that and "
+        "of the item. Each is of the type that the platform gave it. One that has no value is left out, as is what "
+        "would make the object larger than 16 KiB.",
+        examples=[{"custom_app_id": "com.example.play", "deep_link": "app://com.example.play/nosferatu"}],
+    ),
+]
+
+
+def _png(name: str, width: int, height: int) -> Any:
+    return Meta(
+        description=f"The URL of a PNG of {width}x{height} pixels.",
+        examples=[f"https://api.example/media/AP{'0' * 41}/{name}.png"],
+        extra_json_schema={"format": "uri"},
+    )
 
 
 class NothingIn(msgspec.Struct, forbid_unknown_fields=True):
@@ -43,11 +60,23 @@ class ListItemOut(msgspec.Struct, kw_only=True):
     hidden: bool
 
 
+class AppMediaOut(msgspec.Struct, kw_only=True):
+    """The files of the item's app: those that it has uploaded, and that are not hidden."""
+
+    icon_1x: Annotated[str, _png("icon@1x", 240, 240)] | UnsetType = UNSET
+    icon_2x: Annotated[str, _png("icon@2x", 480, 480)] | UnsetType = UNSET
+    icon_3x: Annotated[str, _png("icon@3x", 960, 960)] | UnsetType = UNSET
+    tile_1x: Annotated[str, _png("tile@1x", 400, 240)] | UnsetType = UNSET
+    tile_2x: Annotated[str, _png("tile@2x", 800, 480)] | UnsetType = UNSET
+    logo_dark_1x: Annotated[str, _png("logo_dark@1x", 400, 240)] | UnsetType = UNSET
+    logo_light_1x: Annotated[str, _png("logo_light@1x", 400, 240)] | UnsetType = UNSET
+
+
 class SessionListItemOut(ListItemOut, kw_only=True):
     """One item as a platform reads it."""
 
-    platform_data: dict[str, str | int | bool]
-    app_media: dict[str, str]
+    platform_data: PlatformData
+    app_media: AppMediaOut
 
 
 class SessionContextOut(msgspec.Struct):

@@ -49,7 +49,12 @@ class SessionOut(msgspec.Struct):
 
 
 class AttachIn(msgspec.Struct, forbid_unknown_fields=True):
-    """A context, and the app that it belongs to."""
+    """
+    A context, and the app that it belongs to.
+
+    Where the platform requires approval, it must have approved the app; where the app's availability names countries,
+    the platform must be in one of them. What is attached stays attached when this changes.
+    """
 
     app_id: str
     context_id: str

@@ -82,7 +82,7 @@ class Pair:
     async def tell(self, **values: Any) -> str:
         """Have the platform ask for these values, and make a link of them and of each item; have the app tell them."""
         link = "app://" + "/".join(f"{{{{{name}}}}}" for name in (*values, "content_id"))
-        asked = [
+        asked: list[dict[str, Any]] = [
             *({"name": name, "kind": "REQUESTED", "required": True} for name in values),
             {"name": "link", "kind": "COMPUTED", "template": link, "escape": "URL", "valueType": "URL"},
         ]

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from service.api.assets import FILES
+from service.http.schemas import AppMediaOut
 from tests.support.api_listener import MEDIA_URL, ApiNode, api_node, embedded_log
 from tests.support.blobs import png
 from tests.support.listener import basic, problem
@@ -104,6 +105,7 @@ async def test_app_media(setting: Setting) -> None:
         assert made.status == 200, made.body
         expected[file.key] = f"{MEDIA_URL}/media/{setting.app.tenant}/{file.name}.png"
         assert made.json["media"] == expected[file.key].removeprefix(MEDIA_URL)
+    assert list(expected) == list(AppMediaOut.__struct_fields__)
     for number in (0, 1):
         after = await setting.read(number, before.headers["ETag"])
         assert (after.status, after.json["items"][0]["app_media"]) == (200, expected)
