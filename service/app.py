@@ -37,7 +37,7 @@ from service.http.deps import Deps, now_s
 from service.http.internal import OtherNodes, build_internal_app, internal_runner
 from service.http.media import MediaFiles
 from service.limits import limits_of
-from service.listeners import bound, port_refused, where
+from service.listeners import bound, connection_limits, port_refused, where
 from service.settings import Settings
 from service.stages import Listening, Ready, Recovering, Starting, Stopped, Stopping, Tell
 from streams.domain.errors import RefusedStartError
@@ -100,7 +100,9 @@ async def serve(settings: Settings, stop: asyncio.Event, tell: Tell, die: Die) -
                 forwarding(alone, node.nodes, derive, others, is_alone=is_alone)
             )
             if settings.answers:
-                public = Runner(build_public_app(deps), os.urandom, shutdown_limit_s=_REQUESTS_LIMIT_S)
+                public = Runner(
+                    build_public_app(deps), os.urandom, shutdown_limit_s=_REQUESTS_LIMIT_S, limits=connection_limits()
+                )
                 await open_things.enter_async_context(_answering(public, claim.public, "listen"))
                 tell(Listening(f"http://{where(claim.public)}"))
             await _tell_until_ready(health, began, stop, tell)

@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+import resource
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+from service.http.connection_limits import LIMITS, ConnectionLimits
 from service.setting_kinds import Address
 from streams.domain.errors import RefusedStartError
+
+_FILES = 65_536
+"""Files that a process has no use for more of."""
+
+
+def connection_limits() -> ConnectionLimits:
+    """
+    Have the process open as many files as it may, and return what bounds connections.
+
+    Half of the files are left to tables and logs: one that could not open its files would end the process.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    files = _FILES if hard == resource.RLIM_INFINITY else max(soft, min(hard, _FILES))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
+    return LIMITS._replace(connections=min(LIMITS.connections, files // 2))
 
 
 @contextmanager
