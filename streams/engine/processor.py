@@ -66,7 +66,18 @@ class Processor:
         again_s: float = AGAIN_S,
         is_decided: IsDecided = nothing_decided,
     ) -> None:
-        """Take the fold and its table; *again_s* passes between two attempts to win a partition back."""
+        """
+        Take the fold and its table.
+
+        Args:
+            fold: What is folded.
+            table: Where to.
+            log: What is read and written.
+            die: Ends the process.
+            partitions: Of each topic.
+            again_s: Passes between two attempts to win a partition back.
+            is_decided: Says about which dead letters somebody has decided.
+        """
         self.fold, self.table = fold, table
         self.topics = (fold.source, fold.until_folded)
         self.inbox = Inbox()
