@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Callable, Sequence
+from hmac import compare_digest
 
 from aiohttp import web
 from multidict import MultiMapping
@@ -11,6 +11,7 @@ from multidict import MultiMapping
 from service.http.addresses import client_scheme
 from service.http.auth import shown_secret
 from service.http.problems import SignatureError
+from service.http.signatures_macs import hmac_sha256
 from service.http.signatures_messages import MessageSignatures
 from service.http.signatures_plain import INPUT, SIGNATURE, TOLERANCE_S, Message
 from service.networks import Network
@@ -44,7 +45,7 @@ class Signatures:
             if client.must_sign:
                 raise SignatureError("This client's requests must be signed.")
             return
-        secret = shown_secret(headers.get("Authorization"))
+        secret = shown_secret(headers["Authorization"])
         if secret is None:
             raise SignatureError("Signatures go with Basic credentials: the secret is what they are made with.")
         now_ms = self._now_ms()
@@ -58,8 +59,10 @@ class Signatures:
         """Return the URL that the client called, with the target as it was sent, to the byte."""
         if not request.raw_path.startswith("/"):
             return request.raw_path  # with its scheme and host (RFC 9112, 3.2.2)
-        said = request.headers.getall("X-Forwarded-Proto", ())
-        scheme = client_scheme(request.scheme, request.remote, said, self._proxies)
+        scheme = request.scheme
+        if self._proxies:
+            said = request.headers.getall("X-Forwarded-Proto", ())
+            scheme = client_scheme(scheme, request.remote, said, self._proxies)
         return f"{scheme}://{request.headers.get('Host', '')}{request.raw_path}"
 
 
@@ -71,8 +74,8 @@ def check_of_body(headers: MultiMapping[str], body: bytes, secret: bytes, now_ms
     timestamp, signature = timestamps[0], signatures[0]
     if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= _MAX_DIGITS):
         raise SignatureError(f"{TIMESTAMP} is Unix time in milliseconds.")
-    signed = hmac.digest(secret, timestamp.encode() + b"." + body, "sha256").hex()
-    if not hmac.compare_digest(f"{_SCHEME}{signed}".encode(), signature.encode("utf-8", "surrogateescape")):
+    signed = f"{_SCHEME}{hmac_sha256(secret, timestamp.encode() + b'.' + body).hex()}"
+    if not compare_digest(signed.encode(), signature.encode("utf-8", "surrogateescape")):
         raise SignatureError(f"{OF_BODY} is not sha256= and the HMAC of {TIMESTAMP}, a full stop and the body.")
     if abs(now_ms - int(timestamp)) > TOLERANCE_S * 1000:
         raise SignatureError(f"{TIMESTAMP} is more than 5 minutes away from the time here.")

@@ -10,13 +10,16 @@ Source:
 from __future__ import annotations
 
 import binascii
-import hmac
 import re
 from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
 from hashlib import sha256
+from hmac import compare_digest
 from typing import NamedTuple
 
 from multidict import MultiMapping
+
+from service.http.signatures_macs import hmac_sha256
 
 INPUT, SIGNATURE, DIGEST = "Signature-Input", "Signature", "Content-Digest"
 TOLERANCE_S = 300
@@ -27,12 +30,12 @@ _INPUT = re.compile(
     r'([a-z*][a-z0-9_.*-]*)=(\(("[a-z@-]+"(?: "[a-z@-]+")*)\)((?:;[a-z]+=(?:0|[1-9][0-9]{0,14}|"[ !#-\[\]-~]*"))+))'
 )
 _PARAMETER = re.compile(r';([a-z]+)=(?:([0-9]+)|"([^"]*)")')
-_SIGNATURE = re.compile(r"([a-z*][a-z0-9_.*-]*)=:([A-Za-z0-9+/]{43}=):")
 _URL = re.compile(
     r"https?://([a-z0-9.-]+(?::[1-9][0-9]{0,4})?)"
     r"(/[A-Za-z0-9._~/-]*(?:%[0-9A-Fa-f]{2}[A-Za-z0-9._~/-]*)*)"
     r"(\?[A-Za-z0-9._~=&-]*(?:%[0-9A-Fa-f]{2}[A-Za-z0-9._~=&-]*)*)?"
 )
+_METHODS = frozenset({"GET", "HEAD", "PUT", "POST", "DELETE"})
 _ALGORITHM = "hmac-sha256"
 _DEFAULT_PORTS = (":80", ":443")
 _INTEGERS, _STRINGS = frozenset({"created", "expires"}), frozenset({"keyid", "alg", "nonce", "tag"})
@@ -66,72 +69,60 @@ def is_now(created_s: int | None, expires_s: int | None, now_s: int) -> bool:
 
 def read_plain(message: Message, client_id: str, secret: bytes, now_s: int) -> Signed | None:
     """Return what the signature of *message* says; None where it is not plain, or not good."""
-    shown = _shown(message.headers)
-    if shown is None:
+    inputs, signatures = message.headers.getall(INPUT, ()), message.headers.getall(SIGNATURE, ())
+    said = _INPUT.fullmatch(inputs[0]) if len(inputs) == 1 and len(signatures) == 1 else None
+    if said is None:
         return None
-    names, said, parameters, mac = shown
-    if parameters.get("keyid") != client_id or parameters.get("alg", _ALGORITHM) != _ALGORITHM:
+    label, signed, components, rest = said.groups()
+    names, parameters = _names(components), _parameters(rest)
+    if names is None or parameters is None or parameters.get("keyid") != client_id:
         return None
     created_s, expires_s = _integer(parameters.get("created")), _integer(parameters.get("expires"))
-    base = _base(message, names, said)
+    base = _base(message, names, signed)
     if base is None or created_s is None or not is_now(created_s, expires_s, now_s):
         return None
-    if not hmac.compare_digest(mac, hmac.digest(secret, base, "sha256")):
+    mac = binascii.b2a_base64(hmac_sha256(secret, base), newline=False)
+    if not compare_digest(b"%b=:%b:" % (label.encode(), mac), signatures[0].encode("utf-8", "surrogateescape")):
         return None
     return Signed(names, created_s, parameters.get("nonce"))
 
 
-class _Shown(NamedTuple):
-    names: Sequence[str]
-    """Of the components, in quotation marks."""
-    said: str
-    """Components and parameters, as they were sent."""
-    parameters: Mapping[str, str]
-    mac: bytes
+@lru_cache(maxsize=256)
+def _names(components: str) -> Sequence[str] | None:
+    """Return the names, in quotation marks; None where one is there twice."""
+    names = tuple(components.split(" "))
+    return names if len(set(names)) == len(names) else None
 
 
-def _shown(headers: MultiMapping[str]) -> _Shown | None:
-    """Return what the two headers show; None where there is more than one signature, or it is not plain."""
-    inputs, signatures = headers.getall(INPUT, ()), headers.getall(SIGNATURE, ())
-    if len(inputs) != 1 or len(signatures) != 1:
-        return None
-    said, signature = _INPUT.fullmatch(inputs[0]), _SIGNATURE.fullmatch(signatures[0])
-    if said is None or signature is None or said[1] != signature[1]:
-        return None
-    parameters = _parameters(said[4])
-    if parameters is None:
-        return None
-    return _Shown(said[3].split(" "), said[2], parameters, binascii.a2b_base64(signature[2]))
-
-
-def _parameters(text: str) -> dict[str, str] | None:
+def _parameters(text: str) -> Mapping[str, str] | None:
     """Return the parameters by name; None where one is there twice, is of another kind, or is not known."""
     found = {}
     for name, integer, string in _PARAMETER.findall(text):
         if name in found or name not in (_INTEGERS if integer else _STRINGS):
             return None
         found[name] = integer or string
-    return found
+    return found if found.get("alg", _ALGORITHM) == _ALGORITHM else None
 
 
 def _integer(text: str | None) -> int | None:
     return None if text is None else int(text)
 
 
-def _base(message: Message, names: Sequence[str], said: str) -> bytes | None:
-    """Return what was signed; None where a component is not plain, is there twice, or the body is not covered."""
+def _base(message: Message, names: Sequence[str], signed: str) -> bytes | None:
+    """Return what was signed; None where a component is not plain, or the body is not covered."""
     values = _values(message)
-    if values is None or len(set(names)) != len(names) or not values.keys() >= set(names):
+    if values is None or ('"content-digest"' in values and '"content-digest"' not in names):
         return None
-    if '"content-digest"' in values and '"content-digest"' not in names:
+    try:
+        lines = [f"{name}: {values[name]}" for name in names]
+    except KeyError:
         return None
-    lines = [f"{name}: {values[name]}" for name in names]
-    return "\n".join([*lines, f'"@signature-params": {said}']).encode("ascii")
+    return "\n".join([*lines, f'"@signature-params": {signed}']).encode("ascii")
 
 
 def _values(message: Message) -> dict[str, str] | None:
     url = _URL.fullmatch(message.url)
-    if url is None or url[1].endswith(_DEFAULT_PORTS) or not (message.method.isascii() and message.method.isupper()):
+    if url is None or url[1].endswith(_DEFAULT_PORTS) or message.method not in _METHODS:
         return None
     values = {
         '"@method"': message.method,

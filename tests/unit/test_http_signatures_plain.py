@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from service.http.problems import SignatureError
+from service.http.signatures_macs import hmac_sha256
 from service.http.signatures_messages import read_any
 from service.http.signatures_plain import Message, Signed, read_plain
 from tests.support.signing import over_message
@@ -132,9 +133,34 @@ def test_with_a_good_mac(covers: str, parameters: str) -> None:
     values = {'"@method"': "GET", '"@target-uri"': URL, '"host"': "api.example:8080"}
     names = [name for name in covers.strip("()").strip().split(" ") if name]
     lines = [f"{name}: {values.get(name.partition(';')[0], '')}" for name in names]
-    base = "\n".join([*lines, f'"@signature-params": {covers}{parameters}'])
+    agree(Message("GET", URL, with_mac(lines, covers + parameters), b""))
+
+
+def with_mac(lines: Sequence[str], said: str) -> CIMultiDict[str]:
+    """Return the headers of a request that is signed so by whoever has the secret."""
+    base = "\n".join([*lines, f'"@signature-params": {said}'])
     mac = base64.b64encode(hmac.digest(SECRET.encode(), base.encode(), "sha256")).decode()
-    headers = CIMultiDict(
-        {"Signature-Input": f"s={covers}{parameters}", "Signature": f"s=:{mac}:", "Host": "api.example:8080"}
-    )
-    agree(Message("GET", URL, headers, b""))
+    return CIMultiDict({"Signature-Input": f"s={said}", "Signature": f"s=:{mac}:", "Host": "api.example:8080"})
+
+
+@pytest.mark.parametrize(
+    ("method", "url", "authority"),
+    [
+        ("get", "http://api.example/v1", "api.example"),
+        ("GET", "http://api.example:80/v1", "api.example:80"),
+        ("GET", "https://api.example:443/v1", "api.example:443"),
+        ("GET", "http://API.example/v1", "API.example"),
+        ("GET", "http://api.example/v1#x", "api.example"),
+    ],
+)
+def test_what_is_written_in_two_ways(method: str, url: str, authority: str) -> None:
+    """What is signed is the one that RFC 9421 has."""
+    lines = [f'"@method": {method}', f'"@authority": {authority}', '"@path": /v1']
+    said = f'("@method" "@authority" "@path");created={NOW_S};keyid="{CLIENT_ID}"'
+    agree(Message(method, url, with_mac(lines, said), b""))
+
+
+@given(key=st.binary(max_size=140), message=st.binary(max_size=200))
+def test_the_mac_is_the_standard_one(key: bytes, message: bytes) -> None:
+    """Whatever the lengths, keys longer than a block of the hash too."""
+    assert hmac_sha256(key, message) == hmac.digest(key, message, "sha256")
