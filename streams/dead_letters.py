@@ -41,6 +41,8 @@ from streams.topics import CONTEXT_EVENTS, SESSION_EVENTS, VIEW, partition_of, v
 
 MOST_LOOKED_AT = 10_000
 """Letters that one page looks at, however few of them it returns."""
+MOST_BYTES = 4 << 20
+"""Of keys and values, in base64, after which a page ends."""
 LIMIT_S = 10.0
 """How long the log may take to be read for one call."""
 _ID_CHARACTERS = 43
@@ -70,13 +72,13 @@ class DeadLetters:
 
     async def page(self, start: Cursor, limit: int, *, undecided: bool) -> LettersPage:
         """
-        Return up to *limit* dead letters from *start* on, or fewer where many are looked at; each once.
+        Return up to *limit* dead letters from *start* on, or fewer where many are looked at or they are large.
 
         Raises:
             LogUnavailableError: The log did not answer in time.
         """
         found: dict[Place, FoundLetter] = {}
-        looked_at = 0
+        looked_at = size = 0
         async with self._limited():
             for partition in range(start.partition, self._partitions):
                 first = start.offset if partition == start.partition else 0
@@ -86,7 +88,8 @@ class DeadLetters:
                     if not (undecided and one.decided):
                         # A turn that was repeated has written its letters twice.
                         found.setdefault(letter.place, one)
-                    if len(found) == limit or looked_at == MOST_LOOKED_AT:
+                        size += len(letter.key or "") + len(letter.value or "")
+                    if len(found) == limit or looked_at == MOST_LOOKED_AT or size >= MOST_BYTES:
                         return LettersPage(list(found.values()), Cursor(partition, offset + 1))
         return LettersPage(list(found.values()), None)
 

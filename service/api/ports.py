@@ -55,7 +55,7 @@ class DeadLetters(Protocol):
     """
 
     async def page(self, start: Cursor, limit: int, *, undecided: bool) -> LettersPage:
-        """Return up to *limit* dead letters from *start* on, or fewer where many are looked at."""
+        """Return up to *limit* dead letters from *start* on, or fewer where many are looked at or they are large."""
 
     async def find(self, place: Place) -> FoundLetter:
         """Return a dead letter."""

@@ -150,6 +150,19 @@ async def test_many_letters_come_page_by_page() -> None:
         assert of_feed.letter.reason.startswith("no message of this topic")
 
 
+async def test_large_letters_come_few_at_a_time() -> None:
+    """A page holds a few megabytes, however many letters are asked for."""
+    async with world() as (one, letters, _, _):
+        for n in range(20):
+            await one.real.append(SESSION_EVENTS, 0, b"k%d" % n, b"v" * (1 << 19))
+        await one.node.drain()
+        page = await letters.page(Cursor(0, 0), 1_000, undecided=True)
+        assert 8 <= len(page.letters) <= 13
+        assert page.next is not None
+        rest = await letters.page(page.next, 1_000, undecided=True)
+        assert len(page.letters) + len(rest.letters) == 20
+
+
 async def test_what_was_dropped_is_nothing_to_every_later_fold() -> None:
     """It is no letter any more, says who decided and when, and a rebuild counts it as decided; lists are the same."""
     async with world() as (one, letters, registry, _):
