@@ -133,16 +133,29 @@ class OwnedPartition:
 
     async def _restore(self, end: int) -> None:
         rows: dict[bytes, bytes | None] = {}
-        offset = self.store.offset
-        async for chunk in self._log.read(self._changelog, self.partition, self.store.offset + 1, end):
-            gather(rows, chunk.records)
+        before = offset = self.store.offset
+        async for chunk in self._log.read(self._changelog, self.partition, max(before, 0), end):
+            records = chunk.records
+            if records and records[0].offset == before:
+                self._check_known(records[0])
+                records = records[1:]
+            gather(rows, records)
             offset = chunk.next_offset - 1
-            self.recovered_rows += len(chunk.records)
+            self.recovered_rows += len(records)
             if len(rows) >= ATOMIC_ROWS:
                 self.store.write(rows, offset)
                 rows.clear()
         if offset > self.store.offset:
             self.store.write(rows, offset)
+
+    def _check_known(self, last: Record) -> None:
+        """
+        Raise `RefusedStartError` where the last record that the store has is another one in the changelog.
+
+        Where it has been compacted, nothing can be said.
+        """
+        if last.key is not None and last.key != CLAIM_KEY and self.store.get(last.key) != last.value:
+            raise self._lost(f"the table in {self.store.path} was not made from its changelog {self._changelog}")
 
     @contextmanager
     def turn(self) -> Iterator[None]:

@@ -266,6 +266,27 @@ async def test_tables_that_are_ahead_of_an_input_are_refused(topic: str) -> None
         assert ("The log has lost events" in str(died.value)) == (topic == CONTEXT_EVENTS)
 
 
+async def test_a_store_of_another_changelog_is_refused_also_where_that_is_longer() -> None:
+    """One that was replaced and has grown since: what it has after the store's offset does not follow on."""
+    async with living() as one:
+        await put_many(one, 3)
+        await one.node.drain()
+        one.node.close()
+        await one.real.delete_topics([CHANGELOG])
+        await one.real.create_topics(topic_specs(1))
+        node = one.another("new")
+        await node.recover()
+        for _ in range(3):
+            # In other batches than before: what would be made alike would follow on.
+            await node.fetch(CONTEXT_EVENTS, 0, 1)
+            await node.turn(node.contexts)
+        node.close()
+        old = one.another("a")
+        with pytest.raises(DiedError, match=f"was not made from its changelog {CHANGELOG}"):
+            await old.recover()
+        old.close()
+
+
 async def test_a_changelog_that_is_empty_again_is_refused_also_without_a_store() -> None:
     """Of what was folded from the other topics some is deleted: to fold the rest alone would lose it silently."""
     async with living() as one:
