@@ -23,7 +23,7 @@ MAX_ITEMS_IN_ALL = 2_000
 """Of all contexts of one call: each is answered, and an answer must not be many times what was sent."""
 
 _AT_ONCE = 50
-"""Items that are read before others have their turn: 1 ms where they are good, 10 where none is."""
+"""Items that are read before others have their turn: at most 1 ms."""
 _SPACE = b" \n\r\t"
 
 T = TypeVar("T", bound=msgspec.Struct)
