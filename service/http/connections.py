@@ -89,7 +89,8 @@ class Connection(RequestHandler):
         else:
             super().data_received(data)
         waiter = self._waiter
-        if waiter is not None and not waiter.done():
+        # What comes with the connection may be here before anybody waits for it.
+        if self._request_count == 0 if waiter is None else not waiter.done():
             # A request has begun, and its head is not whole.
             if self._head_limit is None and data:
                 self._head_limit = self._loop.call_later(self._server.limits.head_s, self.cut_off, "head")
