@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from streams.commands import Judge, LogCommands
@@ -29,6 +30,7 @@ from streams.keys import MasterKey, keep_secret
 from streams.log.embedded import EmbeddedLog
 from streams.log.kafka import KafkaLog
 from streams.log.kafka_config import KafkaConfig
+from streams.log.patience import until_answered
 from streams.nodes import Nodes, Nothing
 from streams.processors.contexts import ContextsFold
 from streams.processors.sessions import SessionsFold
@@ -106,9 +108,11 @@ class Node:
         """
         config = self.config
         self.log = EmbeddedLog(config.data / LOG, self._die) if config.kafka is None else KafkaLog(config.kafka)
+        # Brokers may go away once they were there: all that is asked of them on the way has this much time.
+        end_s = asyncio.get_running_loop().time() + (config.kafka.start_limit_s if config.kafka else 0.0)
         await self.log.start()
         self._begun.push_async_callback(self.log.stop)
-        await prepare_topics(self.log, topic_specs(config.partitions))
+        await until_answered(partial(prepare_topics, self.log, topic_specs(config.partitions)), end_s=end_s)
         self.registry = Registry(
             self.log,
             fingerprint=config.key.fingerprint,
@@ -117,7 +121,7 @@ class Node:
             snapshot=config.data / SNAPSHOT,
         )
         self._begun.push_async_callback(self.registry.stop)
-        await self.registry.start()
+        await until_answered(self.registry.start, end_s=end_s)
         self.dead_letters = DeadLetters(self.log, self.registry, config.partitions)
         self.writer = LogWriter(self.log, config.partitions)
         self._rebuilding = Rebuilding(self.log, self.registry, config.partitions, self._die)
@@ -131,7 +135,7 @@ class Node:
         self.nodes = self._nodes()
         # Stopped first: nobody should forward to a node that lets its partitions go.
         self._begun.push_async_callback(self.nodes.stop)
-        await self.nodes.start()
+        await until_answered(self.nodes.start, end_s=end_s)
 
     async def _start_folding(self, contact: Contact) -> None:
         config = self.config
