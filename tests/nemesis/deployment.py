@@ -38,6 +38,8 @@ class End:
     at_s: float
     status: int
     last_line: str
+    disk_full: bool
+    """Its own log could not grow either: the last line may not be its last word."""
 
 
 @dataclass
@@ -87,7 +89,10 @@ class Kept:
     def note_end(self, status: int) -> None:
         """Note an end that nobody asked for, or not like this."""
         lines = self.process.tail().strip().splitlines()
-        self.ends.append(End(self.process.directory.name, self.now_s(), status, lines[-1] if lines else ""))
+        last_line = lines[-1] if lines else ""
+        disk_full = self.process.file_limit is not None
+        self.ends.append(End(self.process.directory.name, self.now_s(), status, last_line, disk_full))
+        print(f"{self.now_s():7.1f} s  {self.ends[-1]}", flush=True)
 
 
 class Deployment:

@@ -44,7 +44,8 @@ async def _stop(node: Kept) -> None:
     node.wanted = False
     if node.is_running:
         status = await asyncio.to_thread(node.process.terminate, _STOP_LIMIT_S)
-        if status != 0:
+        # One that has only just been started does not listen yet.
+        if status not in (0, -signal.SIGTERM):
             node.note_end(status)
 
 

@@ -80,8 +80,8 @@ BROKER_FAULTS = {
     Kind.TWO_BROKERS_FROZEN: _Draw(2, 1, 5),
 }
 NODES = BROKERS = 3
-_NODE_EVERY_S = (1.5, 5.5)
-_BROKER_EVERY_S = (6.0, 14.0)
+_NODE_EVERY_S = (2.0, 6.0)
+_BROKER_EVERY_S = (7.0, 15.0)
 
 
 def schedule(seed: int, seconds: float) -> list[Fault]:
