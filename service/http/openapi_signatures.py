@@ -18,7 +18,7 @@ BASIC = (
 
 
 def _parameter(name: str, description: str, schema: Json) -> Json:
-    return {"name": name, "in": "header", "description": description, "schema": {"type": "string", **schema}}
+    return {"name": str(name), "in": "header", "description": description, "schema": {"type": "string", **schema}}
 
 
 PARAMETERS = {

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from hmac import compare_digest
 
 from aiohttp import web
-from multidict import MultiMapping
+from multidict import MultiMapping, istr
 
 from service.http.addresses import client_scheme
 from service.http.auth import shown_secret
@@ -17,7 +17,7 @@ from service.http.signatures_plain import INPUT, SIGNATURE, TOLERANCE_S, Message
 from service.networks import Network
 from service.ports import Client
 
-TIMESTAMP, OF_BODY = "X-Paket-Timestamp", "X-Paket-Signature"
+TIMESTAMP, OF_BODY = istr("X-Paket-Timestamp"), istr("X-Paket-Signature")
 
 _SCHEME = "sha256="
 _MAX_DIGITS = 15
@@ -75,7 +75,7 @@ def check_of_body(headers: MultiMapping[str], body: bytes, secret: bytes, now_ms
     if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= _MAX_DIGITS):
         raise SignatureError(f"{TIMESTAMP} is Unix time in milliseconds.")
     signed = f"{_SCHEME}{hmac_sha256(secret, timestamp.encode() + b'.' + body).hex()}"
-    if not compare_digest(signed.encode(), signature.encode("utf-8", "surrogateescape")):
+    if not (signature.isascii() and compare_digest(signed, signature)):
         raise SignatureError(f"{OF_BODY} is not sha256= and the HMAC of {TIMESTAMP}, a full stop and the body.")
     if abs(now_ms - int(timestamp)) > TOLERANCE_S * 1000:
         raise SignatureError(f"{TIMESTAMP} is more than 5 minutes away from the time here.")

@@ -17,11 +17,11 @@ from hashlib import sha256
 from hmac import compare_digest
 from typing import NamedTuple
 
-from multidict import MultiMapping
+from multidict import MultiMapping, istr
 
 from service.http.signatures_macs import hmac_sha256
 
-INPUT, SIGNATURE, DIGEST = "Signature-Input", "Signature", "Content-Digest"
+INPUT, SIGNATURE, DIGEST = istr("Signature-Input"), istr("Signature"), istr("Content-Digest")
 TOLERANCE_S = 300
 """By so much what a client says of the time may differ from the node's clock."""
 
@@ -81,8 +81,8 @@ def read_plain(message: Message, client_id: str, secret: bytes, now_s: int) -> S
     base = _base(message, names, signed)
     if base is None or created_s is None or not is_now(created_s, expires_s, now_s):
         return None
-    mac = binascii.b2a_base64(hmac_sha256(secret, base), newline=False)
-    if not compare_digest(b"%b=:%b:" % (label.encode(), mac), signatures[0].encode("utf-8", "surrogateescape")):
+    mac = binascii.b2a_base64(hmac_sha256(secret, base), newline=False).decode("ascii")
+    if not (signatures[0].isascii() and compare_digest(f"{label}=:{mac}:", signatures[0])):
         return None
     return Signed(names, created_s, parameters.get("nonce"))
 
