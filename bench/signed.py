@@ -23,7 +23,7 @@ async def signed(directory: Path, sizes: Sizes) -> list[Figure]:
             path = await one_list(made)
             plain = Target(node.port, node.pid, _only(made.platform, path, {}))
             figures = []
-            for kind, at_least in (("time and body", 0.9), ("the message", 0.8)):
+            for kind, at_least in (("time and body", 0.85), ("the message", 0.7)):
                 headers = _signed(made.platform, kind, path)
                 pair = await paired(plain._replace(requests=_only(made.platform, path, headers)), plain, sizes)
                 what = f"GET page of 50, warm, one list, signed over {kind}"
