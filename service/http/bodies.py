@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 
 from aiohttp import web
 
 from service.http.problems import MalformedRequestError, TooLargeError, UnsupportedMediaTypeError
+from streams.domain.errors import OverloadedError
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_ITEM_BYTES = 16 * 1024
 MAX_BULK_BYTES = 1024 * 1024
+ROOM_BYTES = 64 << 20
+"""What bodies of more than `MAX_BODY_BYTES` may take that are being read and answered, all together."""
 READ_LIMIT_S = 8.0
 """From the end of a request's headers to the end of its body."""
 
@@ -58,6 +62,40 @@ async def _read(request: web.BaseRequest, most: int) -> bytes:
         if len(body) > most:
             raise TooLargeError
     return bytes(body)
+
+
+class BodyRoom:
+    """Bounds what large bodies take of memory. Small ones are as many as there are connections."""
+
+    def __init__(self, most_bytes: int = ROOM_BYTES) -> None:
+        self._most_bytes = most_bytes
+        self._taken_bytes = 0
+        self._by_client: Counter[str] = Counter()
+
+    def take(self, request: web.BaseRequest, client: str, most: int) -> int:
+        """
+        Take room for a body of at most *most* bytes before it is read, and return how much: 0 for a small one.
+
+        Raises:
+            OverloadedError: There is not enough, or the client alone would have more than half of it.
+        """
+        if most <= MAX_BODY_BYTES:
+            return 0
+        size = min(most if request.content_length is None else request.content_length, most)
+        if size <= MAX_BODY_BYTES:
+            return 0
+        if self._taken_bytes + size > self._most_bytes or self._by_client[client] + size > self._most_bytes // 2:
+            raise OverloadedError("there is no room for another large body now")
+        self._taken_bytes += size
+        self._by_client[client] += size
+        return size
+
+    def give_back(self, client: str, size: int) -> None:
+        """Give back what was taken."""
+        self._taken_bytes -= size
+        self._by_client[client] -= size
+        if not self._by_client[client]:
+            del self._by_client[client]
 
 
 def check_media_type(request: web.BaseRequest) -> None:

@@ -10,7 +10,7 @@ from typing import Protocol
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
-from service.http.bodies import READ_LIMIT_S
+from service.http.bodies import READ_LIMIT_S, BodyRoom
 from service.http.calls import Answer, Call
 from service.http.entropy import DrawnAhead
 from service.http.rate_limits import RateLimits
@@ -63,6 +63,7 @@ class Deps:
     """Unix time; what signatures are judged by."""
     entropy: Entropy = field(default_factory=DrawnAhead)
     body_limit_s: float = READ_LIMIT_S
+    body_room: BodyRoom = field(default_factory=BodyRoom)
     proxies: Sequence[Network] = ()
     """Whose word on where requests come from is taken."""
     limits: RateLimits = field(default_factory=RateLimits)

@@ -30,7 +30,7 @@ from service.http.problems import (
 from service.http.routes import Operation
 from service.http.versions.known import VERSIONS
 from service.http.versions.version import Version
-from streams.domain.errors import InvalidPositionError, RegistryBehindError
+from streams.domain.errors import InvalidPositionError, OverloadedError, RegistryBehindError
 from streams.domain.ids import Kind
 
 Json = dict[str, Any]
@@ -54,6 +54,7 @@ _EVERY_PROBLEM = (
     InvalidVersionError,
     InvalidPositionError,
     RegistryBehindError,
+    OverloadedError,
 )
 _STATUSES = {
     200: "Success", 204: "Success", 304: "The reader has this page", 400: "Malformed or invalid",

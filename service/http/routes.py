@@ -79,7 +79,7 @@ class Resource:
         self._of_test_keys = of_test_keys
         self._signatures = signatures
         self._callers, self._limits, self._versions = Callers(deps), deps.limits, deps.versions
-        self._body_limit_s = deps.body_limit_s
+        self._body_limit_s, self._body_room = deps.body_limit_s, deps.body_room
         self._tokens = tokens
         self._proxies = deps.proxies
         self._elsewhere = deps.elsewhere
@@ -101,16 +101,20 @@ class Resource:
             self._check_address(client.allowed, request)
         if wait_s:
             raise self._limits.refuse(request.method, wait_s)
-        body = b""
-        if request.body_exists:
-            body = await read_body(request, most=operation.body_limit, limit_s=self._body_limit_s)
-        self._signatures.check(request, client, body)
-        resource = self if client.live or self._of_test_keys is None else self._of_test_keys
+        body, taken_bytes = b"", 0
         try:
+            if request.body_exists:
+                taken_bytes = self._body_room.take(request, client.client_id, operation.body_limit)
+                body = await read_body(request, most=operation.body_limit, limit_s=self._body_limit_s)
+            self._signatures.check(request, client, body)
+            resource = self if client.live or self._of_test_keys is None else self._of_test_keys
             return await resource.judge_for(client, version, request, request.method, path, request_id, body)
         except UnknownIdError:
             self._limits.failed("ids", request)
             raise
+        finally:
+            if taken_bytes:
+                self._body_room.give_back(client.client_id, taken_bytes)
 
     async def judge_for(
         self,
