@@ -20,6 +20,8 @@ from streams.domain.errors import OverloadedError
 CONNECT_LIMIT_S = 1.0
 PAUSE_LIMIT_S = 10.0
 """Between two parts of an answer that is streamed."""
+STREAM_LIMIT_S = 60.0
+"""From the first to the last of them."""
 MOST_AT_ONCE = 500
 """Calls to one node that may be under way, to the end of their answers: as many as wait while it does not answer."""
 HELD_BYTES = 128 << 10
@@ -38,9 +40,11 @@ class HopPool:
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         *,
         most_at_once: int = MOST_AT_ONCE,
+        stream_limit_s: float = STREAM_LIMIT_S,
     ) -> None:
         """Take the deployment's key for forwarding, and Unix time. Within a running loop."""
         self._key, self._now_ms, self._most_at_once = key, now_ms, most_at_once
+        self._stream_limit_s = stream_limit_s
         self._under_way: Counter[str] = Counter()
         self._http = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEPT_S),
@@ -100,7 +104,7 @@ class HopPool:
                 # Under way until its last byte is here, or nobody wants it any more.
                 self._under_way[url] += 1
                 answer.connection.add_callback(partial(self._ended, url))
-            return HopAnswer(answer.status, answer.headers, _Streamed(answer))
+            return HopAnswer(answer.status, answer.headers, _Streamed(answer, self._stream_limit_s))
         return HopAnswer(answer.status, answer.headers, await answer.read())
 
 
@@ -109,15 +113,16 @@ class _Streamed(Payload):
 
     _autoclose = False
 
-    def __init__(self, answer: aiohttp.ClientResponse) -> None:
+    def __init__(self, answer: aiohttp.ClientResponse, limit_s: float) -> None:
         super().__init__(answer, content_type="application/json")
-        self._answer = answer
+        self._answer, self._limit_s = answer, limit_s
 
     async def write(self, writer: AbstractStreamWriter) -> None:
-        """Write it to the client."""
+        """Write it to the client, within a limit: by reading slowly nobody keeps others' calls from the node."""
         try:
-            async for part in self._answer.content.iter_any():
-                await writer.write(part)
+            async with asyncio.timeout(self._limit_s):
+                async for part in self._answer.content.iter_any():
+                    await writer.write(part)
         except (aiohttp.ClientError, TimeoutError) as error:
             # As if the client were gone: its connection is closed, so it knows that the answer is not whole.
             raise ConnectionResetError("the other node has broken off") from error
