@@ -10,9 +10,9 @@ _INNER, _OUTER = (bytes(byte ^ pad for byte in range(256)) for pad in (0x36, 0x5
 
 def hmac_sha256(key: bytes, message: bytes) -> bytes:
     """
-    Return what `hmac.digest(key, message, "sha256")` does, in a third of the time.
+    Return what `hmac.digest(key, message, "sha256")` does.
 
-    That asks OpenSSL for its HMAC each time anew, which takes a tenth of a GET.
+    That asks OpenSSL for its HMAC each time anew, which takes a tenth of a GET; this takes half of it.
 
     Source:
         RFC 2104.
