@@ -14,6 +14,7 @@ import pytest
 from service.http.signatures_nonces import Nonces
 from streams.domain.ids import Kind, Mode
 from tests.support.api_listener import api_node, embedded_log
+from tests.support.forwarding import pair_of_nodes
 from tests.support.listener import IDS, Listener, basic, problem, public_listener
 from tests.support.nodes import Answer, Caller, item
 from tests.support.signing import digest_of, over_body, over_message
@@ -348,3 +349,21 @@ async def test_as_it_is_configured(tmp_path: Path) -> None:
             await caller.ok("GET", "/v1", headers=signed)
         await node.admin.ok("PUT", f"{path}?context={company}", {"signaturesRequired": False})
         await callers[0].ok("GET", "/v1")
+
+
+async def test_the_node_in_front_checks() -> None:
+    """What is handed to another node was signed for the one that the client called, and is checked there alone."""
+    async with pair_of_nodes() as pair:
+        session = f"/v1/sessions/upnext/{await pair.owner.session()}"
+        platform, front = pair.owner.platform, pair.front.app.url
+        digest, client = pair.owner.world.clients[platform.client_id]
+        pair.owner.world.clients[platform.client_id] = digest, client._replace(must_sign=True)
+        caller = Caller(pair.front.http, front, platform.headers)
+        assert problem(await caller.call("GET", session), 401) == "invalid_signature"
+        assert pair.outcome("answered") == 0
+        for signed in (
+            over_body(platform.secret),
+            over_message(platform.client_id, platform.secret, "GET", front + session, nonce="n"),
+        ):
+            await caller.ok("GET", session, headers=signed)
+        assert pair.outcome("answered") == 2
