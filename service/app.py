@@ -13,7 +13,6 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-import structlog
 from aiohttp import web
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
@@ -37,7 +36,7 @@ from service.http.deps import Deps, now_s
 from service.http.internal import OtherNodes, build_internal_app, internal_runner
 from service.http.media import MediaFiles
 from service.limits import limits_of
-from service.listeners import bound, connection_limits, port_refused, where
+from service.listeners import bound, connection_limits, port_refused, public_url, where
 from service.settings import Settings
 from service.stages import Listening, Ready, Recovering, Starting, Stopped, Stopping, Tell
 from streams.domain.errors import RefusedStartError
@@ -154,15 +153,6 @@ def _internal_url(settings: Settings, claim: _Claim) -> str:
     return settings.internal_url or f"http://{where(claim.internal)}"
 
 
-def _public_url(settings: Settings, claim: _Claim) -> str:
-    if settings.public_url is not None:
-        return settings.public_url
-    if settings.listen.is_wildcard or not settings.answers:
-        # Lists are the same but for these addresses, which lead nowhere.
-        structlog.get_logger(__name__).warning("public_url_unknown", listen=str(settings.listen))
-    return f"http://{where(claim.public) if claim.public else settings.listen}"
-
-
 def _starting(settings: Settings, claim: _Claim) -> Starting:
     return Starting(
         log=settings.kafka or "embedded",
@@ -200,7 +190,7 @@ def _deps(settings: Settings, node: Node, claim: _Claim, passwords: PasswordPool
         positions_key=claim.key.positions_key,
         ids=claim.key.id_keys,
         tenants=tenants,
-        pairs=RegistryPairs(node.registry, _public_url(settings, claim)),
+        pairs=RegistryPairs(node.registry, public_url(settings, claim.public)),
         events=node.writer,
         session_commands=node.commands,
         context_views=node.context_views,

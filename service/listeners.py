@@ -8,8 +8,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+import structlog
+
 from service.http.connection_limits import LIMITS, ConnectionLimits
 from service.setting_kinds import Address
+from service.settings import Settings
 from streams.domain.errors import RefusedStartError
 
 _FILES = 65_536
@@ -60,6 +63,22 @@ def where(sockets: list[socket.socket]) -> Address:
     """Return where the first of *sockets* is bound: its port is never 0."""
     host, port, *_ = sockets[0].getsockname()
     return Address(host, port)
+
+
+def public_url(settings: Settings, sockets: list[socket.socket]) -> str:
+    """
+    Return where clients find apps' media.
+
+    Args:
+        settings: The node's.
+        sockets: The public ones; none where the node answers no clients.
+    """
+    if settings.public_url is not None:
+        return settings.public_url
+    if settings.listen.is_wildcard or not sockets:
+        # Only the addresses of media are wrong then; who has none need not care.
+        structlog.get_logger(__name__).warning("public_url_unknown", listen=str(settings.listen))
+    return f"http://{where(sockets) if sockets else settings.listen}"
 
 
 def _resolved(address: Address) -> Sequence[tuple[socket.AddressFamily, Any]]:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import tomllib
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from service.adapters.kafka import kafka_config
 from service.cli.config import line
+from service.listeners import bound, public_url
 from service.setting_kinds import Address, Role, read_address
 from service.setting_sources import Loaded, SettingsError, load_settings
 from service.settings import SETTINGS, Settings, text_of
@@ -131,6 +134,7 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
         ("internal_url", "http://a:1/path"),
         ("internal_url", "ftp://a"),
         ("internal_url", "http://a:x"),
+        ("public_url", "a.example"),
         ("kafka", "a"),
         ("kafka", "a:0"),
         ("kafka", "a:1,,b:2"),
@@ -258,3 +262,23 @@ def test_config_prints_a_file_that_can_be_read(tmp_path: Path) -> None:
     assert tomllib.loads(text)["data"] == 'da"ta'
     after, _ = loaded(text, tmp_path)
     assert dataclasses.replace(before.settings, master_key=None, admin_token=None) == after
+
+
+@pytest.mark.parametrize(
+    ("given_", "url", "warns"),
+    [
+        ({"listen": "127.0.0.1:0"}, "http://127.0.0.1:{port}", False),
+        ({"listen": "0.0.0.0:0"}, "http://0.0.0.0:{port}", True),
+        ({"listen": "0.0.0.0:0", "public_url": "https://tv.example/"}, "https://tv.example", False),
+        ({"roles": "streams", "kafka": "a:1"}, "http://127.0.0.1:8080", True),
+        ({"roles": "streams", "kafka": "a:1", "public_url": "https://tv.example"}, "https://tv.example", False),
+    ],
+)
+def test_where_clients_find_media(given_: dict[str, str], url: str, *, warns: bool) -> None:
+    """Where it is said, or else where the node listens, with a warning where that leads nowhere."""
+    settings, _ = loaded(**given_)
+    with ExitStack() as closing, capture_logs() as logs:
+        sockets = closing.enter_context(bound(settings.listen, "listen")) if settings.answers else []
+        port = sockets[0].getsockname()[1] if sockets else 0
+        assert public_url(settings, sockets) == url.format(port=port)
+    assert [log["event"] for log in logs] == ["public_url_unknown"] * warns
