@@ -43,7 +43,10 @@ def examples(url: str, household: Household) -> list[Example]:
         Example(f"{app.name} writes how far into {_FILM.title} it is", _curl(app, "PUT", writes, _item(1_200))),
         Example(f"{first.name} reads the list of {PEOPLE[_VIEWER]}", _curl(first, "GET", f"{reads}?limit={_PAGE}")),
         Example("the next page", _curl(first, "GET", f"{reads}?limit={_PAGE}&next_key={_PAGE}")),
-        Example(f"{second.name} reads the same", _curl(second, "GET", f"{url}{session_path(other)}?limit={_PAGE}")),
+        Example(
+            f"{second.name} reads the same, with links of its own",
+            _curl(second, "GET", f"{url}{session_path(other)}?limit={_PAGE}"),
+        ),
         Example(f"what {app.name} alone has", _curl(first, "GET", f"{reads}/{context}?limit={_PAGE}")),
         Example(f"hide {_FILM.title}, on every screen", _curl(first, "PUT", f"{reads}/{context}", hide)),
         Example("and show it again", _curl(first, "PUT", f"{reads}/{context}", show)),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from service.demo.household import MAKERS, PEOPLE, SERVICES, Maker, Service
+from service.demo.household import LINKING, MAKERS, PEOPLE, SERVICES, Maker, Service
 from service.demo.remote import Credentials, Remote, Reply
 from service.demo.viewing import Act, Hide, Put, Remove
 
@@ -52,6 +52,7 @@ class Filler:
         """
         apps = [await self._tenant("apps", service) for service in SERVICES]
         platforms = [await self._tenant("platforms", maker) for maker in MAKERS]
+        await self._link(apps, platforms[LINKING])
         contexts = [[await self._new("contexts", app) for app in apps] for _ in PEOPLE]
         sessions = [[await self._new("sessions", platform) for platform in platforms] for _ in PEOPLE]
         household = Household(apps, platforms, contexts, sessions)
@@ -70,6 +71,24 @@ class Filler:
         body = {"name": "The demo's", "tenant": {"id": ids[0]}}
         client = await self._api("POST", f"/api/v1/clients{scope}", body)
         return Tenant(who.name, ids[0], Credentials(client["clientId"], client["secretKey"]))
+
+    async def _link(self, apps: Sequence[Tenant], platform: Tenant) -> None:
+        """Have a platform ask each app what it is called there, and make a link to each item of that."""
+        maker = MAKERS[LINKING]
+        asked = {"name": "platform_app_id", "kind": "REQUESTED", "required": True}
+        link = {
+            "name": "deep_link",
+            "kind": "COMPUTED",
+            "valueType": "URL",
+            "template": f"{maker.slug}://{{{{platform_app_id}}}}/{{{{content_id}}}}",
+            "escape": "URL",
+        }
+        attributes = [{"id": f"{platform.id}.{one['name']}", "platform": platform.id, **one} for one in (asked, link)]
+        await self._api("PUT", f"/api/v1/platformattributes?context=demo-{maker.slug}", attributes)
+        for app, service in zip(apps, SERVICES, strict=True):
+            told = {"app": app.id, "platform": platform.id, "values": {"platform_app_id": f"example.{service.slug}"}}
+            path = f"/api/v1/platformvalues/{app.id}.{maker.slug}?context=demo-{service.slug}"
+            await self._api("PUT", path, told)
 
     async def _api(self, method: str, path: str, body: object = None) -> Any:
         return (await self._remote.call(method, path, self._admin, body)).read()

@@ -30,4 +30,6 @@ SERVICES = (
     Service("Northlight", "northlight"),
 )
 MAKERS = (Maker("Halden TV", "halden-tv"), Maker("Orrin OS", "orrin-os"))
+LINKING = 1
+"""Which of them makes links of what it is told."""
 PEOPLE = ("Maya", "Jonas")

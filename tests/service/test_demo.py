@@ -105,6 +105,11 @@ async def test_a_node_is_filled_and_every_printed_line_works(node: NodeProcess) 
     first, second = answers[1], answers[2]
     assert len(first["items"]) == len(second["items"]) == 5
     assert second["next_key"] == 10
+    elsewhere = answers[3]["items"]
+    assert [one["platform_data"] for one in first["items"]] == [{}] * 5
+    assert [one["platform_data"]["deep_link"] for one in elsewhere] == [
+        f"orrin-os://{one['platform_data']['platform_app_id']}/{one['content_id']}" for one in elsewhere
+    ]
     assert not {entry["content_id"] for entry in first["items"]} & {entry["content_id"] for entry in second["items"]}
     for line in reversed(lines):
         if "-X DELETE" not in line:
