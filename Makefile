@@ -30,9 +30,9 @@ test: $(STAMP) ## Run every test, on the embedded log and on real Kafka (Java 17
 test-fast: $(STAMP) ## Run the tests that need no broker, no processes and no long loops
 	$(BIN)/pytest -m "not kafka and not long" tests/unit
 
-nemesis: $(STAMP) ## Try to break a deployment of three nodes: SEED=… MINUTES=… (Java 17, Maven)
+nemesis: $(STAMP) ## Try to break a deployment of three nodes: SEED=… MINUTES=… BUG=… (Java 17, Maven)
 	bash tests/support/fetch_kafka.sh
-	$(BIN)/python -m tests.nemesis $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES))
+	$(if $(BUG),UPNEXT_TEST_BUG=$(BUG)) $(BIN)/python -m tests.nemesis $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES))
 
 lint: $(STAMP) ## Check style, types and who imports whom
 	$(BIN)/ruff check $(SOURCES)

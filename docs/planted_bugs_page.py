@@ -15,6 +15,7 @@ test with the nodes that it starts, runs with a bug by its name:
 ```sh
 .venv/bin/python -m tests.support.planted_node NAME serve --data data
 .venv/bin/python -m tests.support.planted_node NAME pytest tests/service/test_restarts.py
+make nemesis BUG=NAME
 ```
 
 Every rule of the engine and of the feed protocol is taken away besides, one by one, by
