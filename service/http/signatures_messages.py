@@ -14,7 +14,10 @@ from http_message_signatures.exceptions import HTTPMessageSignaturesException
 
 from service.http.problems import SignatureError
 from service.http.signatures_nonces import Nonces
-from service.http.signatures_plain import TOLERANCE_S, Message, Signed, is_now, read_plain
+from service.http.signatures_plain import DIGEST, INPUT, SIGNATURE, TOLERANCE_S, Message, Signed, is_now, read_plain
+
+MAX_CHARS = 8_192
+"""Of all that is sent about a signature: to read many times as much would hold up other requests."""
 
 _METHOD, _TARGET, _QUERY = '"@method"', '"@target-uri"', '"@query"'
 _PARTS = frozenset({'"@authority"', '"@path"'})
@@ -45,6 +48,9 @@ class MessageSignatures:
 
 def read_any(message: Message, client_id: str, secret: bytes, now_s: int) -> Signed:
     """Return what the signature of *message*, of whatever form, says; raise `SignatureError` where it is not good."""
+    shown = (value for name in (INPUT, SIGNATURE, DIGEST) for value in message.headers.getall(name, ()))
+    if sum(map(len, shown)) > MAX_CHARS:
+        raise SignatureError(f"Signatures are no longer than {MAX_CHARS} characters.")
     try:
         (result,) = _Verifier(_Key(client_id, secret), now_s).verify(message, body=message.body)
     except HTTPMessageSignaturesException as error:

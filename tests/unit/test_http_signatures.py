@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from ipaddress import ip_network
@@ -10,8 +11,12 @@ from typing import Any
 
 import orjson
 import pytest
+from multidict import CIMultiDict
 
+from service.http.problems import SignatureError
+from service.http.signatures_messages import read_any
 from service.http.signatures_nonces import Nonces
+from service.http.signatures_plain import Message
 from streams.domain.ids import Kind, Mode
 from tests.support.api_listener import api_node, embedded_log
 from tests.support.forwarding import pair_of_nodes
@@ -349,6 +354,17 @@ async def test_as_it_is_configured(tmp_path: Path) -> None:
             await caller.ok("GET", "/v1", headers=signed)
         await node.admin.ok("PUT", f"{path}?context={company}", {"signaturesRequired": False})
         await callers[0].ok("GET", "/v1")
+
+
+def test_a_long_signature() -> None:
+    """It is refused before it is read: who may call at all could make a node read megabytes."""
+    headers = CIMultiDict(over_message(CLIENT_ID, SECRET, "GET", "http://x/v1", created_s=NOW_S))
+    for _ in range(100):
+        headers.add("Signature-Input", 'a=("@method"' + ' "x"' * 8_000)
+    began = time.process_time()
+    with pytest.raises(SignatureError, match="8192"):
+        read_any(Message("GET", "http://x/v1", headers, b""), CLIENT_ID, SECRET.encode(), NOW_S)
+    assert time.process_time() - began < 0.1
 
 
 async def test_the_node_in_front_checks() -> None:
