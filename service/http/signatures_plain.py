@@ -69,7 +69,7 @@ def is_now(created_s: int | None, expires_s: int | None, now_s: int) -> bool:
 
 def read_plain(message: Message, client_id: str, secret: bytes, now_s: int) -> Signed | None:
     """Return what the signature of *message* says; None where it is not plain, or not good."""
-    inputs, signatures = message.headers.getall(INPUT, ()), message.headers.getall(SIGNATURE, ())
+    inputs, signatures = message.headers.getall(INPUT, []), message.headers.getall(SIGNATURE, [])
     said = _INPUT.fullmatch(inputs[0]) if len(inputs) == 1 and len(signatures) == 1 else None
     if said is None:
         return None
