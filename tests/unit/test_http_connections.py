@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import socket
 import time
 from collections.abc import AsyncIterator
@@ -12,6 +13,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from service.http.connection_limits import LIMITS, ConnectionLimits, Unsent
+from service.listeners import connection_limits
 from tests.support.listener import Listener, checked_error, public_listener
 from tests.support.nodes import item
 
@@ -208,3 +210,16 @@ def test_who_has_waited_longest_is_cut_off() -> None:
     unsent.forget(two)
     assert unsent.total_bytes == 0
     assert ConnectionLimits() == LIMITS
+
+
+def test_half_of_the_files_are_left() -> None:
+    """A node opens as many as it may, and half of them are not for connections: tables need theirs."""
+    before, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(before, 512), hard))
+        limits = connection_limits()
+        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        assert files >= min(before, 65_536)
+        assert limits.connections == min(LIMITS.connections, files // 2)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (before, hard))
