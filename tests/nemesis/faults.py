@@ -13,7 +13,7 @@ from tests.nemesis import faults_of_nodes as nodes
 from tests.nemesis.deployment import GUEST, Deployment
 from tests.nemesis.schedule import BROKER_FAULTS, Fault, Kind
 
-_MADE: dict[Kind, Callable[[Deployment, Fault], Awaitable[None]]] = {
+MADE: dict[Kind, Callable[[Deployment, Fault], Awaitable[None]]] = {
     Kind.NODE_KILLED: nodes.killed,
     Kind.NODE_STOPPED: nodes.stopped,
     Kind.NODE_PAUSED: nodes.paused,
@@ -61,7 +61,7 @@ class Nemesis:
                 await free.enter_async_context(lock)
             target = f" ({fault.target})"
             print(f"{self._deployment.now_s():7.1f} s  {fault.kind.value}{target}, {fault.lasting_s:.1f} s", flush=True)
-            await _MADE[fault.kind](self._deployment, fault)
+            await MADE[fault.kind](self._deployment, fault)
             self.made[fault.kind] += 1
 
     def _needed(self, fault: Fault) -> list[asyncio.Lock]:

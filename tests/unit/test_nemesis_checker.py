@@ -137,11 +137,16 @@ class World:
         return check(self.history, self.context_events, self.session_events, partitions=PARTITIONS, stale_s=STALE_S)
 
 
+def passed(*seen: Read | Write) -> tuple[Position, ...]:
+    """Return the positions of what a client has seen or written."""
+    return tuple(each.position for each in seen if each.position is not None)
+
+
 def test_what_is_right_is_right() -> None:
     """With writes, reads and commands of every outcome."""
     world = World()
     assert partition_of(raw_id(SESSION), PARTITIONS) == 0
-    world.whole.after = (world.early.position, world.third.position, world.attached.position)  # type: ignore[assignment]
+    world.whole.after = passed(world.early, world.third, world.attached)
     # What was not answered may be there or not; what failed is not.
     mark = Mark(Call.PUT, CONTEXT, "unknown")
     world.history.writes += [
@@ -259,8 +264,8 @@ def leave_a_context_out(world: World) -> None:
 
 
 def have_nothing_of_a_context(world: World) -> None:
-    members = world.whole.position.members[:1]  # type: ignore[union-attr]
-    epoch = world.whole.position.members[1][0]  # type: ignore[union-attr]
+    assert isinstance(world.whole.position, ListPosition)
+    members, epoch = world.whole.position.members[:1], world.whole.position.members[1][0]
     world.whole.position = ListPosition(raw_id(SESSION), world.session_events[-1].offset, [*members, (epoch, -1)])
     world.whole.entries, world.whole.total = array("q", list(world.whole.entries or [])[1:]), 2
 
@@ -274,23 +279,23 @@ def be_in_a_state_that_never_was(world: World) -> None:
 
 
 def go_back(world: World) -> None:
-    world.early.after = (world.whole.position,)  # type: ignore[assignment]
+    world.early.after = passed(world.whole)
 
 
 def miss_the_write_that_was_asked_for(world: World) -> None:
     later = world.put(CONTEXT, "c", "later")
-    world.of_context.after = (later.position,)  # type: ignore[assignment]
+    world.of_context.after = passed(later)
 
 
 def miss_a_write_of_a_context_that_was_asked_for(world: World) -> None:
     later = world.put(CONTEXT, "c", "later")
-    world.whole.after = (later.position,)  # type: ignore[assignment]
+    world.whole.after = passed(later)
 
 
 def lack_a_context_that_was_asked_for(world: World) -> None:
     have_nothing_of_a_context(world)
     world.whole.view = "catching-up"
-    world.whole.after = (world.attached.position,)  # type: ignore[assignment]
+    world.whole.after = passed(world.attached)
 
 
 def be_stale(world: World) -> None:
@@ -305,7 +310,7 @@ def be_absent(world: World) -> None:
 
 def have_been_absent_before_what_was_asked_for(world: World) -> None:
     read = Read(Kind.IN_SESSION, SESSION, 90, 91, "a reader", context=OTHER, status=404)
-    read.after = (world.attached.position,)  # type: ignore[assignment]
+    read.after = passed(world.attached)
     world.history.reads.append(read)
 
 
@@ -333,7 +338,7 @@ def refuse_a_command_for_nothing(world: World) -> None:
 
 def refuse_to_hide_what_is_there(world: World) -> None:
     write = Write(Mark(Call.HIDE, CONTEXT, "b", hidden=True), Outcome.FAILED, 1, 2, "req_x", 404, session=SESSION)
-    write.after = (world.second.position, world.attached.position)  # type: ignore[assignment]
+    write.after = passed(world.second, world.attached)
     world.history.writes.append(write)
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from tests.nemesis.faults import _MADE
+from tests.nemesis.faults import MADE
 from tests.nemesis.schedule import BROKER_FAULTS, BROKERS, NODE_FAULTS, NODES, Kind, schedule
 
 
@@ -22,7 +22,7 @@ def test_the_same_seed_is_the_same_run() -> None:
 def test_every_kind_is_drawn_and_can_be_made() -> None:
     """In a quarter of an hour each comes, the frequent ones more often."""
     drawn = Counter(fault.kind for fault in schedule(1, 900))
-    assert set(drawn) == set(Kind) == set(_MADE)
+    assert set(drawn) == set(Kind) == set(MADE)
     assert drawn[Kind.NODE_KILLED] > drawn[Kind.ALL_NODES_KILLED]
 
 
