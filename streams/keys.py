@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from streams.domain.errors import RefusedStartError
 from streams.domain.ids import IdKeys
+from streams.durable import make_directory, put_in_place
 
 KEY_BYTES = 32
 FILE = "master.key"
@@ -67,18 +68,24 @@ def read_master_key(text: str) -> MasterKey:
 
 
 def keep_secret(path: Path, secret: str) -> str:
-    """Return the secret that the file holds; where there is none, *secret*, from now on kept there."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
+    """
+    Return the secret that the file holds; where there is none, *secret*, from now on kept there.
+
+    A crash or a loss of power leaves the file as a whole or none, and none only before this returns.
+    """
+    if path.exists():
         return path.read_text(encoding="ascii").strip()
+    new = path.with_name(f"{path.name}.new")
+    try:
+        make_directory(path.parent)
+        handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(handle, "w", encoding="ascii") as file:
+            file.write(f"{secret}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        put_in_place(new, path)
     except OSError as error:
         raise RefusedStartError(f"{path} cannot be written ({error.strerror}): give another data directory.") from error
-    with os.fdopen(handle, "w", encoding="ascii") as file:
-        file.write(f"{secret}\n")
-        file.flush()
-        os.fsync(file.fileno())
     return secret
 
 

@@ -17,6 +17,7 @@ import msgspec
 from streams.domain.registry_events import DeploymentDeclared
 from streams.domain.registry_order import Entry
 from streams.domain.registry_state import RegistryState, StoredObject
+from streams.durable import put_in_place
 
 _MAGIC = b"upnext registry snapshot 1\n"
 """Another number wherever the same log would be folded into another state, or the file is laid out otherwise."""
@@ -82,7 +83,7 @@ class SnapshotFile:
         try:
             with await asyncio.to_thread(_opened, self._new) as file:
                 await _fill(file, snapshot)
-            await asyncio.to_thread(_rename, self._new, self._path)
+            await asyncio.to_thread(put_in_place, self._new, self._path)
         except OSError:
             # Where the disk is full, it need not be fuller.
             with suppress(OSError):
@@ -139,15 +140,6 @@ def _finish(file: IO[bytes], digest: bytes) -> None:
     file.write(digest)
     file.flush()
     os.fsync(file.fileno())
-
-
-def _rename(new: Path, path: Path) -> None:
-    new.replace(path)
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
 
 
 def _verified(path: Path) -> memoryview | None:

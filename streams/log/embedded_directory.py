@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from streams.domain.errors import RefusedStartError
+from streams.durable import make_directory
 from streams.log.embedded_store import OFFSET_BITS, CorruptedLogError, EmbeddedStore
 
 DATABASE = "log.sqlite3"
@@ -64,7 +65,7 @@ def locked(directory: Path) -> Iterator[None]:
 
 def _take_lock(directory: Path) -> IO[str]:
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        make_directory(directory)
         lock = (directory / LOCK).open("a+", encoding="ascii")
     except OSError as error:
         msg = (
