@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 
 MOST_BUCKETS = 20_000
-"""Of each kind; the one that was not used for longest is forgotten, as if it had not been used at all."""
+"""Of each kind, at most; those that were not used for longest are forgotten, as if they had not been used at all."""
+
+_ALMOST_S = 1e-9
+"""So far sums of fractions are off."""
 
 
 class Buckets:
@@ -26,12 +28,15 @@ class Buckets:
             burst_s: What comes in so many seconds.
             most_debt_s: So far beyond an empty bucket is counted.
         """
-        self._clock_s, self._burst_s, self._most_debt_s = clock_s, burst_s, most_debt_s
-        self._full_at_s: OrderedDict[str, float] = OrderedDict()
+        self._clock_s, self._burst_s = clock_s, burst_s
+        self._least_s = -most_debt_s - _ALMOST_S
+        # In two generations: to keep buckets in the order of their use would take longer than all the rest of it.
+        self._full_at_s: dict[str, float] = {}
+        self._older: dict[str, float] = {}
 
     def __len__(self) -> int:
         """Return how many are remembered."""
-        return len(self._full_at_s)
+        return len(self._full_at_s) + len(self._older)
 
     def take(self, key: str, per_s: float) -> float:
         """
@@ -45,21 +50,32 @@ class Buckets:
             What is left, in seconds in which as much comes; below 0, the seconds until there would have been one.
         """
         now_s = self._clock_s()
-        full_at_s = max(self._full_at_s.get(key, now_s), now_s) + 1 / per_s
-        # Rounded, for sums of fractions are a little more or less than they should be.
-        left_s = round(self._burst_s - (full_at_s - now_s), 6)
-        if left_s < -self._most_debt_s:
-            return left_s
-        self._remember(key, full_at_s)
+        full_at_s = self._full_at_s.get(key)
+        if full_at_s is None:
+            full_at_s = self._recalled(key)
+        if full_at_s < now_s:  # noqa: PLR1730 - a call costs as much as all the rest
+            full_at_s = now_s
+        full_at_s += 1 / per_s
+        left_s = self._burst_s - (full_at_s - now_s)
+        if left_s < 0:
+            if left_s < self._least_s:
+                return left_s
+            if left_s > -_ALMOST_S:
+                left_s = 0.0
+        self._full_at_s[key] = full_at_s
         return left_s
 
     def owe(self, key: str, per_s: float, count: int) -> None:
         """Take *count*, whatever is left: there is nothing until as many have come in."""
-        now_s = self._clock_s()
-        self._remember(key, max(self._full_at_s.get(key, now_s), now_s) + count / per_s)
+        full_at_s = self._full_at_s.get(key)
+        if full_at_s is None:
+            full_at_s = self._recalled(key)
+        self._full_at_s[key] = max(full_at_s, self._clock_s()) + count / per_s
 
-    def _remember(self, key: str, full_at_s: float) -> None:
+    def _recalled(self, key: str) -> float:
+        """Return when a bucket would be full that was not used lately, and make room for it."""
+        full_at_s = self._older.pop(key, 0.0)
+        if len(self._full_at_s) >= MOST_BUCKETS // 2:
+            self._full_at_s, self._older = {}, self._full_at_s
         self._full_at_s[key] = full_at_s
-        self._full_at_s.move_to_end(key)
-        if len(self._full_at_s) > MOST_BUCKETS:
-            self._full_at_s.popitem(last=False)
+        return full_at_s

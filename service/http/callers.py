@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from aiohttp import web
@@ -49,12 +50,11 @@ class Callers:
             raise
         if not client.live:
             beside[HEADER] = TEST
-        version = self._version(request, client)
+        version: Version | None = self._versions.first
+        if client.version or VERSION in request.headers:
+            version = self._named(request.headers.getall(VERSION, [client.version]))
         beside.update((version or self._versions.first).headers)
         return Caller(client, self._limits.count(client, request.method, beside), version)
 
-    def _version(self, request: web.BaseRequest, client: Client) -> Version | None:
-        if VERSION in request.headers:
-            named = request.headers.getall(VERSION)
-            return self._versions.find(named[0]) if len(named) == 1 else None
-        return self._versions.find(client.version) if client.version else self._versions.first
+    def _named(self, names: Sequence[str]) -> Version | None:
+        return self._versions.find(names[0]) if len(names) == 1 else None

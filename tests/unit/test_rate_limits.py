@@ -87,7 +87,7 @@ def test_buckets_are_bounded() -> None:
             buckets.take("here", 1)
             clock.ahead_s += 1
             buckets.take("here", 1)
-    assert len(buckets) == MOST_BUCKETS
+    assert MOST_BUCKETS // 2 < len(buckets) <= MOST_BUCKETS
     assert buckets.take("here", 1) < 0
 
 
