@@ -145,8 +145,8 @@ def _sectors(written: Written) -> Iterator[Written]:
 @contextmanager
 def recorded() -> Iterator[Recorded]:
     """Have all databases that are opened meanwhile, and closed before the end, tell what they write."""
-    # The very library that the module uses, by a handle on the module, wherever it was loaded from.
-    sqlite = ctypes.CDLL(_sqlite3.__file__)
+    # The very library that the module uses, by a handle on the module; where it is built in, on the program.
+    sqlite = ctypes.CDLL(getattr(_sqlite3, "__file__", None))
     sqlite.sqlite3_vfs_find.restype = POINTER(_Vfs)
     real = sqlite.sqlite3_vfs_find(None)
     calls = Recorded()
