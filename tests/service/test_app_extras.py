@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import re
+from pathlib import Path
+
 from tests.service.conftest import Pair, make_pair
 from tests.support.blobs import png
 from tests.support.nodes import Caller, Deployment, item
 from tests.support.uploads import upload
+
+PAGE = Path(__file__).parents[2] / "docs" / "resources.md"
 
 
 async def test_what_is_configured_is_in_the_next_read(deployment: Deployment, pair: Pair) -> None:
@@ -60,3 +67,25 @@ async def test_only_apps_that_a_platform_has_approved(pair: Pair) -> None:
     await pair.configure(f"availabilities/{made['id']}", {"approved": False})
     assert (await pair.platform.call("PUT", pair.session_path, body)).code == "app_not_available"
     assert (await pair.platform.ok("GET", pair.session_path)).json["total"] == 1
+
+
+async def test_what_the_page_says(pair: Pair) -> None:
+    """The two calls of the page work as they stand, but for the companies, and make of an item what the page shows."""
+    attached = await pair.attach()
+    written = await pair.app.ok("PUT", pair.context_path, item("nosferatu"))
+    section = PAGE.read_text().partition("## What platforms are shown of apps")[2].partition("\n## ")[0]
+    blocks = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
+    assert len(blocks) == 2
+    admin = pair.deployment.admin
+    given = {"url": admin.url, "admin": f"Authorization: {admin.headers['Authorization']}"}
+    given |= {"app": pair.app.tenant, "platform": pair.platform.tenant}
+    for block in blocks:
+        line = re.sub(r"context=acme(-tv)?", f"context={pair.company}", block)
+        process = await asyncio.create_subprocess_exec("bash", "-c", line, env=given, stdout=asyncio.subprocess.PIPE)
+        output, _ = await asyncio.wait_for(process.communicate(), 30)
+        assert b"errors" not in output, output
+    after = f"{attached},{written.position}"
+    shown = (await pair.platform.ok("GET", pair.session_path, after=after)).json["items"][0]["platform_data"]
+    said = re.search(r'`"platform_data": (\{.*?\})`', section, re.DOTALL)
+    assert said is not None
+    assert shown == json.loads(said[1])

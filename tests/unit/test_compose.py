@@ -44,6 +44,7 @@ def test_nodes_have_settings_that_a_node_takes(services: dict[str, dict[str, Any
     """Every variable is a setting, every value one of its kind; both nodes are told the same but for their own URL."""
     given = {"UPNEXT_MASTER_KEY": "0f" * 32, "UPNEXT_ADMIN_TOKEN": "0f" * 32}
     urls = set()
+    published = [port.rpartition(":")[0] for node in nodes(services).values() for port in node["ports"]]
     for name, node in nodes(services).items():
         environ = {**image_environment(), **node["environment"], **given}
         settings, _ = load_settings(None, environ, {})
@@ -52,6 +53,8 @@ def test_nodes_have_settings_that_a_node_takes(services: dict[str, dict[str, Any
         assert settings.internal_url == f"http://{name}:{settings.internal.port}"
         assert str(settings.data) == node["volumes"][0].split(":")[1]
         assert node["volumes"][1] == f"media:{settings.media_directory}"
+        # Whichever node has a list, its media are where clients get through.
+        assert f"{settings.public_url}".removeprefix("http://") in published
         urls.add(settings.internal_url)
     assert len(urls) == len(nodes(services))
 
