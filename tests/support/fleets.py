@@ -74,8 +74,8 @@ class Fleet(Deployment):
     def admin(self) -> Caller:
         return FleetCaller(self.http, "", {"Authorization": f"Bearer {ADMIN_TOKEN}"}, nodes=self.nodes)
 
-    async def client(self, tenant: str, company: str) -> Caller:
-        made = await super().client(tenant, company)
+    async def client(self, tenant: str, company: str, **more: Any) -> Caller:
+        made = await super().client(tenant, company, **more)
         pair = b64encode(f"{made.client_id}:{made.secret}".encode()).decode()
         headers = {"Authorization": f"Basic {pair}"}
         return FleetCaller(self.http, "", headers, tenant, made.client_id, made.secret, nodes=self.nodes)
