@@ -215,6 +215,25 @@ async def test_one_broken_object(node: ApiNode) -> None:
     await refused(node, 409, "duplicate", [{**PAIR[1], "id": "another"}, *PAIR[2:4]])
 
 
+async def test_what_refers_by_name(node: ApiNode) -> None:
+    """A template and values are judged by all that the transaction makes, and then all of it is written, or nothing."""
+    link = {"kind": "COMPUTED", "template": "{{asked}}/{{content_id}}"}
+    ours: dict[str, Any] = {"company": "acme", "platform": "$tv"}
+    values = {"type": "platformvalues", "id": "values", **ours, "app": "$play", "values": {"asked": "x"}}
+    told = [
+        values,
+        {"type": "platformattributes", "id": "link", "name": "link", **ours, **link},
+        {"type": "platformattributes", "id": "asked", "name": "asked", "kind": "REQUESTED", "required": True, **ours},
+    ]
+    broken = await refused(node, 400, "value.missing", [*PAIR, {**values, "values": {}}, *told[1:]])
+    assert broken.json["errors"][0]["params"]["index"] == str(len(PAIR))
+    await refused(node, 400, "template.unknown", [*PAIR, *told[:2]])
+    preview = await apply(node.admin, [*PAIR, *told], "?dryRun=true")
+    results = await apply(node.admin, [*PAIR, *told])
+    assert actions(results) == actions(preview) == ["CREATED"] * (len(PAIR) + len(told))
+    assert all("validationWarnings" not in result["object"] for result in results[len(PAIR) :])
+
+
 async def test_what_is_no_transaction(node: ApiNode) -> None:
     """Types that nobody writes, contexts that are missing, ids that are given twice."""
     company = await make_company(node)
