@@ -145,7 +145,7 @@ def _status(processor: Processor, ends: Mapping[tuple[str, int], int], now_ms: i
         dead_letters=processor.dead_letters,
         decided=processor.decided,
         noticed=dict(processor.noticed),
-        holes=processor.holes,
+        holes=processor.gaps.holes,
         ready=sum(owned.claim is not None and owned.served for owned in partitions),
         recovering=sum(owned.claim is None or not owned.served for owned in partitions),
         recovered_rows=sum(owned.recovered_rows for owned in partitions),

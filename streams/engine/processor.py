@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, ExitStack, suppress
 
 import structlog
 
@@ -14,11 +14,13 @@ from streams.domain.feed import Verdict
 from streams.engine.batch import Batch, FoldError, IsDecided, nothing_decided
 from streams.engine.fatal import Die
 from streams.engine.fold import Fold
+from streams.engine.gaps import Gaps
 from streams.engine.inbox import Fetched, Inbox
 from streams.engine.outputs import append_all
 from streams.engine.partition import OwnedPartition
 from streams.engine.table import OwnedTable
 from streams.engine.table_files import StoreReadError
+from streams.engine.verdicts import Verdicts
 from streams.log.port import Log, Record, Row
 from streams.topics import partition_of
 
@@ -26,8 +28,6 @@ MOST_RECORDS = 1_000
 """Records that one turn takes, however many there are."""
 AGAIN_S = 0.2
 """Pause between two attempts to win a partition back from a log that does not answer."""
-MOST_GAPS = 10
-"""Fetches in a row that may miss the same record, which the log has."""
 
 Positions = Mapping[tuple[str, int], int]
 """Topic and partition → the offset to read from next."""
@@ -88,10 +88,7 @@ class Processor:
         self._is_decided = is_decided
         self._seek: Seek | None = None
         self._is_member: IsMember = is_alone
-        self._expected: dict[str, list[asyncio.Future[Verdict]]] = {}
-        """Event id → who waits: a command that is repeated bears the same one."""
-        self._missing: dict[tuple[str, int], tuple[int, int]] = {}
-        """Topic and partition → the offset that a fetch did not have, and how often."""
+        self.verdicts, self.gaps = Verdicts(), Gaps(log)
         self._idle = asyncio.Event()
         self._idle.set()
         self._regaining: asyncio.Task[None] | None = None
@@ -101,7 +98,6 @@ class Processor:
         """Records that could not be folded and that nobody had decided about."""
         self.decided = 0
         """Those that somebody had."""
-        self.holes = 0
         self.turns = 0
         self._logger = structlog.get_logger(__name__).bind(processor=fold.name)
 
@@ -114,7 +110,7 @@ class Processor:
     async def pause(self) -> None:
         """Take nothing more, and return when the turn under way is over."""
         self.inbox.close()
-        self._missing.clear()
+        self.gaps.clear()
         if self._regaining is not None:
             self._regaining.cancel()
         await self._idle.wait()
@@ -141,30 +137,19 @@ class Processor:
         if owned is None or owned.claim is None:
             raise ViewUnavailableError("the partition is not folded here now")
 
-    @contextmanager
-    def expecting(self, event_id: str, partition: int) -> Iterator[asyncio.Future[Verdict]]:
+    def expecting(self, event_id: str, partition: int) -> AbstractContextManager[asyncio.Future[Verdict]]:
         """
         Give a future that gets the verdict on an event once its batch is committed.
 
-        It gets a `LogUnavailableError` once the partition is not folded here any more; `ViewUnavailableError` is raised
-        where it is not now.
+        It gets a `LogUnavailableError` once the partition is not folded here any more.
+
+        Raises:
+            ViewUnavailableError: It is not now.
         """
         owned = self.table.owned(partition)
         if owned is None:
             raise ViewUnavailableError("the partition is not folded here any more")
-        verdict: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
-        expected = self._expected.setdefault(event_id, [])
-        expected.append(verdict)
-        owned.expected.add(verdict)
-        try:
-            yield verdict
-        finally:
-            owned.expected.discard(verdict)
-            expected.remove(verdict)
-            if not expected:
-                del self._expected[event_id]
-            if verdict.done() and not verdict.cancelled():
-                verdict.exception()  # heard of, also by who did not wait for it
+        return self.verdicts.expecting(event_id, owned)
 
     # The fold
 
@@ -235,7 +220,7 @@ class Processor:
                 return fetched._replace(records=records[n:])
             self._fold_one(batch, topic, record)
             position = record.offset
-        self._missing.pop((topic, partition), None)
+        self.gaps.closed(topic, partition)
         return None
 
     def _fold_one(self, batch: Batch, topic: str, record: Record) -> None:
@@ -251,37 +236,14 @@ class Processor:
             raise FoldError(f"the fold of {where} failed: {error!r}") from error
 
     async def _passes_hole(self, batch: Batch, fetched: Fetched) -> bool:
-        """
-        Say whether a fetch that does not follow on does so beyond a hole of the log; if not, have it read again.
-
-        Only what is missed twice is asked of the log itself: a fetch may be older than a seek.
-        """
+        """Say whether a fetch that does not follow on does so beyond a hole of the log; if not, have it read again."""
         topic, partition, records = fetched
         expected, found = batch.positions[topic] + 1, records[0].offset
-        missed, times = self._missing.get((topic, partition), (-1, 0))
-        times = times + 1 if missed == expected else 1
-        if times > 1:
-            try:
-                hole = await self._is_hole(topic, partition, expected, found)
-            except UnavailableError:
-                hole, times = False, 1  # it may be one: the log is asked again
-            if hole:
-                self._logger.warning("hole", topic=topic, partition=partition, offset=expected, until=found)
-                self.holes += found - expected
-                batch.positions[topic] = found - 1
-                return True
-        if times > MOST_GAPS:
-            msg = f"fetches of {topic}-{partition} keep missing {expected}, which the log has"
-            raise RuntimeError(msg)
-        self._missing[topic, partition] = expected, times
+        if await self.gaps.is_passed(topic, partition, expected, found):
+            batch.positions[topic] = found - 1
+            return True
         await self._read_again({(topic, partition): expected})
         return False
-
-    async def _is_hole(self, topic: str, partition: int, start: int, end: int) -> bool:
-        async for chunk in self._log.read(topic, partition, start, end):
-            if chunk.records:
-                return False
-        return True
 
     # The writes
 
@@ -352,10 +314,7 @@ class Processor:
         self.decided += batch.decided
         for key, _ in batch.dead:
             self._logger.warning("dead_letter", record=key.decode())
-        for judged in batch.judged:
-            for waiting in self._expected.get(judged.event_id, ()):
-                if not waiting.done():
-                    waiting.set_result(judged.verdict)
+        self.verdicts.tell(batch.judged)
 
     # Partitions that were lost for a while
 

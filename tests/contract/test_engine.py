@@ -68,7 +68,7 @@ async def test_a_lost_fetch_is_read_again(parts: Parts) -> None:
         assert one.node.seeks == [{(CONTEXT_EVENTS, 0): 2}]
         await one.node.drain()
         assert titles(one) == [f"T{n}" for n in reversed(range(6))]
-        assert one.node.contexts.holes == 0
+        assert one.node.contexts.gaps.holes == 0
 
 
 async def test_of_a_partition_that_is_read_again_nothing_waits(parts: Parts) -> None:
@@ -104,7 +104,7 @@ async def test_a_hole_of_the_log_is_passed_and_counted(parts: Parts) -> None:
         await one.real.delete_before(CONTEXT_EVENTS, 0, 4)
         await one.node.drain()
         assert titles(one) == ["T5", "T4", "T1", "T0"]
-        assert one.node.contexts.holes == 2
+        assert one.node.contexts.gaps.holes == 2
         assert one.node.contexts.folded[CONTEXT_EVENTS] == 4
         await check_node(one.node, one.real)
 

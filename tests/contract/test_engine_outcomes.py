@@ -257,7 +257,7 @@ async def test_who_waits_for_the_same_event_twice_hears_twice() -> None:
                 assert await third == await first
         assert not second.done()
         assert not left.done()
-        assert one.node.sessions._expected == {}
+        assert not one.node.sessions.verdicts
 
 
 async def test_who_waits_for_a_verdict_is_told_when_another_judges() -> None:
@@ -270,7 +270,7 @@ async def test_who_waits_for_a_verdict_is_told_when_another_judges() -> None:
                     await verdict
             with pytest.raises(ViewUnavailableError), one.node.sessions.expecting("2" * 32, 0):
                 pass
-            assert one.node.sessions._expected == {}
+            assert not one.node.sessions.verdicts
             await one.node.recover()
 
 

@@ -435,7 +435,7 @@ async def test_only_what_is_folded_for_good_is_deleted(parts: Parts) -> None:
         for source in (CONTEXT_EVENTS, SESSION_EVENTS):
             assert await one.real.start_offset(source, 0) == 0
         await one.node.drain()
-        assert one.node.sessions.holes == 0
+        assert one.node.sessions.gaps.holes == 0
         await one.node.trimmer.trim(at_least=1)
         assert await one.real.start_offset(TOPICS.feed, 0) == end
         await check_node(one.node, one.real)

@@ -205,7 +205,7 @@ async def test_nothing_is_taken_from_the_pause_until_all_is_recovered(tmp_path: 
                 case "take":
                     # What comes while it is closed, the inbox refuses.
                     assert open_
-        assert one.node.contexts.holes == one.node.sessions.holes == 0
+        assert one.node.contexts.gaps.holes == one.node.sessions.gaps.holes == 0
         await check_node(one.node, one.real)
 
 

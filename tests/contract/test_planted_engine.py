@@ -37,6 +37,7 @@ from tests.support.engine_bugs import (
     VerdictFirst,
     WakesFirst,
     with_batch,
+    with_gaps,
     with_partition,
 )
 from tests.support.engine_examples import CONTEXTS_CHANGELOG as CHANGELOG
@@ -77,10 +78,10 @@ EXAMPLES = [
     Bug("a gap is not folded over", Parts(GapsIgnored), test_engine.test_a_lost_fetch_is_read_again),
     Bug(
         "the log is asked about a hole",
-        Parts(EveryGapAHole),
+        Parts(with_gaps(EveryGapAHole)),
         test_engine.test_a_hole_is_looked_into_only_when_it_is_missed_twice,
     ),
-    Bug("a hole is passed", Parts(NoHole), test_engine.test_a_hole_of_the_log_is_passed_and_counted),
+    Bug("a hole is passed", Parts(with_gaps(NoHole)), test_engine.test_a_hole_of_the_log_is_passed_and_counted),
     Bug(
         "what waits behind a gap is dropped",
         Parts(GapsKept),

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from streams.domain.errors import UnavailableError
 from streams.engine.batch import Batch
+from streams.engine.fatal import Die
+from streams.engine.fold import Fold
+from streams.engine.gaps import Gaps
 from streams.engine.inbox import Fetched
 from streams.engine.partition import OwnedPartition, position_rows
 from streams.engine.processor import Processor
@@ -108,14 +112,14 @@ class GapsIgnored(Processor):
         return None
 
 
-class EveryGapAHole(Processor):
+class EveryGapAHole(Gaps):
     """Believes that the log has no more than what a fetch brings."""
 
     async def _is_hole(self, topic: str, partition: int, start: int, end: int) -> bool:
         return (topic, partition, start, end) is not None
 
 
-class NoHole(Processor):
+class NoHole(Gaps):
     """Believes that the log has every record."""
 
     async def _is_hole(self, topic: str, partition: int, start: int, end: int) -> bool:
@@ -178,7 +182,16 @@ class FenceSwallowed(Processor):
         return False
 
 
-# Batches and partitions
+# Batches, gaps and partitions
+
+
+def with_gaps(gaps: type[Gaps]) -> type[Processor]:
+    class WithGaps(Processor):
+        def __init__(self, fold: Fold, table: OwnedTable, log: Log, die: Die, **more: Any) -> None:
+            super().__init__(fold, table, log, die, **more)
+            self.gaps = gaps(log)
+
+    return WithGaps
 
 
 def with_batch(batch: type[Batch]) -> type[Processor]:
