@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import NewTopic
 
 from streams.domain.errors import FencedError, LogUnavailableError, RefusedStartError
+from streams.log import kafka_appender
 from streams.log.kafka import KafkaConfig, KafkaLog
 from streams.log.kafka_claim import RENEWED_AFTER_S, KafkaClaim
 from streams.log.kafka_connection import ProducerId
@@ -55,6 +58,20 @@ async def claimed(log: KafkaLog, topic: str, clock: Clock) -> KafkaClaim:
     claim = KafkaClaim(log._connection, log._appender, topic, 0, 15, clock)
     await claim.take()
     return claim
+
+
+async def test_a_node_whose_clock_steps_dates_nothing(log: KafkaLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An hour ahead, then an hour behind: times are the broker's, and stand in the order of the offsets."""
+    spec = unique(partitions=1)
+    await log.create_topics([spec])
+    results = []
+    for step_s in (0, 3_600, -3_600, 0):
+        now_ns = time.time_ns() + step_s * 1_000_000_000
+        monkeypatch.setattr(kafka_appender, "time", SimpleNamespace(time_ns=lambda now_ns=now_ns: now_ns))
+        results.append(await log.append(spec.name, 0, b"k", b"v"))
+    times = [record.time_ms for record in await records(log, spec.name)]
+    assert [result.time_ms for result in results] == times == sorted(times)
+    assert times[-1] - times[0] < 60_000
 
 
 @pytest.mark.parametrize(
