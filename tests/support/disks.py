@@ -17,8 +17,9 @@ SECTOR_BYTES = 512
 """A disk writes so much at once: of a longer write any sectors may be there, and others not."""
 
 # Source: sqlite3.h, `struct sqlite3_vfs`, `struct sqlite3_io_methods`.
-_Open = ctypes.CFUNCTYPE(c_int, c_void_p, c_char_p, c_void_p, c_int, c_void_p)
-_Delete = ctypes.CFUNCTYPE(c_int, c_void_p, c_char_p, c_int)
+# Paths go through as pointers: SQLite keeps them.
+_Open = ctypes.CFUNCTYPE(c_int, c_void_p, c_void_p, c_void_p, c_int, c_void_p)
+_Delete = ctypes.CFUNCTYPE(c_int, c_void_p, c_void_p, c_int)
 _Write = ctypes.CFUNCTYPE(c_int, c_void_p, c_void_p, c_int, c_int64)
 _Truncate = ctypes.CFUNCTYPE(c_int, c_void_p, c_int64)
 _Sync = ctypes.CFUNCTYPE(c_int, c_void_p, c_int)
@@ -168,11 +169,11 @@ def _telling(real: _Vfs, calls: Recorded) -> tuple[_Vfs, list[Any]]:
     """Those of databases and those of their logs, by where SQLite's own are."""
     kept: list[Any] = [methods]
 
-    def opened(vfs: int, path: bytes | None, file: int, flags: int, out_flags: int) -> int:
+    def opened(vfs: int, path: int | None, file: int, flags: int, out_flags: int) -> int:
         result = int(real.xOpen(vfs, path, file, flags, out_flags))
         there = ctypes.cast(file, POINTER(_File)).contents
         if result == 0 and path is not None and there.pMethods:
-            names[file] = Path(path.decode()).name
+            names[file] = _name(path)
             calls.calls.append(Written(names[file], "open"))
             own = ctypes.addressof(there.pMethods.contents)
             if own not in methods:
@@ -180,14 +181,18 @@ def _telling(real: _Vfs, calls: Recorded) -> tuple[_Vfs, list[Any]]:
             there.pMethods = ctypes.pointer(methods[own])
         return result
 
-    def deleted(vfs: int, path: bytes, sync_directory: int) -> int:
-        calls.calls.append(Written(Path(path.decode()).name, "delete"))
+    def deleted(vfs: int, path: int, sync_directory: int) -> int:
+        calls.calls.append(Written(_name(path), "delete"))
         return int(real.xDelete(vfs, path, sync_directory))
 
     telling.zName = b"telling"
     telling.xOpen, telling.xDelete = _Open(opened), _Delete(deleted)
     kept += [telling.xOpen, telling.xDelete]
     return telling, kept
+
+
+def _name(path: int) -> str:
+    return Path(ctypes.string_at(path).decode()).name
 
 
 def _telling_methods(real: _Methods, names: dict[int, str], calls: Recorded, kept: list[Any]) -> _Methods:
