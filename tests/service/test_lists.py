@@ -168,21 +168,16 @@ async def test_a_client_has_its_version_and_its_limit(deployment: Deployment) ->
     own = await deployment.client(usual.tenant, company, defaultVersion="2026-11-01", rateLimit=limit)
     path = f"/v1/contexts/upnext/{(await usual.ok('POST', '/v1/contexts')).json['context_id']}"
     written = await asyncio.gather(*(own.call("PUT", path, item(f"c{n}")) for n in range(10)))
-    refused, total = (
-        next(answer for answer in written if answer.status == 429),
-        sum(answer.status == 200 for answer in written),
-    )
     assert {answer.status for answer in written} == {200, 429}
-    assert total >= 2
+    refused = next(answer for answer in written if answer.status == 429)
+    good = [answer.position for answer in written if answer.status == 200]
     assert {(answer.headers["Paket-Version"], answer.headers["RateLimit-Policy"]) for answer in written} == {
         ("2026-11-01", '"writes";q=1;w=1')
     }
-    page = await own.ok(
-        "GET", f"{path}?limit=1", after=",".join(answer.position for answer in written if answer.status == 200)
-    )
-    assert page.json["page"] == {"total": total, "next": "?limit=1&next_key=1"}
+    page = await own.ok("GET", f"{path}?limit=1", after=",".join(good))
+    assert page.json["page"] == {"total": len(good), "next": "?limit=1&next_key=1"}
     assert page.headers["RateLimit"] == '"reads";r=1;t=1'
     before = (await usual.ok("GET", f"{path}?limit=1")).json
-    assert before == {"total": total, "next_key": 1, "items": page.json["items"]}
+    assert before == {"total": len(good), "next_key": 1, "items": page.json["items"]}
     await asyncio.sleep(int(refused.headers["Retry-After"]))
     await own.ok("PUT", path, item("c2"))
