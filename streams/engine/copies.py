@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Protocol
@@ -40,7 +41,7 @@ class Follower(Protocol):
         """Return the end of a partition, as far as it is known."""
 
     def silent_s(self, at: Partition) -> float:
-        """Return for how many seconds that end may have been another one, nobody having told."""
+        """Return for how many seconds that end may have been another one, nobody having told; infinite: for ever."""
 
     async def fetched(self, wanted: Collection[Partition], limit_s: float) -> Mapping[Partition, Sequence[Record]]:
         """Return what has come of *wanted*, in whole record batches."""
@@ -71,7 +72,7 @@ class WarmCopy:
         waiters: Waiters | None = None,
     ) -> None:
         self._clock_s = clock_s
-        self._caught_up_s = 0.0
+        self._caught_up_s = -math.inf
         self.changelog = fold.changelog, partition
         self._inputs = (fold.source, fold.until_folded)
         self.partition, self.store = partition, store
@@ -113,12 +114,12 @@ class WarmCopy:
 
     def look(self, end: int | None, silent_s: float) -> None:
         """Note where the changelog ended *silent_s* ago, as far as that is known."""
-        if end is not None and self.store.offset >= end - 1:
+        if end is not None and self.store.offset >= end - 1 and silent_s < math.inf:
             self.serve(silent_s)
 
     def serve(self, silent_s: float) -> None:
-        """Have it read from: so long ago it was at the end."""
-        self.served, self._caught_up_s = True, self._clock_s() - silent_s
+        """Have it read from: so long ago it was at the end, if it has not been since."""
+        self.served, self._caught_up_s = True, max(self._caught_up_s, self._clock_s() - silent_s)
 
 
 class Copies:

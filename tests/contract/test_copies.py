@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import NoReturn
@@ -157,13 +158,16 @@ async def test_a_copy_is_as_old_as_what_was_last_heard_of_its_changelog() -> Non
         follower.seek({copy.changelog: 0})
         await follow(copy, follower)
         end = follower.end_offset(copy.changelog)
-        copy.look(end, 59.0)
-        table.rows(0)
-        copy.look(end, 61.0)
-        with pytest.raises(ViewUnavailableError):
+        node.clock.now_s += 62
+        node.contact.made()
+        for silent_s in (math.inf, 61.0):
+            copy.look(end, silent_s)
+            with pytest.raises(ViewUnavailableError):
+                table.rows(0)
+        # What is heard later of an earlier time, or of none, makes it no older.
+        for silent_s in (59.0, 61.0, math.inf):
+            copy.look(end, silent_s)
             table.rows(0)
-        copy.look(end, 0.0)
-        table.rows(0)
         node.close()
 
 
