@@ -23,7 +23,8 @@ pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
 
 PARTITIONS = 4
 TAKE_OVER_S = 60.0
-_OF_THE_ANSWER = ("Date", "Paket-Request-Id", "RateLimit")
+_OF_THE_ANSWER = ("Date", "Paket-Request-Id", "Paket-Version", "RateLimit", "RateLimit-Policy")
+"""Headers that the node in front gives, and each answer anew."""
 SPREAD = 40
 """Sessions that are made until a node has one: each has half of the partitions."""
 
