@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from streams.codec import MAX_EVENT_BYTES
 from streams.domain.errors import NewerEventError, PoisonError
 from streams.domain.registry import Applied, Dangling, Declared, NotUnique, Refused, Stale, Verdict, fold, judge
 from streams.domain.registry_events import (
@@ -315,7 +316,8 @@ ID = "0123456789abcdef" * 2
         % ID.encode(),
         b'{"type":"registry.deployment_declared.v1","id":"%s","fingerprint":"f","partitions":0}' % ID.encode(),
         b'{"type":"registry.deployment_declared.v1","id":"%s","fingerprint":"f","partitions":8}' % (b"0" * 32),
-        b'{"type":"registry.transaction.v1","id":"%s","user":"u","objects":[]%s}' % (ID.encode(), b" " * (1 << 20)),
+        b'{"type":"registry.transaction.v1","id":"%s","user":"u","objects":[]%s}'
+        % (ID.encode(), b" " * MAX_EVENT_BYTES),
         b"[" * 100_000,
     ],
 )
