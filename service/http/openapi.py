@@ -9,7 +9,7 @@ from typing import Any
 
 from service.http import bulks, contexts, sessions, status
 from service.http.openapi_headers import HEADERS, OF_CALLERS, OF_REQUESTS, PARAMETERS
-from service.http.openapi_schemas import components, reference
+from service.http.openapi_schemas import CONTENT_ID, components, reference
 from service.http.openapi_signatures import BASIC
 from service.http.openapi_versions import OF_DOCUMENT, versions_info
 from service.http.params import DEFAULT_PAGE
@@ -153,8 +153,8 @@ def _path_names(path: str) -> Iterable[str]:
 
 
 def _path_parameter(name: str) -> Json:
-    description = _PARAMETERS[name]
-    return {"name": name, "in": "path", "required": True, "description": description, "schema": {"type": "string"}}
+    schema = CONTENT_ID if name == "content_id" else {"type": "string"}
+    return {"name": name, "in": "path", "required": True, "description": _PARAMETERS[name], "schema": schema}
 
 
 def _page_parameters(largest: int) -> list[Json]:

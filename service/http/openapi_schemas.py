@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from service.http.bulk_bodies import ItemsIn, ItemsOfContextIn
 from service.http.items import ItemIn
 from service.http.problems import ErrorOut
 from service.http.routes import Operation
@@ -15,7 +16,12 @@ from service.http.versions.version import Version
 Json = dict[str, Any]
 
 _PREFIX = "#/components/schemas/"
-_CONTROL = "[\\u0000-\\u001f\\u007f-\\u009f]"
+CONTENT_ID: Json = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": 255,
+    "not": {"anyOf": [{"enum": ["sessions", ".", ".."]}, {"pattern": "[\\u0000-\\u001f\\u007f-\\u009f]"}]},
+}
 
 
 def name_of(kind: type[msgspec.Struct]) -> str:
@@ -37,6 +43,9 @@ def components(operations: Iterable[Operation], version: Version) -> Json:
     _, schemas = msgspec.json.schema_components(ordered, ref_template=_PREFIX + "{name}")
     renamed = {_public(name): _renamed(schema) for name, schema in schemas.items()}
     renamed[name_of(ItemIn)].update(_item_rules(renamed[name_of(ItemIn)]["properties"]))
+    for kind in (ItemsIn, ItemsOfContextIn):
+        items = renamed[name_of(kind)]["properties"]["items"]
+        items["items"] = {"anyOf": [items["items"], {"description": "Whatever else is refused by itself."}]}
     return dict(sorted(renamed.items()))
 
 
@@ -62,13 +71,12 @@ def _renamed(schema: Any) -> Any:
 def _item_rules(properties: Json) -> Json:
     """Return what an item's struct cannot say of it (`streams.domain.items.item_faults`)."""
     uri = {"format": "uri", "pattern": "^[Hh][Tt][Tt][Pp][Ss]?://"}
-    no_id = {"enum": ["sessions", ".", ".."]}
     return {
         "description": "One item as a publisher writes it. `position` is at most `duration`; `hidden` stays as it was "
         "where it is left out.",
         "properties": {
             **properties,
-            "content_id": {**properties["content_id"], "not": {"anyOf": [no_id, {"pattern": _CONTROL}]}},
+            "content_id": CONTENT_ID,
             "poster_art_uri": {**properties["poster_art_uri"], **uri},
             "preview_video_uri": {**properties["preview_video_uri"], **uri},
         },
