@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import aiokafka.conn
+from aiokafka.client import AIOKafkaClient, ConnectionGroup
 from aiokafka.conn import AIOKafkaConnection, CloseReason
-from aiokafka.errors import KafkaConnectionError
+from aiokafka.errors import KafkaConnectionError, RequestTimedOutError
 
 
 class _Connection(AIOKafkaConnection):  # type: ignore[misc]
@@ -43,6 +44,26 @@ class _Connection(AIOKafkaConnection):  # type: ignore[misc]
             raise KafkaConnectionError(f"Connection at {self._host}:{self._port} broken: {error}") from error
 
 
+_send_unmended = AIOKafkaClient.send
+
+
+async def _send(
+    self: AIOKafkaClient, node_id: int, request: Any, *, group: ConnectionGroup = ConnectionGroup.DEFAULT
+) -> Any:
+    """
+    Send as `AIOKafkaClient.send` does, also where a connection is gone by the time that its answer is given up.
+
+    aiokafka looks for the connection again to close it (`aiokafka/client.py:481` of 0.14.0), and does not find it.
+    """
+    try:
+        return await _send_unmended(self, node_id, request, group=group)
+    except KeyError as error:
+        if error.args != ((node_id, group),):
+            raise
+        raise RequestTimedOutError(f"no answer of node {node_id}, and its connection is gone") from error
+
+
 def mend_connections() -> None:
-    """Have every client of aiokafka's make such connections: it has no setting for what it makes."""
+    """Have every client of aiokafka's make and use such connections: it has no setting for what it makes."""
     aiokafka.conn.AIOKafkaConnection = _Connection
+    AIOKafkaClient.send = _send

@@ -10,8 +10,9 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 import uvloop
+from aiokafka.client import AIOKafkaClient, ConnectionGroup
 from aiokafka.conn import create_conn
-from aiokafka.errors import KafkaConnectionError
+from aiokafka.errors import KafkaConnectionError, RequestTimedOutError
 from aiokafka.protocol.metadata import MetadataRequest
 
 from streams.log.kafka_sockets import mend_connections
@@ -83,3 +84,30 @@ def test_whoever_sends_over_a_reset_connection_is_told_so(kafka: str) -> None:
     mend_connections()
     heard = uvloop.run(what_a_sender_hears(int(kafka.rpartition(":")[2])))
     assert isinstance(heard, KafkaConnectionError), repr(heard)
+
+
+class Gone:
+    """A connection that is lost, and forgotten by its client, while an answer is awaited."""
+
+    def __init__(self, client: AIOKafkaClient) -> None:
+        self._client = client
+
+    async def send(self, _request: object, *, expect_response: bool) -> None:
+        assert expect_response
+        self._client._conns.clear()
+        raise TimeoutError
+
+
+async def test_an_answer_is_given_up_when_its_connection_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That is no bug, for which a node would end: nobody knows what became of the request."""
+    mend_connections()
+    client = AIOKafkaClient()
+
+    async def ready(_node: int, *, group: ConnectionGroup) -> bool:
+        return group is ConnectionGroup.DEFAULT
+
+    monkeypatch.setattr(client, "ready", ready)
+    client._conns[2, ConnectionGroup.DEFAULT] = Gone(client)
+    with pytest.raises(RequestTimedOutError):
+        await client.send(2, MetadataRequest([]))
+    await client.close()
