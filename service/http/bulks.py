@@ -197,7 +197,8 @@ class Bulks:
                 unknown.append(written)
                 outcomes[n] = [written if isinstance(outcome, Item) else outcome for outcome in outcomes[n]]
         if unknown and not offsets:
-            raise unknown[0]
+            # Some errors say that nothing was written: they must not speak for a write that may have been.
+            raise next((error for error in unknown if isinstance(error, LogUnavailableError)), unknown[0])
         return ContextsPosition(offsets)
 
 

@@ -339,6 +339,10 @@ async def test_writes_whose_outcome_is_not_known() -> None:
         lost = await listener.app.call("POST", MANY, {"contexts": body["contexts"][:2]})
         assert problem(lost, 503) == "log_unavailable"
         assert lost.headers["Retry-After"]
+        # `overloaded` says that nothing was written: not so where the outcome of another write is unknown.
+        lost = await listener.app.call("POST", MANY, {"contexts": body["contexts"][1::-1]})
+        assert problem(lost, 503) == "log_unavailable"
+        assert problem(await listener.app.call("POST", MANY, {"contexts": [body["contexts"][1]]}), 503) == "overloaded"
         for method in ("POST", "PUT"):
             url = f"/v1/contexts/upnext/{contexts[0]}/items"
             assert problem(await listener.app.call(method, url, bulk(item())), 503) == "log_unavailable"
