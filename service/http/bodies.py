@@ -74,15 +74,17 @@ class BodyRoom:
 
     def take(self, request: web.BaseRequest, client: str, most: int) -> int:
         """
-        Take room for a body of at most *most* bytes before it is read, and return how much: 0 for a small one.
+        Take room for a body of at most *most* bytes before it is read, and return how much.
+
+        0 for a small one, and for one that says it is larger than *most*: that is refused without being read.
 
         Raises:
             OverloadedError: There is not enough, or the client alone would have more than half of it.
         """
         if most <= MAX_BODY_BYTES:
             return 0
-        size = min(most if request.content_length is None else request.content_length, most)
-        if size <= MAX_BODY_BYTES:
+        size = most if request.content_length is None else request.content_length
+        if size <= MAX_BODY_BYTES or size > most:
             return 0
         if self._taken_bytes + size > self._most_bytes or self._by_client[client] + size > self._most_bytes // 2:
             raise OverloadedError("there is no room for another large body now")

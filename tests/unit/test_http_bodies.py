@@ -42,6 +42,8 @@ async def test_there_is_room_for_so_many_large_bodies() -> None:
             assert problem(refused, 503) == "overloaded"
             assert int(refused.headers["Retry-After"]) > 0
             await listener.callers[name].ok("POST", path, {"items": [item("small")]})
+            too_large = await listener.callers[name].call("POST", path, data=b"x" * (MAX_BULK_BYTES + 1))
+            assert problem(too_large, 413) == "body_too_large"
         for writer in mine + others:
             writer.close()
         async with asyncio.timeout(LIMIT_S):
