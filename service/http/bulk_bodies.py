@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Annotated, Generic, NamedTuple, TypeVar
 
 import msgspec
@@ -23,7 +24,9 @@ MAX_ITEMS_IN_ALL = 2_000
 """Of all contexts of one call: each is answered, and an answer must not be many times what was sent."""
 
 _AT_ONCE = 50
-"""Items that are read before others have their turn: at most 1 ms."""
+"""Items that are read before others have their turn: some 1 ms where they are small."""
+_BYTES_AT_ONCE = 16 * 1024
+"""Bytes of items that are read before others have their turn: some 1 ms where they are broken."""
 _SPACE = b" \n\r\t"
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -73,6 +76,18 @@ class SentContexts(msgspec.Struct, forbid_unknown_fields=True):
     contexts: list[SentItemsOfContext]
 
 
+class AnyItems(msgspec.Struct):
+    """What has items at all, whatever they and the other fields are."""
+
+    items: list[Raw]
+
+
+class AnyContexts(msgspec.Struct):
+    """What has contexts at all, likewise."""
+
+    contexts: list[Raw]
+
+
 class Sent(NamedTuple, Generic[T]):
     """A body that is JSON, and what is wrong with it apart from its items: *body* is None where it has another form."""
 
@@ -86,6 +101,8 @@ class BulkReader:
     def __init__(self) -> None:
         self._of_one = msgspec.json.Decoder(SentItems)
         self._of_many = msgspec.json.Decoder(SentContexts)
+        self._any_of_one = msgspec.json.Decoder(AnyItems)
+        self._any_of_many = msgspec.json.Decoder(AnyContexts)
         self._json = JsonReader()
         self._items = ItemReader()
 
@@ -98,7 +115,9 @@ class BulkReader:
         """
         sent = self._read(self._of_one, body)
         if sent is None:
-            return Sent(None, _faults_of_one(self._json.read(body), "", {"items"}))
+            some = _decoded(self._any_of_one, body)
+            too_many = [] if some is None else _count_faults("items", some.items, 0, MAX_ITEMS)
+            return Sent(None, too_many or _first(_faults_of_one(self._json.read(body), "", {"items"})))
         return Sent(sent, _count_faults("items", sent.items, least, MAX_ITEMS))
 
     def of_many(self, body: bytes) -> Sent[SentContexts]:
@@ -109,15 +128,21 @@ class BulkReader:
             MalformedJsonError: It is no JSON object.
         """
         sent = self._read(self._of_many, body)
-        if sent is None or any("\0" in entry.context_id for entry in sent.contexts):
-            return Sent(None, _faults_of_many(self._json.read(body)))
+        if sent is None:
+            some = _decoded(self._any_of_many, body)
+            too_many = [] if some is None else _count_faults("contexts", some.contexts, 0, MAX_CONTEXTS)
+            return Sent(None, too_many or _first(_faults_of_many(self._json.read(body))))
         faults = _count_faults("contexts", sent.contexts, 1, MAX_CONTEXTS)
+        if faults:
+            return Sent(sent, faults)
+        if any("\0" in entry.context_id for entry in sent.contexts):
+            return Sent(None, _first(_faults_of_many(self._json.read(body))))
         for n, entry in enumerate(sent.contexts):
             faults += _count_faults(f"contexts[{n}].items", entry.items, 1, MAX_ITEMS)
         count = sum(len(entry.items) for entry in sent.contexts)
         if count > MAX_ITEMS_IN_ALL:
             faults.append(Fault("contexts", "too_long", f"This must have at most {MAX_ITEMS_IN_ALL} items in all."))
-        return Sent(sent, faults)
+        return Sent(sent, _first(faults))
 
     def _read(self, decoder: msgspec.json.Decoder[T], body: bytes) -> T | None:
         """
@@ -126,10 +151,8 @@ class BulkReader:
         The decoder is as strict as the contract around the items but for keys that are there twice, of which it takes
         the last. Then the body has more than what was found in it; where it may have, the strict reader looks.
         """
-        try:
-            body.decode()  # the decoder looks at no text within items
-            sent = decoder.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        sent = _decoded(decoder, body)
+        if sent is None:
             return None
         if len(msgspec.json.encode(sent).translate(None, _SPACE)) != len(body.translate(None, _SPACE)):
             self._json.read(body)
@@ -138,12 +161,17 @@ class BulkReader:
     async def read(self, items: Sequence[Raw]) -> list[Item | RequestError]:
         """Return each item, or what is wrong with it; others have their turn in between."""
         outcomes: list[Item | RequestError] = []
-        for n, raw in enumerate(items, 1):
+        count = size = 0
+        for raw in items:
+            item = bytes(raw)
             try:
-                outcomes.append(self._item(bytes(raw)))
+                outcomes.append(self._item(item))
             except RequestError as error:
                 outcomes.append(error.with_traceback(None))
-            if n % _AT_ONCE == 0:
+            count += 1
+            size += len(item)
+            if count >= _AT_ONCE or size >= _BYTES_AT_ONCE:
+                count = size = 0
                 await asyncio.sleep(0)
         return outcomes
 
@@ -157,6 +185,19 @@ class BulkReader:
         if not isinstance(fields, dict):
             raise InvalidFieldsError([Fault("", "wrong_type", "An item is an object.")])
         return check_rules(read_item(fields))
+
+
+def _decoded(decoder: msgspec.json.Decoder[T], body: bytes) -> T | None:
+    try:
+        body.decode()  # the decoder looks at no text within items
+        return decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _first(faults: Iterable[Fault]) -> list[Fault]:
+    """Return as many as are answered: a body may have a thousand times as many, and others wait."""
+    return list(islice(faults, MAX_FAULTS))
 
 
 def all_good(outcomes: Iterable[Item | RequestError]) -> list[Item]:
@@ -190,13 +231,12 @@ def _faults_within(error: RequestError, place: str) -> list[Fault]:
             raise TypeError(error)
 
 
-def _faults_of_one(fields: Mapping[str, object], place: str, known: set[str]) -> list[Fault]:
-    """Return what keeps *fields* from having a list of items, and no fields but those that are *known*."""
-    unknown = [name for name in fields if name not in known]
-    return [
-        *_list_faults(fields, "items", place),
-        *(Fault(place + name[:MAX_NAME_CHARS], "unknown_field", "There is no such field.") for name in unknown),
-    ]
+def _faults_of_one(fields: Mapping[str, object], place: str, known: set[str]) -> Iterator[Fault]:
+    """Yield what keeps *fields* from having a list of items, and no fields but those that are *known*."""
+    yield from _list_faults(fields, "items", place)
+    for name in fields:
+        if name not in known:
+            yield Fault(place + name[:MAX_NAME_CHARS], "unknown_field", "There is no such field.")
 
 
 def _list_faults(fields: Mapping[str, object], name: str, place: str) -> list[Fault]:
@@ -207,21 +247,22 @@ def _list_faults(fields: Mapping[str, object], name: str, place: str) -> list[Fa
     return []
 
 
-def _faults_of_many(fields: Mapping[str, object]) -> list[Fault]:
-    faults = _list_faults(fields, "contexts", "")
-    entries = fields["contexts"] if not faults else []
+def _faults_of_many(fields: Mapping[str, object]) -> Iterator[Fault]:
+    yield from _list_faults(fields, "contexts", "")
+    entries = fields.get("contexts")
     for n, entry in enumerate(entries if isinstance(entries, list) else []):
         place = f"contexts[{n}]"
         if not isinstance(entry, dict):
-            faults.append(Fault(place, "wrong_type", "This must be an object."))
+            yield Fault(place, "wrong_type", "This must be an object.")
             continue
-        faults += _faults_of_one(entry, f"{place}.", {"context_id", "items"})
+        yield from _faults_of_one(entry, f"{place}.", {"context_id", "items"})
         if "context_id" not in entry:
-            faults.append(Fault(f"{place}.context_id", "required", "This field is required."))
+            yield Fault(f"{place}.context_id", "required", "This field is required.")
         elif not isinstance(entry["context_id"], str):
-            faults.append(Fault(f"{place}.context_id", "wrong_type", "This must be a string."))
-    names = [name[:MAX_NAME_CHARS] for name in fields if name != "contexts"]
-    return [*faults, *(Fault(name, "unknown_field", "There is no such field.") for name in names)]
+            yield Fault(f"{place}.context_id", "wrong_type", "This must be a string.")
+    for name in fields:
+        if name != "contexts":
+            yield Fault(name[:MAX_NAME_CHARS], "unknown_field", "There is no such field.")
 
 
 def _count_faults(name: str, entries: Sequence[object], least: int, most: int) -> list[Fault]:

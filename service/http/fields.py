@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
+from itertools import islice
 from typing import TypeVar
 
 import msgspec
 from msgspec.inspect import BoolType, Field, IntType, LiteralType, StrType, StructType, type_info
 
-from service.http.problems import Fault, InvalidFieldsError
+from service.http.problems import MAX_FAULTS, Fault, InvalidFieldsError
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -31,7 +32,11 @@ def read_struct(kind: type[S], fields: Mapping[str, object]) -> S:
 
 
 def struct_faults(kind: type[msgspec.Struct], fields: Mapping[str, object]) -> list[Fault]:
-    """Return everything that keeps *fields* from being a *kind*, in the order of its fields, unknown ones last."""
+    """
+    Return what keeps *fields* from being a *kind*, in the order of its fields, unknown ones last.
+
+    Of unknown ones there are no more than are answered: a body may have thousands.
+    """
     declared = _declared(kind)
     known = (_field_fault(field, fields) for field in declared.values())
     unknown = (
@@ -39,7 +44,7 @@ def struct_faults(kind: type[msgspec.Struct], fields: Mapping[str, object]) -> l
         for name in fields
         if name not in declared
     )
-    return [*(fault for fault in known if fault is not None), *unknown]
+    return [*(fault for fault in known if fault is not None), *islice(unknown, MAX_FAULTS)]
 
 
 @cache
