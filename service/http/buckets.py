@@ -65,12 +65,19 @@ class Buckets:
         self._full_at_s[key] = full_at_s
         return left_s
 
-    def owe(self, key: str, per_s: float, count: int) -> None:
-        """Take *count*, whatever is left: there is nothing until as many have come in."""
+    def owe(self, key: str, per_s: float, count: int) -> float:
+        """
+        Take *count*, whatever is left: there is nothing until as many have come in.
+
+        Returns:
+            What is left, in seconds in which as much comes; below 0 where it is owed.
+        """
+        now_s = self._clock_s()
         full_at_s = self._full_at_s.get(key)
         if full_at_s is None:
             full_at_s = self._recalled(key)
-        self._full_at_s[key] = max(full_at_s, self._clock_s()) + count / per_s
+        full_at_s = self._full_at_s[key] = max(full_at_s, now_s) + count / per_s
+        return self._burst_s - (full_at_s - now_s)
 
     def _recalled(self, key: str) -> float:
         """Return when a bucket would be full that was not used lately, and make room for it."""

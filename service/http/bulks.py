@@ -157,7 +157,7 @@ class Bulks:
         contexts = [context_called(self._ids, call, entry.context_id) for entry in sent.contexts]
         if None in contexts:
             self._limits.failed("ids", call.request)
-        self._limits.count_more(call.client, sum(len(entry.items) for entry in sent.contexts) - 1)
+        self._limits.count_more(call.client, sum(len(entry.items) for entry in sent.contexts) - 1, call.beside)
         outcomes: list[list[Item | UpNextError]] = []
         for entry, context in zip(sent.contexts, contexts, strict=True):
             if context is None:
@@ -171,7 +171,7 @@ class Bulks:
 
     async def _read(self, call: Call, items: list[Raw]) -> list[Item | RequestError]:
         # One write each, of which the request was one: what is refused has cost as much.
-        self._limits.count_more(call.client, len(items) - 1)
+        self._limits.count_more(call.client, len(items) - 1, call.beside)
         return await self._bodies.read(items)
 
     async def _write(

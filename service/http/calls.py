@@ -28,6 +28,8 @@ class Call(NamedTuple):
     request_id: str
     after: After
     body: bytes
+    beside: dict[str, str]
+    """The headers that the answer bears beside its own, whatever it is."""
     version: Version = VERSIONS.first
 
     @property

@@ -108,7 +108,7 @@ class ForwardedCalls:
         try:
             self._tenants.ensure_fresh()
             return await resource.judge_for(
-                call.client, version, request, call.method, path, call.request_id, call.body
+                call.client, version, request, call.method, path, call.request_id, call.body, {}
             )
         except MisdirectedError:
             raise

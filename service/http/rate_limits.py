@@ -60,6 +60,14 @@ class _Kind:
             known = self.policies[limit] = f'"{self.name}";q={limit};w={WINDOW_S:.0f}'
         return known
 
+    def tell(self, limit: int, per_s: float, left_s: float, headers: dict[str, str]) -> None:
+        """Put into *headers* what clients with this limit are told that have *left_s* of it, at *per_s*."""
+        quota_s = left_s - (BURST_S - WINDOW_S)
+        remaining = int(quota_s * per_s + _ALMOST) if quota_s > 0 else 0
+        whole_in_s = 1 if quota_s >= 0 else math.ceil(WINDOW_S - quota_s - _ALMOST)
+        headers[POLICY] = self.policies.get(limit) or self.policy(limit)
+        headers[LIMIT] = f'"{self.name}";r={remaining};t={whole_in_s}'
+
 
 class RateLimits(Collector):
     """
@@ -108,19 +116,23 @@ class RateLimits(Collector):
         name = client.client_id
         per_s = limit if self._shares is None else self._shares.part(name, kind.number, limit)
         left_s = kind.buckets.take(name, per_s)
-        quota_s = left_s - (BURST_S - WINDOW_S)
-        remaining = int(quota_s * per_s + _ALMOST) if quota_s > 0 else 0
-        headers[POLICY] = kind.policies.get(limit) or kind.policy(limit)
-        headers[LIMIT] = f'"{kind.name}";r={remaining};t={1 if quota_s >= 0 else 2}'
-        return 0.0 if left_s >= 0 else -left_s
+        if left_s >= 0:
+            kind.tell(limit, per_s, left_s, headers)
+            return 0.0
+        kind.tell(limit, per_s, left_s + 1 / per_s, headers)  # what is refused was not taken
+        return -left_s
 
-    def count_more(self, client: Client, writes: int) -> None:
-        """Count what a request writes beside the one that it was counted as; whatever comes later waits for it."""
+    def count_more(self, client: Client, writes: int, headers: dict[str, str]) -> None:
+        """
+        Count what a request writes beside the one that it was counted as; whatever comes later waits for it.
+
+        What *headers* say of the client's limit is put right.
+        """
         limit = client.writes_per_s or self._writes.per_s
-        if limit and writes:
+        if limit and writes > 0:
             name, kind = client.client_id, self._writes
             per_s = limit if self._shares is None else self._shares.part(name, kind.number, limit, writes)
-            kind.buckets.owe(name, per_s, writes)
+            kind.tell(limit, per_s, kind.buckets.owe(name, per_s, writes), headers)
 
     def refuse(self, method: str, wait_s: float) -> TooManyRequestsError:
         """Return the error of a request that is one too many, counted."""

@@ -108,7 +108,7 @@ class Resource:
                 body = await read_body(request, most=operation.body_limit, limit_s=self._body_limit_s)
             self._signatures.check(request, client, body)
             resource = self if client.live or self._of_test_keys is None else self._of_test_keys
-            return await resource.judge_for(client, version, request, request.method, path, request_id, body)
+            return await resource.judge_for(client, version, request, request.method, path, request_id, body, beside)
         except UnknownIdError:
             self._limits.failed("ids", request)
             raise
@@ -125,6 +125,7 @@ class Resource:
         path: Mapping[str, str],
         request_id: str,
         body: bytes,
+        beside: dict[str, str],
     ) -> Answer:
         """Check what is left once it is known who calls and what was sent, then handle, here or elsewhere."""
         operation, handle = self._found(method, client)
@@ -136,7 +137,7 @@ class Resource:
         after = NOTHING
         if POSITION in request.headers:
             after = self._tokens.after(request.headers.getall(POSITION))
-        call = Call(request, path, client, request_id, after, body, version)
+        call = Call(request, path, client, request_id, after, body, beside, version)
         if self._elsewhere is None or operation.place is None:
             return await handle(call)
         answer = await self._elsewhere.answer(call, operation.place)

@@ -104,6 +104,40 @@ async def test_a_bulk_is_as_many_writes_as_it_has_items(clock: Still) -> None:
             assert (problem(refused, 429), refused.headers["Retry-After"]) == ("too_many_requests", "2")
 
 
+async def test_a_bulk_says_what_it_has_left(clock: Still) -> None:
+    """And when the quota is whole again, also where it has failed: whoever keeps to that never hears 429."""
+    async with limited(clock, 10, 10) as listener:
+        context = await listener.context()
+        path = f"/v1/contexts/upnext/{context}"
+        clock.at_s += BURST_S
+
+        def items(count: int) -> dict[str, Any]:
+            return {"items": [item(f"c{n}") for n in range(count)]}
+
+        assert said(await listener.app.ok("POST", f"{path}/items", items(1)))[1] == '"writes";r=9;t=1'
+        assert said(await listener.app.ok("PUT", f"{path}/items", items(4)))[1] == '"writes";r=5;t=1'
+        many = {"contexts": [{"context_id": context, **items(3)}]}
+        assert said(await listener.app.ok("POST", "/v1/contexts/bulk", many))[1] == '"writes";r=2;t=1'
+        broken = {"items": [*items(3)["items"], {}]}
+        failed = await listener.app.call("PUT", f"{path}/items", broken)
+        assert (failed.status, said(failed)) == (400, ('"writes";q=10;w=1', '"writes";r=0;t=2'))
+        in_debt = await listener.app.ok("POST", f"{path}/items", items(45))
+        assert said(in_debt) == ('"writes";q=10;w=1', '"writes";r=0;t=6')
+        refused = await listener.app.call("PUT", path, item())
+        assert (problem(refused, 429), refused.headers["Retry-After"]) == ("too_many_requests", "4")
+        assert said(refused)[1] == '"writes";r=0;t=6'
+        clock.at_s += 5.8
+        assert said(await listener.app.ok("PUT", path, item()))[1] == '"writes";r=9;t=1'
+
+
+async def test_a_list_that_is_emptied_is_one_write(clock: Still) -> None:
+    async with limited(clock, 2, 2) as listener:
+        url = f"/v1/contexts/upnext/{await listener.context()}/items"
+        answers = [await listener.app.call("PUT", url, {"items": []}) for _ in range(4)]
+        assert [answer.status for answer in answers] == [200, 200, 200, 429]
+        assert said(answers[0])[1] == '"writes";r=0;t=1'
+
+
 async def test_a_limit_of_its_own(clock: Still) -> None:
     """A client that has one is held to it, and to nothing else."""
     async with limited(clock, 1, 1) as listener:
