@@ -168,5 +168,6 @@ class Copies:
             for at, copy in self._copies.items():
                 if copy.store.has_failed:
                     self._renew(copy)
-                copy.look(self._follower.end_offset(at), self._follower.silent_s(at))
+                else:
+                    copy.look(self._follower.end_offset(at), self._follower.silent_s(at))
             await asyncio.sleep(0)

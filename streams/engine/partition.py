@@ -84,6 +84,7 @@ class OwnedPartition:
         began = time.monotonic()
         self.claim = None
         if self.store.has_failed:
+            self.served = False
             self.store.renew()
         claim = await self._log.claim(self._changelog, self.partition)
         end = await self._log.end_offset(self._changelog, self.partition)
@@ -129,7 +130,9 @@ class OwnedPartition:
         return end - 1 if await self._log.start_offset(topic, self.partition) < end else -1
 
     def _serve_if_caught_up(self) -> None:
-        self.served = self.served or all(self.positions[t] >= self._served_from[t] for t in self._inputs)
+        # What cannot be read is not served because a turn, which was under way, has moved its positions.
+        if not self.served and not self.store.has_failed:
+            self.served = all(self.positions[topic] >= self._served_from[topic] for topic in self._inputs)
 
     async def _restore(self, end: int) -> None:
         rows: dict[bytes, bytes | None] = {}

@@ -161,6 +161,8 @@ class PartitionStore:
         self, prefix: bytes, *, start: bytes | None = None, reverse: bool = False
     ) -> Iterator[tuple[bytes, bytes]]:
         """Yield the rows whose keys begin with *prefix*; see `streams.domain.rows.Rows`."""
+        if self._database is None:
+            raise StoreReadError(f"the table in {self.path} has failed, and is not renewed yet")
         rows = self._database.iter()
         if reverse:
             # Every key of the prefix sorts before this one, for none has so many bytes.

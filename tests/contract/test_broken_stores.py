@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from streams.engine.table_files import PartitionStore, StoreReadError
 from streams.topics import CONTEXT_EVENTS
 from tests.contract.test_copies import caught_up, copied_rows, copying, rows_of
 from tests.support.engine_checks import check_node
-from tests.support.engine_examples import CONTEXT, SESSION, put_many
+from tests.support.engine_examples import CONTEXT, CONTEXTS_CHANGELOG, SESSION, put_many
 from tests.support.engine_nodes import Living, living
 
 LIMIT_S = 20.0
@@ -79,6 +80,46 @@ async def test_what_the_fold_cannot_read_is_restored_and_folded_on() -> None:
         await check_node(one.node, one.real)
 
 
+@pytest.mark.parametrize("taken_over", [False, True])
+async def test_what_is_damaged_during_a_turn_is_served_only_once_it_is_restored(*, taken_over: bool) -> None:
+    """The turn goes on, for it has read all that it needs; what it commits makes the rest no more readable."""
+    async with AsyncExitStack() as nodes:
+        one = await nodes.enter_async_context(living())
+        await filled(one)
+        node = one.node
+        if taken_over:
+            node = await nodes.enter_async_context(copying(one))
+            await caught_up(node, one.node)
+            await node.recover()
+        table, log = node.contexts.table, node.log
+        assert table.partitions[0].served
+        await one.writes.put(CONTEXT, "x")
+        await node.fetch(CONTEXT_EVENTS, 0)
+
+        async def is_damaged() -> None:
+            damage(table.partitions[0].store)
+            with pytest.raises(StoreReadError):
+                read(table.partitions[0].store)
+
+        async def is_not_read() -> None:
+            with pytest.raises(ViewUnavailableError):
+                table.rows(0)
+
+        log.gates[CONTEXTS_CHANGELOG] = is_damaged
+        await node.contexts._turn()
+        await is_not_read()
+        log.gates.clear()
+        claim = CONTEXTS_CHANGELOG.replace("changelog ", "claim ", 1)
+        log.gates[claim] = is_not_read
+        claims = log.calls.count(claim)
+        await node.contexts._turn()
+        assert log.calls.count(claim) == claims + 1
+        log.gates.clear()
+        read(table.partitions[0].store)
+        assert table.position(CONTEXT_EVENTS, 0) == 20
+        assert table.files.set_aside == 1
+
+
 async def test_a_failure_between_two_owners_is_seen_to_by_the_next() -> None:
     """What is found while the partitions are paused is restored by who recovers them."""
     async with living() as one:
@@ -133,6 +174,31 @@ async def test_a_copy_that_cannot_be_read_is_made_anew() -> None:
         assert copied_rows(node) == rows_of(one.node)
         assert table.files.set_aside == 1
         assert table.position(CONTEXT_EVENTS, 0) == 19
+
+
+async def test_a_copy_that_somebody_holds_is_not_read_from_until_it_is_made_anew() -> None:
+    """It has all of its changelog, as far as offsets say, and none of its rows."""
+    async with living() as one, copying(one) as node:
+        await filled(one)
+        await caught_up(node, one.node)
+        copy, table = node.contexts.table.copies[0], node.contexts.table
+        reading, other = copy.store.range(b""), copy.store.range(b"")
+        next(reading)
+        damage(copy.store)
+        with pytest.raises(StoreReadError):
+            read(copy.store)
+        async with asyncio.timeout(LIMIT_S):
+            while copy.store._database is not None:
+                await asyncio.sleep(0.005)
+        for _ in range(50):
+            await asyncio.sleep(0.005)
+            with pytest.raises(ViewUnavailableError):
+                table.rows(0)
+        with pytest.raises(ViewUnavailableError):
+            next(other)
+        del reading
+        await caught_up(node, one.node)
+        assert copied_rows(node) == rows_of(one.node)
 
 
 async def test_what_breaks_again_and_again_ends_the_process() -> None:
