@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from aiohttp import web
 
 from service.http.bulks import Bulks
+from service.http.calls import Handler
 from service.http.contexts import Contexts
 from service.http.deps import Deps
 from service.http.document import Document
 from service.http.gate import Gate, Route
 from service.http.metrics import HttpMetrics
 from service.http.positions import PositionTokens
-from service.http.routes import Handler, Operation, Resource, UnknownPath
+from service.http.routes import Operation, Resource, UnknownPath
 from service.http.sessions import Sessions
 from service.http.signatures import Signatures
 from service.http.status import status_handlers

@@ -11,12 +11,12 @@ from msgspec import UNSET, Raw, UnsetType
 from service.commands.contexts import ContextCommands
 from service.http.bodies import MAX_BULK_BYTES
 from service.http.bulk_bodies import BulkReader, ItemsIn, ItemsOfContextsIn, WholeListIn, all_good
-from service.http.calls import SUCCESS, Answer, Call, context_called, own_context
+from service.http.calls import SUCCESS, Answer, Call, Handler, context_called, own_context
 from service.http.deps import Deps
 from service.http.positions import HEADER as POSITION
 from service.http.positions import PositionTokens
 from service.http.problems import ErrorDetail, InvalidFieldsError, RequestError, error_detail, problem_of
-from service.http.routes import Handler, Operation
+from service.http.routes import Operation
 from service.http.schemas import MessageOut
 from streams.domain.errors import AbsentError, LogUnavailableError, UnavailableError, UnknownIdError, UpNextError
 from streams.domain.ids import ContextId, Kind

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
@@ -46,6 +46,9 @@ class Answer(NamedTuple):
     body: bytes | Payload | None = None
     """A payload is another node's answer, too large to be held."""
 
+
+Handler = Callable[[Call], Awaitable[Answer]]
+"""Answers calls to one operation, or raises why not."""
 
 SUCCESS = b'{"message":"Success"}'
 

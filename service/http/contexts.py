@@ -8,7 +8,7 @@ import msgspec
 
 from service.commands.contexts import ContextCommands
 from service.http.bodies import MAX_ITEM_BYTES
-from service.http.calls import SUCCESS, Answer, Call, content_id_of, own_context
+from service.http.calls import SUCCESS, Answer, Call, Handler, content_id_of, own_context
 from service.http.deps import Deps
 from service.http.fields import read_struct
 from service.http.items import ItemIn, ItemReader, check_rules, content_id_faults, read_item
@@ -18,7 +18,7 @@ from service.http.params import MAX_ITEMS_PAGE, read_window
 from service.http.positions import HEADER as POSITION
 from service.http.positions import PositionTokens
 from service.http.problems import InvalidFieldsError
-from service.http.routes import Handler, Operation
+from service.http.routes import Operation
 from service.http.schemas import ContextListOut, MessageOut, NothingIn
 from streams.domain.errors import (
     AbsentError,

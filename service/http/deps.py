@@ -11,7 +11,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from service.http.bodies import READ_LIMIT_S, BodyRoom
-from service.http.calls import Answer, Call
+from service.http.calls import Answer, Call, Handler
 from service.http.entropy import DrawnAhead
 from service.http.rate_limits import RateLimits
 from service.http.versions.known import VERSIONS
@@ -37,8 +37,12 @@ def now_ms() -> int:
 class Elsewhere(Protocol):
     """Sees to calls that only the node can answer which has their partition."""
 
-    async def answer(self, call: Call, place: Kind) -> Answer | None:
-        """Return another node's answer; None where this node is to answer. *place* is the id that decides."""
+    async def answer(self, call: Call, place: Kind, handle: Handler) -> Answer | None:
+        """
+        Return another node's answer, or what *handle* reads from a copy; None where this node is to answer.
+
+        *place* is the id that decides.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,6 +19,8 @@ MISDIRECTED = 421
 """The status of a node that was asked for a partition that it does not have (RFC 9110, 15.5.20)."""
 REFUSED = "UpNext-Refused"
 """The header of answers that are to the node that forwards, and not to its client: nothing was done."""
+UNKNOWN_ID = "UpNext-Unknown-Id"
+"""The header of answers to calls with an id that is malformed, forged or another's: the node in front counts them."""
 READS = frozenset({"GET", "HEAD"})
 _BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 

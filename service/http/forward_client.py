@@ -14,10 +14,11 @@ from aiohttp import web
 from aiohttp.payload import Payload
 
 from service.commands.callers import mode_of
-from service.http.calls import Answer, Call
+from service.http.calls import Answer, Call, Handler
 from service.http.forward import (
     MISDIRECTED,
     READS,
+    UNKNOWN_ID,
     BrokenHopError,
     ForwardMetrics,
     Hop,
@@ -27,7 +28,13 @@ from service.http.forward import (
 )
 from service.http.forward_hedges import Hedges
 from service.http.forward_signature import ForwardedCall, passed_on
-from streams.domain.errors import LogUnavailableError, OverloadedError, ViewUnavailableError
+from streams.domain.errors import (
+    LogUnavailableError,
+    OverloadedError,
+    UnavailableError,
+    UnknownIdError,
+    ViewUnavailableError,
+)
 from streams.domain.ids import IdKeys, Kind, parse_id
 from streams.domain.nodes import NodeSaid
 
@@ -63,6 +70,10 @@ class Instead(enum.Enum):
     NOTHING = "there is nobody to ask, or nothing came back"
 
 
+Found = Answer | Instead | UnavailableError
+"""An error is that of a copy here that cannot answer now, and is as good as another node's 503."""
+
+
 class Forwarding:
     """Implements `service.http.deps.Elsewhere` for clients: asks the node that has the partition."""
 
@@ -74,12 +85,14 @@ class Forwarding:
         self._hedges = hedges or Hedges()
         self._logger = structlog.get_logger(__name__)
 
-    async def answer(self, call: Call, place: Kind) -> Answer | None:
+    async def answer(self, call: Call, place: Kind, handle: Handler) -> Answer | None:
         """
         Return the owner's answer, or for a read that it does not answer, a copy's; None where this node is to answer.
 
         Raises:
             ViewUnavailableError: No node answers for the partition now; nothing was written.
+            ViewBehindError: Only a copy here would answer, and has not got so far.
+            UnknownIdError: The owner says so of an id in the call.
             LogUnavailableError: A command was sent, and no answer came: its outcome is unknown.
             OverloadedError: Nothing was written.
         """
@@ -92,7 +105,7 @@ class Forwarding:
         client = call.client
         if not self._ids.verify(place, mode_of(client), client.tenant, raw):
             return None  # it is absent, and no other node would know more of it
-        asking = _Asking(self._places, call, place, raw)
+        asking = _Asking(self._places, call, place, raw, handle)
         connection = cast("Abandoning", call.request.protocol)
         connection.abandons = True
         try:
@@ -101,6 +114,8 @@ class Forwarding:
             connection.abandons = False
         if isinstance(found, Answer):
             return found
+        if isinstance(found, UnavailableError):
+            raise found
         if found is Instead.HERE or self._places.is_here(place, raw):
             return None
         self._metrics.failed("nobody")
@@ -115,15 +130,17 @@ class Forwarding:
                 return Instead.HERE
         return Instead.NOTHING
 
-    async def _read(self, asking: _Asking) -> Answer | Instead:
+    async def _read(self, asking: _Asking) -> Found:
         mute: set[str] = set()
         refused: NodeSaid | None = None
         while owner := asking.next_owner():
             found = await self._hedged(owner, asking)
-            if isinstance(found, Answer) or found is Instead.HERE:
+            if isinstance(found, Answer):
                 return found
             if asking.is_served_here:
                 return Instead.HERE
+            if isinstance(found, UnavailableError):
+                return found
             if found is Instead.REFUSED:
                 refused = owner
             else:
@@ -135,21 +152,26 @@ class Forwarding:
             return await self._try(refused, asking.call, of_copy=True)
         return found
 
-    async def _copied(self, asking: _Asking, but: Collection[str]) -> Answer | Instead:
-        """Return what a copy says: this node's own, or that of one that is not among *but*."""
+    async def _copied(self, asking: _Asking, but: Collection[str]) -> Found:
+        """Return what a copy says: this node's own, or that of one that is not among *but*; raise what that raises."""
         if asking.is_copied_here:
-            self._metrics.copied()
-            return Instead.HERE
+            try:
+                answer = await asking.handle(asking.call)
+            except ViewUnavailableError:
+                pass  # it has gone in the meantime
+            except UnavailableError as error:
+                return error
+            else:
+                self._metrics.copied()
+                return answer
         copying = asking.copying(but)
         return Instead.NOTHING if copying is None else await self._try(copying, asking.call, of_copy=True)
 
-    async def _hedged(self, owner: NodeSaid, asking: _Asking) -> Answer | Instead:
+    async def _hedged(self, owner: NodeSaid, asking: _Asking) -> Found:
         """Return the answer of an owner; of a copy where that is silent, or was a moment ago."""
         if self._hedges.is_silent(owner.name):
-            found = await self._copied(asking, {owner.name})
-            if _is_whole(found):
-                return found
-            return await self._try(owner, asking.call)
+            copied = await self._copied(asking, {owner.name})
+            return copied if _is_whole(copied) else _rather(await self._try(owner, asking.call), copied)
         hop = asyncio.create_task(self._try(owner, asking.call))
         try:
             done, _ = await asyncio.wait({hop}, timeout=SILENT_S)
@@ -159,21 +181,20 @@ class Forwarding:
         finally:
             hop.cancel()
 
-    async def _raced(self, hop: asyncio.Task[Answer | Instead], owner: NodeSaid, asking: _Asking) -> Answer | Instead:
+    async def _raced(self, hop: asyncio.Task[Answer | Instead], owner: NodeSaid, asking: _Asking) -> Found:
         """Return what comes first, the answer under way or a copy's; not a 503 of one while the other may know more."""
         self._metrics.hedged()
         hedge = asyncio.create_task(self._copied(asking, {owner.name}))
         try:
             await asyncio.wait({hop, hedge}, return_when=asyncio.FIRST_COMPLETED)
-            if not hop.done() and _is_whole(hedge.result()):
-                self._hedges.won(owner.name)
+            if not hop.done() and (hedge.exception() is not None or _is_whole(hedge.result())):
+                self._hedges.won(owner.name)  # also with an error, which is the client's to know, such as a 404
                 return hedge.result()
             found = await hop
             if _is_whole(found):
                 await _let_go(hedge)
                 return found
-            instead = await hedge
-            return instead if _is_whole(instead) or not isinstance(found, Answer) else found
+            return _rather(found, await hedge)
         finally:
             hedge.cancel()
 
@@ -206,6 +227,8 @@ class Forwarding:
             self._metrics.failed("misdirected")
             return Instead.REFUSED
         self._metrics.answered(perf_counter() - began)
+        if UNKNOWN_ID in answer.headers:
+            raise UnknownIdError  # is answered in the same bytes, and counted
         return _handed_on(answer)
 
     def _failed(self, owner: NodeSaid, outcome: str, error: Exception) -> None:
@@ -216,8 +239,8 @@ class Forwarding:
 class _Asking:
     """A call on its way: who was asked, and who may be."""
 
-    def __init__(self, places: Places, call: Call, place: Kind, raw: bytes) -> None:
-        self._places, self.call, self._place, self._raw = places, call, place, raw
+    def __init__(self, places: Places, call: Call, place: Kind, raw: bytes, handle: Handler) -> None:
+        self._places, self.call, self._place, self._raw, self.handle = places, call, place, raw, handle
         self._asked: set[str] = set()
 
     def next_owner(self) -> NodeSaid | None:
@@ -242,14 +265,20 @@ class _Asking:
         return self._places.has_copy(self._place, self._raw)
 
 
-def _is_whole(found: Answer | Instead) -> bool:
+def _is_whole(found: Found) -> bool:
     """Say whether the client can be told so, whatever else comes."""
-    return found is Instead.HERE or (isinstance(found, Answer) and found.status < 500)
+    return isinstance(found, Answer) and found.status < 500
 
 
-async def _let_go(asking: asyncio.Task[Answer | Instead]) -> None:
+def _rather(of_owner: Answer | Instead, of_copy: Found) -> Found:
+    """Return the copy's where that is whole, or the only answer; else the owner's."""
+    is_only = of_owner is Instead.NOTHING and not isinstance(of_copy, Instead)
+    return of_copy if is_only or _is_whole(of_copy) else of_owner
+
+
+async def _let_go(asking: asyncio.Task[Found]) -> None:
     """Close an answer that nobody is given any more, where it has come."""
-    if asking.done():
+    if asking.done() and asking.exception() is None:
         found = asking.result()
         if isinstance(found, Answer) and isinstance(found.body, Payload):
             await found.body.close()

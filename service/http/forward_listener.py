@@ -8,16 +8,16 @@ import structlog
 from aiohttp import web
 
 from service.http.bodies import MAX_BODY_BYTES, read_body
-from service.http.calls import Answer, Call
+from service.http.calls import Answer, Call, Handler
 from service.http.deps import now_ms
-from service.http.forward import MISDIRECTED, PREFIX, READS, REFUSED, ForwardMetrics, Places
+from service.http.forward import MISDIRECTED, PREFIX, READS, REFUSED, UNKNOWN_ID, ForwardMetrics, Places
 from service.http.forward_signature import ForgedCallError, ForwardedCall, verified
 from service.http.gate import problem_answer, response
 from service.http.paths import Paths
 from service.http.routes import Resource
 from service.http.versions.known import VERSIONS
 from service.ports import Tenants
-from streams.domain.errors import UpNextError, ViewUnavailableError
+from streams.domain.errors import UnknownIdError, UpNextError, ViewUnavailableError
 from streams.domain.ids import Kind, parse_id
 
 
@@ -32,7 +32,7 @@ class OnlyHere:
         """Take who has what, and whether warm copies answer as well."""
         self._places, self._copies = places, copies
 
-    async def answer(self, call: Call, place: Kind) -> Answer | None:
+    async def answer(self, call: Call, place: Kind, handle: Handler) -> Answer | None:  # noqa: ARG002 - it reads nothing
         """Return None where this node is to answer; raise `MisdirectedError` where not."""
         raw = parse_id(place, call.path["context_id" if place is Kind.CONTEXT else "session_id"])
         if raw is None or self._places.serves(place, raw) or (self._copies and self._places.has_copy(place, raw)):
@@ -117,7 +117,10 @@ class ForwardedCalls:
                 return problem_answer(error, request, call.request_id, self._logger)
             raise MisdirectedError from error  # it has gone in the meantime: a copy of it may be elsewhere
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer in the one shape
-            return problem_answer(error, request, call.request_id, self._logger)
+            answer = problem_answer(error, request, call.request_id, self._logger)
+            if isinstance(error, UnknownIdError):
+                answer.headers[UNKNOWN_ID] = "1"
+            return answer
 
 
 def refusal(status: int, reason: str) -> web.Response:

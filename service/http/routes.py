@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -11,7 +11,7 @@ from aiohttp import web
 from service.http.addresses import client_address
 from service.http.bodies import MAX_BODY_BYTES, check_media_type, read_body
 from service.http.callers import Callers
-from service.http.calls import Answer, Call
+from service.http.calls import Answer, Call, Handler
 from service.http.deps import Deps
 from service.http.forward import READS
 from service.http.positions import HEADER as POSITION
@@ -30,8 +30,6 @@ from service.ports import Client
 from streams.domain.errors import UnknownIdError, ViewUnavailableError
 from streams.domain.ids import Kind
 from streams.domain.positions import NOTHING
-
-Handler = Callable[[Call], Awaitable[Answer]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,7 +138,7 @@ class Resource:
         call = Call(request, path, client, request_id, after, body, beside, version)
         if self._elsewhere is None or operation.place is None:
             return await handle(call)
-        answer = await self._elsewhere.answer(call, operation.place)
+        answer = await self._elsewhere.answer(call, operation.place, handle)
         if answer is not None:
             return answer
         try:
@@ -149,7 +147,7 @@ class Resource:
             if method not in READS:
                 raise
             # What was here when it was looked for has gone in the meantime, or cannot be read any more.
-            answer = await self._elsewhere.answer(call, operation.place)
+            answer = await self._elsewhere.answer(call, operation.place, handle)
             return await handle(call) if answer is None else answer
 
     def _check_address(self, allowed: AllowList, request: web.BaseRequest) -> None:

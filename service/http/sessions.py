@@ -9,7 +9,7 @@ from typing import Literal
 import msgspec
 
 from service.commands.sessions import SessionUseCases
-from service.http.calls import SUCCESS, Answer, Call, own_session, session_context
+from service.http.calls import SUCCESS, Answer, Call, Handler, own_session, session_context
 from service.http.deps import Deps
 from service.http.fields import read_struct
 from service.http.json_body import JsonReader
@@ -18,7 +18,7 @@ from service.http.params import MAX_CONTEXTS_PAGE, MAX_ITEMS_PAGE, Window, read_
 from service.http.positions import HEADER as POSITION
 from service.http.positions import PositionTokens
 from service.http.problems import InvalidFieldsError
-from service.http.routes import Handler, Operation
+from service.http.routes import Operation
 from service.http.schemas import MessageOut, NothingIn, SessionContextOut, SessionContextsOut, SessionListOut
 from service.queries.lists import SessionLists
 from streams.domain.errors import (

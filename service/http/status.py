@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from service.http.calls import Answer, Call
-from service.http.routes import Handler, Operation
+from service.http.calls import Answer, Call, Handler
+from service.http.routes import Operation
 from streams.domain.ids import Kind, id_text
 
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
@@ -113,8 +114,8 @@ class Pair:
 
 
 @asynccontextmanager
-async def pair_of_nodes() -> AsyncIterator[Pair]:
-    """Run a node that has nothing before a node that has everything."""
+async def pair_of_nodes(**more: Any) -> AsyncIterator[Pair]:
+    """Run a node that has nothing before a node that has everything; *more* is for the `Deps` of the one in front."""
     places, owner_places, metrics = PlacesFake("front"), PlacesFake("owner", has_all=True), CollectorRegistry()
     hops = HopPool(KEY)
     elsewhere = Forwarding(places, hops, IDS, ForwardMetrics(metrics))
@@ -123,7 +124,7 @@ async def pair_of_nodes() -> AsyncIterator[Pair]:
             public_listener() as owner,
             owner_of(owner.world, owner_places) as port,
             # The registry is on every node; nothing else of the world may be touched in front.
-            public_listener(tenants=owner.world, elsewhere=elsewhere) as front,
+            public_listener(tenants=owner.world, elsewhere=elsewhere, **more) as front,
         ):
             places.owners.append(node_at("owner", port))
             yield Pair(front, owner, places, owner_places, port, metrics)

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 
 from service.http.forward_client import SILENT_S
 from service.http.forward_hedges import COPY_FIRST_S, HEDGES_PER_S, Hedges
+from streams.domain.errors import OverloadedError, SessionDeletedError, ViewBehindError, ViewUnavailableError
 from tests.support.forwarding import Pair, node_at, pair_of_nodes, read_call, talking
 from tests.support.listener import problem
-from tests.support.nodes import Caller
+from tests.support.nodes import Caller, free_port
 
 READ_S = 1.5
 """How long a read may take whose owner is silent."""
@@ -109,6 +110,49 @@ async def test_an_owner_that_answers_after_a_copy_could_not_is_heard() -> None:
             answering.set()
             answer = await reading
             assert (answer.status, answer.body) == (int(status[:3]), b"owner")
+
+
+async def test_an_owner_that_answers_after_the_copy_here_could_not_is_heard() -> None:
+    """So it is with a copy of one's own: who reads longer than that is not silent, and is asked again."""
+    for error in (ViewBehindError(), ViewUnavailableError(), OverloadedError()):
+        calls, answering = 0, asyncio.Event()
+
+        async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            nonlocal calls
+            await read_call(reader)
+            calls += 1
+            await answering.wait()  # noqa: B023 - it is this round's
+            writer.write(
+                b"HTTP/1.1 200 OK\r\nPaket-Request-Id: r\r\nConnection: close\r\nContent-Length: 5\r\n\r\nowner"
+            )
+            await writer.drain()
+
+        async with hedged() as it, talking(slow) as port:
+            it.pair.places.owners[:], it.pair.places.has_copies = [node_at("slow", port)], True
+            it.pair.places.copiers.clear()
+            it.pair.front.world.fail("session_page", error)
+            reading = asyncio.create_task(it.platform.call("GET", it.session))
+            async with asyncio.timeout(10):
+                while it.pair.outcome("hedged") == 0:
+                    await asyncio.sleep(0.01)
+            answering.set()
+            for answer in (await reading, await it.platform.call("GET", it.session)):
+                assert (answer.status, answer.body) == (200, b"owner")
+            assert (calls, it.pair.outcome("hedged"), it.pair.outcome("copied")) == (2, 1, 0)
+
+
+async def test_what_the_copy_here_says_where_its_owner_stays_silent() -> None:
+    """That there is no such thing is an answer; that it is behind counts where nobody says more."""
+    async with hedged() as it:
+        it.pair.places.has_copies = True
+        it.pair.front.world.fail("session_page", SessionDeletedError())
+        status, took = await it.timed()
+        assert (status, took < READ_S) == (404, True)
+        status, took = await it.timed()
+        assert (status, took < SILENT_S, len(it.frozen.calls)) == (404, True, 1)
+        it.pair.front.world.fail("session_page", ViewBehindError())
+        it.pair.places.owners[:] = [node_at("frozen", free_port())]
+        assert problem(await it.platform.call("GET", it.session), 503) == "view_behind"
 
 
 async def test_nobody_can_answer() -> None:

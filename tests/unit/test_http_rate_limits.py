@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from service.http.rate_limits import BURST_S, FAILURES_BURST_S, RateLimits, Rates
 from service.setting_kinds import NETWORKS
 from tests.support.api_listener import api_node, embedded_log
+from tests.support.forwarding import pair_of_nodes
 from tests.support.listener import Listener, basic, problem, public_listener
 from tests.support.nodes import Answer, Caller, item
 
@@ -242,6 +243,25 @@ async def test_who_guesses_ids(clock: Still) -> None:
         for _ in range(20):
             absent = await behind(listener.platform, "192.0.2.3", "GET", f"/v1/sessions/upnext/{session}/{context}")
             assert absent.status == 404
+
+
+async def test_who_guesses_ids_that_another_node_looks_at(clock: Still) -> None:
+    """They are counted in front, and the client hears nothing of that."""
+    async with pair_of_nodes(limits=RateLimits(Rates(0, 0, 1), LOCAL, clock_s=clock)) as pair:
+        owner, foreign = pair.owner, await pair.owner.context("other_app")
+        caller = owner.platform
+        platform = Caller(pair.front.http, pair.front.app.url, caller.headers, caller.tenant)
+        session = f"/v1/sessions/upnext/{await owner.session()}"
+        attach = {"app_id": owner.app.tenant, "context_id": foreign}
+        for number in range(int(FAILURES_BURST_S)):
+            body = attach if number % 2 else {"app_id": "x", "context_id": "x"}
+            answer = await behind(platform, "192.0.2.1", "PUT", session, body)
+            assert problem(answer, 404) == "not_found"
+            assert not [name for name in answer.headers if name.lower().startswith("upnext")]
+        refused = await behind(platform, "192.0.2.1", "PUT", session, attach)
+        assert problem(refused, 429) == "too_many_failures"
+        assert (await behind(platform, "192.0.2.1", "GET", session)).status == 200
+        assert pair.outcome("answered") == FAILURES_BURST_S + 2
 
 
 async def test_what_was_refused_is_counted(clock: Still) -> None:
