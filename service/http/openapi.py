@@ -208,8 +208,8 @@ def _error_responses(operation: Operation) -> Json:
 
 
 def _error_response(answered: int, codes: Sequence[str], of_callers: Sequence[str] = OF_CALLERS) -> Json:
-    more = {401: ["WWW-Authenticate"], 429: [*of_callers, "Retry-After"], 503: [*of_callers, "Retry-After"]}
-    names = ["Paket-Request-Id", *more.get(answered, of_callers)]
+    more = {401: ["WWW-Authenticate"], 429: ["Retry-After"], 503: ["Retry-After"]}
+    names = ["Paket-Request-Id", *of_callers, *more.get(answered, ())]
     narrowed = {"properties": {"error": {"properties": {"code": {"enum": list(codes)}}}}}
     schema = {"allOf": [{"$ref": "#/components/schemas/Error"}, narrowed]}
     return {**_response(answered, names), "content": {"application/json": {"schema": schema}}}

@@ -141,6 +141,19 @@ async def test_answers_bear_the_headers_that_it_says(listener: Listener, documen
             check_object(document, schema, answer.json)
 
 
+async def test_refusals_bear_the_headers_that_it_says(listener: Listener, document: dict[str, Any]) -> None:
+    """Of who is known, and of who is not."""
+    said = {name.lower() for name in document["paths"]["/v1"]["get"]["responses"]["401"]["headers"]}
+    usual = {"content-length", "content-type", "date", "server"}
+    unsigned = await listener.app.call("GET", "/v1", headers={"X-Paket-Signature": "x"})
+    assert problem(unsigned, 401) == "invalid_signature"
+    nobody = await listener.nobody.call("GET", "/v1")
+    assert problem(nobody, 401) == "invalid_credentials"
+    for answer in (unsigned, nobody):
+        assert {name.lower() for name in answer.headers} <= said | usual
+    assert "RateLimit" in unsigned.headers
+
+
 def check_object(document: dict[str, Any], schema: dict[str, Any], value: Any) -> None:
     """Check that *value* has what its schema requires, and nothing that it does not name."""
     assert set(schema["required"]) <= set(value) <= set(schema["properties"])
