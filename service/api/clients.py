@@ -128,6 +128,11 @@ def _warnings(stored: StoredObject, state: RegistryState) -> Iterable[Message]:
     if state.state_of(tenant["type"], tenant["id"]) != "ACTIVE":
         text = "Client {{id}} cannot authenticate: its tenant {{tenant}} is not ACTIVE"
         yield warning("client.tenant.not.active", text, id=stored.id, tenant=tenant["id"])
+    version = stored.fields.get("defaultVersion")
+    if version is not None and version not in VERSIONS.names:
+        # It was stored when there were no versions yet, or has ended since.
+        text = "Client {{id}} is answered 400 where it names no version: there is no version {{version}}"
+        yield warning("client.version.unknown", text, id=stored.id, version=version)
 
 
 CLIENTS = ResourceType(

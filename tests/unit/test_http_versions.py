@@ -12,6 +12,7 @@ from urllib.parse import urljoin
 import msgspec
 import pytest
 
+from service.api import clients
 from service.http import schemas
 from service.http.versions import newest, v2026_11_01
 from service.http.versions.known import VERSIONS
@@ -296,7 +297,7 @@ async def test_a_version_that_is_gone() -> None:
         assert (await listener.app.ok("GET", "/v1")).headers[VERSION] == NEWEST
 
 
-async def test_a_default_that_is_configured(tmp_path: Path) -> None:
+async def test_a_default_that_is_configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One of those that there are, without a warning; it holds from the next call on."""
     async with embedded_log(tmp_path) as log, api_node(log) as node:
         company = (await node.admin.ok("POST", "/api/v1/companies", {"name": "C"})).json["id"]
@@ -310,3 +311,7 @@ async def test_a_default_that_is_configured(tmp_path: Path) -> None:
         assert (await node.admin.call("PUT", path, {"defaultVersion": "2024-02-17"})).status == 400
         await node.admin.ok("PUT", path, {"defaultVersion": FIRST})
         assert (await own.ok("GET", "/v1")).headers[VERSION] == FIRST
+        # What was stored may be known no more, or was anything before there were versions.
+        monkeypatch.setattr(clients, "VERSIONS", Versions(NEWEST, [], newest.list_body))
+        (warning,) = (await node.admin.ok("GET", path)).json["validationWarnings"]
+        assert (warning["code"], warning["params"]["version"]) == ("warning.client.version.unknown", FIRST)
