@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from service.http.calls import Call
+from service.http.calls import Call, Handler
 from service.http.openapi import OPERATIONS, openapi_document
 from service.http.versions.known import VERSIONS
 from service.http.versions.version import Version
@@ -63,8 +63,8 @@ def with_test_key(listener: Listener, live: Caller, number: int) -> Caller:
 class NotAsked:
     """Another node, which no test key's call may go to."""
 
-    async def answer(self, call: Call, place: Kind) -> None:
-        assert call.client.live, place
+    async def answer(self, call: Call, place: Kind, handle: Handler) -> None:
+        assert call.client.live, (place, handle)
 
 
 @pytest.fixture
