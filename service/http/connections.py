@@ -9,6 +9,7 @@ from functools import partial
 
 from aiohttp import web
 from aiohttp.http import HttpProcessingError
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import RequestHandler
 
 from service.http.app import GATE
@@ -22,12 +23,13 @@ MAX_LINE_BYTES = 8_190
 MAX_HEADER_BYTES = 32_768
 """One header line, for many positions in one; more of them go into more lines."""
 MAX_HEADERS = 100
+_END_OF_HEAD = b"\r\n\r\n"
 
 
 class Connection(RequestHandler):
     """aiohttp's connection, which answers what is no HTTP with JSON, and waits for slow clients within limits."""
 
-    __slots__ = ("_entropy", "_head_limit", "_server", "_write_limit", "abandons")
+    __slots__ = ("_body", "_entropy", "_head_limit", "_server", "_write_limit", "abandons")
 
     def __init__(self, server: Server, entropy: Entropy, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(
@@ -44,6 +46,8 @@ class Connection(RequestHandler):
         self._server, self._entropy = server, entropy
         self.abandons = False
         """Whether the work on a request ends with the connection, as another node does what is waited for."""
+        self._body: StreamReader = EMPTY_PAYLOAD
+        """Of the last request whose head is whole."""
         self._head_limit: asyncio.TimerHandle | None = None
         self._write_limit: asyncio.TimerHandle | None = None
 
@@ -86,17 +90,36 @@ class Connection(RequestHandler):
         if (self._close or self._force_close) and self._awaits_body and self._parser is not None:
             with suppress(HttpProcessingError):
                 self._parser.feed_data(data)
-        else:
-            super().data_received(data)
-        waiter = self._waiter
-        # What comes with the connection may be here before anybody waits for it.
-        if self._request_count == 0 if waiter is None else not waiter.done():
-            # A request has begun, and its head is not whole.
-            if self._head_limit is None and data:
-                self._head_limit = self._loop.call_later(self._server.limits.head_s, self.cut_off, "head")
+        elif self._ends_within_head(data):
+            if self._head_limit is None:
+                self._head_limit = self._loop.call_later(self._server.limits.head_s, self._head_is_late)
         elif self._head_limit is not None:
             self._head_limit.cancel()
             self._head_limit = None
+
+    def _ends_within_head(self, data: bytes) -> bool:
+        """Hand on what the client sent, and say whether it ends within the head of a request."""
+        if not data or data.endswith(_END_OF_HEAD):
+            self._hand_on(data)
+            return False
+        # The parser does not say what it holds: that its last byte ends a head, or is of a body, shows when it comes.
+        self._hand_on(data[:-1])
+        is_of_body, heads = not self._body.is_eof(), self._request_count
+        self._hand_on(data[-1:])
+        return not is_of_body and heads == self._request_count and not self._upgraded
+
+    def _hand_on(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._messages:
+            self._body = self._messages[-1][1]
+
+    def _head_is_late(self) -> None:
+        waiter = self._waiter
+        if waiter is None or waiter.done():
+            # It came behind a request that is still worked on, and whose answer is not to be lost.
+            self._head_limit = self._loop.call_later(self._server.limits.head_s, self._head_is_late)
+        else:
+            self.cut_off("head")
 
     @property
     def _awaits_body(self) -> bool:

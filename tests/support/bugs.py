@@ -342,8 +342,8 @@ _SERVICE = [
         "half-request-kept",
         "A request whose head is not whole in time has its connection closed.",
         "service.http.connections",
-        "if self._head_limit is None and data:",
-        "if self._head_limit is None and data is None:",
+        "return not is_of_body and heads == self._request_count and not self._upgraded",
+        "return self._upgraded",
         "tests/unit/test_http_connections.py::test_a_head_that_is_not_whole_in_time",
     ),
     Bug(

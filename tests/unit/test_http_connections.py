@@ -65,6 +65,30 @@ async def test_a_head_that_is_not_whole_in_time(head: bytes) -> None:
             writer.close()
 
 
+@pytest.mark.parametrize(
+    "rest", [b"\r\n", b"Content-Length: 3\r\n\r\nGET", b"Transfer-Encoding: chunked\r\n\r\n1\r\nG\r\n0\r\n\r\n"]
+)
+async def test_a_head_that_begins_behind_a_whole_request(rest: bytes) -> None:
+    """In one write: the first is answered, then the second has its time, and no more; where nothing follows, none."""
+    whole = b"GET /v1 HTTP/1.1\r\nHost: x\r\n" + rest
+    for following in (b"GET", b"GET /v1 HTTP/1.1\r\nHost: x", b""):
+        async with limited(head_s=SHORT_S) as (listener, registry):
+            reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+            writer.write(whole + following)
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 401 ")
+            await reader.readexactly(int(head.split(b"Content-Length: ")[1].split(b"\r\n")[0]))
+            if following:
+                assert await closed(reader) == b""
+                assert cut(registry, "head") == 1
+            else:
+                await asyncio.sleep(SHORT_S * 1.5)
+                writer.write(whole)
+                assert (await reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 401 ")
+                assert cut(registry, "head") == 0
+            writer.close()
+
+
 async def test_a_head_that_is_whole_in_time() -> None:
     """It may come in pieces; between requests nobody has to hurry."""
     async with limited(head_s=SHORT_S) as (listener, registry):
