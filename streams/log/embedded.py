@@ -67,6 +67,9 @@ class EmbeddedLog:
         for stored in self._store.partitions:
             self._add(Partition(stored))
         self._cleaner = Cleaner(self._threads, self._store, self._clock_ms, compact_after=self._compact_after)
+        self._clean()
+
+    def _clean(self) -> None:
         self._cleaning = asyncio.create_task(self._cleaner.run(self._partitions.values()), name="log cleaner")
 
     def _add(self, partition: Partition) -> None:
@@ -232,9 +235,15 @@ class EmbeddedLog:
         """Delete those of *names* that are there, with all that they hold; return them. Nobody may be using them."""
         there = [name for name in names if self.partition_count(name) is not None]
         await self.settled()
-        await self._threads.write(self._store.delete, there)
-        for partition in [partition for partition in self._numbers.values() if partition.topic in there]:
-            del self._partitions[partition.topic, partition.partition], self._numbers[partition.number]
+        # What it does to them must not come after this.
+        self._cleaning.cancel()
+        await asyncio.wait({self._cleaning})
+        try:
+            await self._threads.write(self._store.delete, there)
+            for partition in [partition for partition in self._numbers.values() if partition.topic in there]:
+                del self._partitions[partition.topic, partition.partition], self._numbers[partition.number]
+        finally:
+            self._clean()
         return there
 
     async def members(self, group: str) -> list[str]:

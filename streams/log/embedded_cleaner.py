@@ -56,7 +56,8 @@ class Cleaner:
             self._wake.set()
 
     async def run(self, partitions: Iterable[Partition]) -> None:
-        """Clean what is due, for ever."""
+        """Clean what is due of *partitions*, for ever, and forget what was due before."""
+        self._due.clear()
         for partition in partitions:
             self.appended(partition)
         while True:

@@ -19,6 +19,12 @@ BATCH_BYTES = 256 << 10
 """A row holds about this much: an append of more is split over rows, all of one transaction."""
 _ROWS_AT_ONCE = 32
 _DELETED_AT_ONCE = 256
+_HIGHEST_NUMBER = """
+SELECT coalesce(max(number), 0) FROM (
+    SELECT max(number) AS number FROM partitions
+    UNION ALL SELECT value FROM log WHERE name = 'highest_number'
+    UNION ALL SELECT max(id) >> ? FROM batches
+)"""
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[Record]).decode
@@ -118,20 +124,24 @@ class EmbeddedStore:
         """Make topics that are missing; return their partitions."""
         made = []
         with self._transaction():
+            number = self._highest_number()
             for spec in specs:
                 self._writing.execute(
                     "INSERT INTO topics VALUES (?, ?, ?)", (spec.name, spec.partitions, spec.kept.value)
                 )
                 for partition in range(spec.partitions):
-                    number = self._writing.execute(
-                        "INSERT INTO partitions (topic, partition) VALUES (?, ?)", (spec.name, partition)
-                    ).lastrowid
-                    made.append(StoredPartition(number or 0, spec.name, partition, spec.kept, 0, 0, 0, 0, 0))
+                    number += 1
+                    self._writing.execute(
+                        "INSERT INTO partitions (number, topic, partition) VALUES (?, ?, ?)",
+                        (number, spec.name, partition),
+                    )
+                    made.append(StoredPartition(number, spec.name, partition, spec.kept, 0, 0, 0, 0, 0))
         return made
 
     def delete(self, topics: Iterable[str]) -> None:
         """Delete topics with all that they hold, and what was committed of them."""
         with self._transaction():
+            self._writing.execute("INSERT OR REPLACE INTO log VALUES ('highest_number', ?)", (self._highest_number(),))
             for topic in topics:
                 numbers = self._writing.execute("SELECT number FROM partitions WHERE topic = ?", (topic,)).fetchall()
                 for (number,) in numbers:
@@ -139,6 +149,10 @@ class EmbeddedStore:
                     self._writing.execute("DELETE FROM batches WHERE id >= ? AND id < ?", ends)
                 for table, column in (("positions", "topic"), ("partitions", "topic"), ("topics", "name")):
                     self._writing.execute(f"DELETE FROM {table} WHERE {column} = ?", (topic,))  # noqa: S608 - as named here
+
+    def _highest_number(self) -> int:
+        """Return the highest number that a partition ever had: none is given twice, whatever is left of who had it."""
+        return int(self._writing.execute(_HIGHEST_NUMBER, (OFFSET_BITS,)).fetchone()[0])
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

@@ -155,6 +155,58 @@ async def test_old_tombstones_go_and_what_they_removed_stays_gone(tmp_path: Path
         assert await claim.append([(b"a", b"2")]) == 4
 
 
+async def test_a_topic_is_deleted_while_it_is_compacted(tmp_path: Path) -> None:
+    """Nothing of what is under way reaches the topic that is made in its place; others go on being compacted."""
+    async with opened(tmp_path, compact_after=1 << 30) as log:
+        for partition in (0, 1):
+            await log.append_many("changelog", partition, [(b"k%d" % (n % 10), b"v" * 1_000) for n in range(2_000)])
+    async with opened(tmp_path, compact_after=1_000) as log:
+        # Since the directory was opened it has begun: it is within one of its steps when the topic goes.
+        deleted = log.partition("changelog", 0), log.partition("changelog", 1)
+        async with asyncio.timeout(10):
+            while not any(lock.locked() for lock in log._cleaner._one_at_a_time.values()):
+                await asyncio.sleep(0)
+        assert [partition.clean_offset for partition in deleted] == [0, 0]
+        await log.delete_topics(["changelog"])
+        await log.create_topics([CHANGELOG])
+        assert [partition.clean_offset for partition in deleted] == [0, 0]
+        await log.append_many("changelog", 0, [(b"k%d" % (n % 10), b"new") for n in range(1_000)])
+        async with asyncio.timeout(10):
+            while log.partition("changelog", 0).clean_offset < 1_000:
+                await asyncio.sleep(0.01)
+        assert [partition.clean_offset for partition in deleted] == [0, 0]
+        assert log._cleaner._due == {}
+    async with opened(tmp_path) as log:
+        assert [r.offset for r in await records(log, "changelog", 0)] == list(range(990, 1_000))
+        assert await records(log, "changelog", 1) == []
+
+
+async def test_a_partitions_number_is_not_given_again(tmp_path: Path) -> None:
+    """Neither in a process nor after it, nor where an older version has left records that nothing names any more."""
+
+    def numbers(log: EmbeddedLog) -> list[int]:
+        return sorted(log.partition(spec.name, number).number for spec in SPECS for number in range(spec.partitions))
+
+    async with opened(tmp_path) as log:
+        assert numbers(log) == [1, 2, 3, 4, 5]
+        for first in (6, 11):
+            await log.delete_topics([spec.name for spec in SPECS])
+            await log.create_topics(SPECS)
+            assert numbers(log) == list(range(first, first + 5))
+        await log.delete_topics([spec.name for spec in SPECS])
+    async with opened(tmp_path) as log:
+        assert numbers(log) == [16, 17, 18, 19, 20]
+        await log.append("letters", 0, b"k", b"v")
+    with sqlite3.connect(tmp_path / DATABASE) as database:
+        database.execute("DELETE FROM log WHERE name = 'highest_number'")
+        database.execute("DELETE FROM partitions WHERE topic IN ('letters', 'changelog')")
+        database.execute("DELETE FROM topics WHERE name IN ('letters', 'changelog')")
+    database.close()
+    async with opened(tmp_path) as log:
+        assert numbers(log) == [16, 17, 21, 22, 23]
+        assert await records(log, "letters") == []
+
+
 async def test_a_read_passes_holes(tmp_path: Path) -> None:
     """Where all records of a range are gone, a bounded read ends, and says where it stands."""
     async with opened(tmp_path, recent_bytes=0) as log:
