@@ -46,6 +46,7 @@ MOST_BYTES = 4 << 20
 LIMIT_S = 10.0
 """How long the log may take to be read for one call."""
 _ID_CHARACTERS = 43
+_LONGEST_PLACE = Place(max(CONTEXT_EVENTS, SESSION_EVENTS, key=len), 10**9 - 1, 10**18 - 1)
 _DECODERS = {CONTEXT_EVENTS: (Kind.CONTEXT, decode_context_event), SESSION_EVENTS: (Kind.SESSION, decode_session_event)}
 
 
@@ -82,16 +83,29 @@ class DeadLetters:
         async with self._limited():
             for partition in range(start.partition, self._partitions):
                 first = start.offset if partition == start.partition else 0
+                latest: dict[Place, int] = {}
                 async for offset, letter in self._letters(partition, first):
                     looked_at += 1
+                    if not latest and letter.topic not in _DECODERS:
+                        latest = await self._latest(partition, offset)
+                    is_latest = latest.get(letter.place, letter.time_ms) == letter.time_ms
                     one = FoundLetter(letter, self._decided(letter.place, letter.time_ms))
-                    if not (undecided and one.decided):
+                    if is_latest and not (undecided and one.decided):
                         # A turn that was repeated has written its letters twice.
                         found.setdefault(letter.place, one)
                         size += len(letter.key or "") + len(letter.value or "")
                     if len(found) == limit or looked_at == MOST_LOOKED_AT or size >= MOST_BYTES:
                         return LettersPage(list(found.values()), Cursor(partition, offset + 1))
         return LettersPage(list(found.values()), None)
+
+    async def _latest(self, partition: int, first: int) -> dict[Place, int]:
+        """
+        Return the times of the last records that have letters from *first* on, of the topics between the processors.
+
+        Such a topic that was made anew counts its offsets anew. What is listed is what `find` finds.
+        """
+        letters = self._letters(partition, first)
+        return {letter.place: letter.time_ms async for _, letter in letters if letter.topic not in _DECODERS}
 
     async def find(self, place: Place) -> FoundLetter:
         """
@@ -197,7 +211,10 @@ class DeadLetters:
         place = found.letter.place
         write = decision_write(self._registry.state, place, decision)
         transaction = Transaction(id=secrets.token_hex(16), user=user, request=request, objects=(write,))
-        if self._registry.too_large(transaction):
+        # Where the event stands is noted once it does: there must be room for that from the beginning.
+        complete = msgspec.structs.replace(decision, stands_at=decision.stands_at or _LONGEST_PLACE.text)
+        largest = msgspec.structs.replace(write, fields=msgspec.to_builtins(complete))
+        if self._registry.too_large(msgspec.structs.replace(transaction, objects=(largest,))):
             raise PoisonError("the event is larger than the registry keeps")
         await self._registry.transact(transaction)
         return found._replace(decided=self._decided(place, found.letter.time_ms))

@@ -13,11 +13,11 @@ import pytest
 from streams.codec import encode_event, event_key
 from streams.dead_letters import DeadLetters
 from streams.domain import session_rows
-from streams.domain.dead_letters import CORRECTED, Cursor, Place, decided, parse_place
+from streams.domain.dead_letters import CORRECTED, Cursor, FoundLetter, Letter, Place, decided, parse_place
 from streams.domain.errors import AbsentError, AlreadyDecidedError, LogUnavailableError, PoisonError
 from streams.domain.ids import Kind, id_text
 from streams.engine.table_files import POSITION
-from streams.registry import Registry
+from streams.registry import MAX_TRANSACTION_BYTES, Registry
 from streams.topics import CONTEXT_EVENTS, REGISTRY_EVENTS, SESSION_EVENTS, topic_specs
 from tests.contract.appending import records
 from tests.support.engine_checks import stored_rows
@@ -324,6 +324,66 @@ async def test_what_stands_between_the_processors_is_dropped_and_not_replaced() 
         assert (await letters.drop(place, *WHO)).decided is not None
         assert registry.state.count == 1
         node.close()
+
+
+async def test_of_two_letters_of_a_place_the_last_is_listed_and_decided_about() -> None:
+    """Dead letters outlive the topics between the processors: what was wrong there before is not there any more."""
+    async with world() as (one, letters, _, _):
+        await one.real.append(TOPICS.feed, 0, b"before", b"\xc1")
+        await one.node.drain()
+        await one.real.delete_topics([topic for topic in TOPICS if topic != TOPICS.dead_letters])
+        await one.real.create_topics(topic_specs(1))
+        await one.real.append(TOPICS.feed, 0, b"since", b"\xc1\xc1")
+        node = one.another("anew")
+        obey(node, letters)
+        await node.recover()
+        await node.drain()
+        node.close()
+        place = Place(TOPICS.feed, 0, 0)
+        assert [letter.place for letter in await _all_letters(letters)] == [place, place]
+        last = await letters.find(place)
+        for limit in (1, 10):
+            assert await _listed(letters, limit, undecided=True) == [last]
+        done = await letters.drop(place, *WHO)
+        for limit in (1, 10):
+            assert await _listed(letters, limit, undecided=True) == []
+            assert await _listed(letters, limit, undecided=False) == [done]
+
+
+async def _all_letters(letters: DeadLetters) -> list[Letter]:
+    return [letter async for _, letter in letters._letters(0, 0)]
+
+
+async def _listed(letters: DeadLetters, limit: int, *, undecided: bool) -> list[FoundLetter]:
+    """Return what is listed, page by page."""
+    found: list[FoundLetter] = []
+    start: Cursor | None = Cursor(0, 0)
+    while start is not None:
+        page = await letters.page(start, limit, undecided=undecided)
+        found += page.letters
+        start = page.next
+    return found
+
+
+async def test_the_largest_event_that_is_taken_is_noted_where_it_stands() -> None:
+    """One that leaves no room in the registry for its place is refused before anything is decided."""
+    async with world() as (one, letters, registry, _):
+        await poisoned(one)
+        fields = corrected(one, "x")
+        known = len(json.dumps(fields))
+        taken = None
+        # From what is too large downwards, in steps that are shorter than the place is.
+        for size in range(MAX_TRANSACTION_BYTES - known, MAX_TRANSACTION_BYTES - known - 2_000, -10):
+            try:
+                taken = await letters.replace(POISON, "", {**fields, "client": "c" * size}, *WHO)
+                break
+            except PoisonError as refused:
+                assert "larger" in str(refused)  # noqa: PT017 - which one is refused last is what is looked for
+                assert await one.real.end_offset(CONTEXT_EVENTS, 0) == 3
+                assert registry.state.count == 0
+        assert taken is not None
+        assert taken.decided is not None
+        assert taken.decided.decision.stands_at == "context-events-0-3"
 
 
 async def test_the_first_decision_counts() -> None:
