@@ -80,7 +80,17 @@ class Rebuilding:
     A session's list is whole once the session's events are folded, the contexts have folded theirs and what the session
     asked of them, and the session has folded what they answered. So each is waited for, in every partition, in this
     order: first both sources, up to where they ended when the rebuild began; then the subscriptions, up to where they
-    end by then; then the feed, likewise. How far a table is stands in its changelog, whichever node folds it.
+    end by then; then the feed, likewise; then both of these once more. How far a table is stands in its changelog,
+    whichever node folds it.
+
+    Once more, for a large change is told without its items, and a session asks only when it folds that. Twice will do:
+
+    - By the first end of the feed every change of before the command, and the answer to every attachment, is in it.
+    - What a session still lacks when it has folded up to there, it has asked for: that question is below the second end
+      of the subscriptions. A question that was open already asks no second time, and serves as well: where its answer
+      came before the change, the session had heard it, and asked again.
+    - An answer that is not below the first end of the feed was written when the contexts had folded all of before the
+      command, so it is no older than that; and it is below the second end. What is lacking then was written later.
 
     Attributes:
         generation: Of the tables of this node.
@@ -131,8 +141,9 @@ class Rebuilding:
         ends, topics = self._last().ends, self._topics
         await self._reached(topics.sessions_changelog, {SESSION_EVENTS: ends[SESSION_EVENTS]})
         await self._reached(topics.contexts_changelog, {CONTEXT_EVENTS: ends[CONTEXT_EVENTS]})
-        await self._reached(topics.contexts_changelog, await self._ends(topics.subscriptions))
-        await self._reached(topics.sessions_changelog, await self._ends(topics.feed))
+        for _ in ("attachments", "what was lacking"):
+            await self._reached(topics.contexts_changelog, await self._ends(topics.subscriptions))
+            await self._reached(topics.sessions_changelog, await self._ends(topics.feed))
 
     async def _ends(self, topic: str) -> Mapping[str, Sequence[int]]:
         return {topic: [await self._log.end_offset(topic, number) for number in range(self._partitions)]}

@@ -11,6 +11,7 @@ import pytest
 
 from streams.domain import session_rows
 from streams.domain.errors import RefusedStartError, ViewUnavailableError
+from streams.domain.feed import LIMITS
 from streams.domain.rebuilds import NEVER, latest
 from streams.log.embedded import EmbeddedLog
 from streams.rebuild import Rebuilding, begin, last_positions
@@ -151,6 +152,33 @@ async def test_nothing_is_served_before_all_is_folded_again(order: list[str], pa
             await check_node(node, one.real)
         async with again(one, registry) as (node, rebuilding):
             assert (rebuilding.generation, rebuilding.is_open, node.storage.moved_aside) == (1, True, 0)
+        await registry.stop()
+
+
+async def test_what_is_asked_for_while_it_is_folded_is_waited_for() -> None:
+    """A change that is told without its items is in no list before the session has asked, and heard the answer."""
+    order = [SESSION_EVENTS, TOPICS.subscriptions, CONTEXT_EVENTS, TOPICS.feed, TOPICS.subscriptions]
+    async with living(limits=msgspec.structs.replace(LIMITS, message_bytes=400)) as one:
+        registry = await registry_on(one.real)
+        await one.writes.attach(session_id(0), context_id(0))
+        await one.node.drain()
+        await one.writes.put(context_id(0), "0", title="0" * 500)
+        await one.node.drain()
+        before = lists(one.node)
+        assert len(before[0]) == 1
+        one.node.close()
+        await thrown_away(one)
+        await registry.catch_up()
+        async with again(one, registry) as (node, rebuilding):
+            for topic in order:
+                await node.fetch(topic, 0)
+                await node.turn(node.contexts if topic in node.contexts.topics else node.sessions)
+                await settle(one)
+                assert lists(node)[0] == []
+                assert not rebuilding.is_open, topic
+            await node.drain()
+            await until(lambda: rebuilding.is_open)
+            assert lists(node) == before
         await registry.stop()
 
 
