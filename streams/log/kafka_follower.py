@@ -180,6 +180,9 @@ class KafkaFollower:
                 await self._close(source)
                 await asyncio.sleep(_AGAIN_S)
                 continue
+            # In a session a broker tells an end where it has moved, not again because it was forgotten here.
+            if any(session.asked(at) is not None for at in offsets.keys() - self._ends.keys()):
+                session.broken()
             sent_s = asyncio.get_running_loop().time()
             try:
                 answer = await self._connection.fetch(

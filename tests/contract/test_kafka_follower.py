@@ -154,6 +154,29 @@ async def test_what_was_known_of_an_end_is_not_known_after_a_seek(log: KafkaLog)
         assert following.follower.end_offset(at) == 3
 
 
+async def test_the_end_is_told_anew_after_a_seek_to_it(log: KafkaLog) -> None:
+    """Also where nothing is appended any more; and what is known of the others, and the session, stays what it is."""
+    sought, other = all_of(await made(log, topics=1, partitions=2))
+    for at in (sought, other):
+        await append(log, at, b"0", b"1")
+    async with Following(log, [sought, other]) as following:
+        follower = following.follower
+        await following.until({at: [b"0", b"1"] for at in (sought, other)})
+        for offset in (2, 1, 2):
+            follower.seek({sought: offset})
+            assert (follower.end_offset(sought), follower.end_offset(other)) == (None, 2)
+            async with asyncio.timeout(10):
+                while follower.end_offset(sought) is None:
+                    await follower.fetched(following.wanted, 0.1)
+            assert (follower.end_offset(sought), follower.end_offset(other)) == (2, 2)
+        (session,) = follower._sessions.values()
+        session_id, epoch = session._id, session._epoch
+        async with asyncio.timeout(10):
+            while session._epoch < epoch + 3:
+                await follower.fetched(following.wanted, 0.1)
+        assert session._id == session_id
+
+
 async def test_what_is_given_up_is_closed_at_the_broker(log: KafkaLog) -> None:
     """It has places for a thousand sessions, and would keep this one for minutes."""
     (at,) = all_of(await made(log, topics=1, partitions=1))
