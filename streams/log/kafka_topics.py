@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError
+from aiokafka.errors import KafkaError
 
 from streams.domain.errors import LogUnavailableError, RefusedStartError
 from streams.log.kafka_connection import error_of
@@ -70,7 +70,7 @@ class KafkaTopics:
             return [spec.name for spec in missing if spec.name in created]
 
     async def delete(self, names: Iterable[str]) -> list[str]:
-        """Delete those of *names* that are there, with all that they hold; return them once no broker has them."""
+        """Delete those of *names* that are there, with all that they hold; return them once a broker says so."""
         async with self._admin() as admin:
             there = sorted(set(names) & set(await admin.list_topics()))
             if not there:
@@ -92,14 +92,17 @@ class KafkaTopics:
 
     async def members(self, group: str) -> list[str]:
         """Return what the members of a consumer group call themselves; nothing where there is no such group."""
-        async with self._admin() as admin:
-            # Asking has the brokers begin to coordinate groups, where there never was one: that takes a moment.
-            async with asyncio.timeout(_KNOWN_LIMIT_S):
-                while True:
-                    with suppress(GroupCoordinatorNotAvailableError):
-                        (answer,) = await admin.describe_consumer_groups([group])
-                        return [str(member[1]) for described in answer.groups for member in described[5]]
-                    await asyncio.sleep(_AGAIN_S)
+        async with self._admin() as admin, asyncio.timeout(_KNOWN_LIMIT_S):
+            while True:
+                try:
+                    (answer,) = await admin.describe_consumer_groups([group])
+                    return members_of(answer.groups)
+                except KafkaError as error:
+                    # Asking has the brokers begin to coordinate groups, where there never was one, and groups move from
+                    # one broker to another: that takes a moment.
+                    if not error.retriable:
+                        raise
+                await asyncio.sleep(_AGAIN_S)
 
     async def check(self, specs: Iterable[TopicSpec]) -> list[str]:
         """Return a sentence for each topic that is missing or not as it should be, saying what to do."""
@@ -154,6 +157,22 @@ class KafkaTopics:
             raise LogUnavailableError(f"the topics cannot be seen: {error!r}") from error
         finally:
             await admin.close()
+
+
+def members_of(described: Iterable[tuple[Any, ...]]) -> list[str]:
+    """
+    Return what the members of the groups call themselves that a broker has described.
+
+    Raises:
+        KafkaError: It does not know: a group that it cannot describe has no members in its answer, whoever is there.
+    """
+    members = []
+    for code, _name, _state, _kind, _protocol, there, *_ in described:
+        error = error_of(code)
+        if error is not None:
+            raise error
+        members += [str(member[1]) for member in there]
+    return members
 
 
 def _created(answers: Iterable[tuple[Any, ...]]) -> set[str]:
