@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 import click
@@ -13,10 +14,11 @@ from service.setting_sources import Loaded
 from service.settings import Settings
 from streams import rebuild as rebuilds
 from streams.domain.errors import RefusedStartError
-from streams.topics import CONTEXT_EVENTS, REGISTRY_EVENTS, SESSION_EVENTS, VIEW, topic_specs, view_topics
+from streams.topics import CONTEXT_EVENTS, REGISTRY_EVENTS, SESSION_EVENTS, VIEW, TopicSpec, topic_specs, view_topics
 
 _LEFT_LIMIT_S = 8.0
 """The group misses a node that was killed after 6 s."""
+_MADE_LIMIT_S = 30.0
 _AGAIN_S = 0.2
 _SOURCES = (CONTEXT_EVENTS, SESSION_EVENTS, REGISTRY_EVENTS)
 _YES = "service.cli.tables.yes"
@@ -28,6 +30,16 @@ class Members(Protocol):
 
     async def members(self, group: str) -> list[str]:
         """Return what the members of a consumer group call themselves."""
+
+
+class Topics(Protocol):
+    """The log, as far as it makes topics."""
+
+    async def create_topics(self, specs: Iterable[TopicSpec]) -> list[str]:
+        """Create those that are missing; return their names."""
+
+    async def check_topics(self, specs: Iterable[TopicSpec]) -> list[str]:
+        """Return a sentence for each topic that is missing or not as it should be."""
 
 
 @click.group(short_help="Have the tables folded again from the sources.")
@@ -65,11 +77,35 @@ async def _rebuild(settings: Settings, *, asks: bool) -> None:
         await _until_nobody_folds(log)
         if asks:
             click.confirm(_QUESTION, abort=True)
+            # Whoever thinks about it for long may have had a node started meanwhile.
+            await _until_nobody_folds(log)
         partitions = await rebuilds.begin(log)
         topics = [name for name in view_topics() if name != view_topics().dead_letters]
         deleted = await log.delete_topics(topics)
-        await log.create_topics([spec for spec in topic_specs(partitions) if spec.name in view_topics()])
+        await made(log, [spec for spec in topic_specs(partitions) if spec.name in view_topics()], deleted)
         click.echo(f"made anew: {', '.join(deleted)}" if deleted else "no topic was there")
+
+
+async def made(log: Topics, specs: Sequence[TopicSpec], deleted: Iterable[str], limit_s: float = _MADE_LIMIT_S) -> None:
+    """
+    Return once all topics are there, those that were *deleted* anew.
+
+    A broker may have one for a while that is gone, and say that there is nothing to create, or that nothing is missing.
+
+    Raises:
+        RefusedStartError: Some are missing, or were not made by this call, after *limit_s*.
+    """
+    end = asyncio.get_running_loop().time() + limit_s
+    awaited = set(deleted)
+    while True:
+        awaited -= set(await log.create_topics(specs))
+        missing = [complaint for complaint in await log.check_topics(specs) if "is missing" in complaint]
+        if not missing and not awaited:
+            return
+        if asyncio.get_running_loop().time() > end:
+            what = " ".join(missing) or f"{', '.join(sorted(awaited))} could not be made anew."
+            raise RefusedStartError(f"{what} Run this again.")
+        await asyncio.sleep(_AGAIN_S)
 
 
 async def _until_nobody_folds(log: Members) -> None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from service.cli import main
+from service.cli.tables import made
 from service.data_directory import held
+from streams.domain.errors import RefusedStartError
 from streams.domain.rebuilds import latest
 from streams.log.embedded import EmbeddedLog
 from streams.registry import Registry
-from streams.topics import CONTEXT_EVENTS, REGISTRY_EVENTS, VIEW, topic_specs, view_topics
+from streams.topics import CONTEXT_EVENTS, REGISTRY_EVENTS, VIEW, TopicSpec, topic_specs, view_topics
 from tests.support.engine_nodes import die
 
 TOPICS = view_topics()
@@ -97,6 +100,65 @@ def test_who_does_not_say_yes_changes_nothing(tmp_path: Path, typed: str) -> Non
     assert done.exit_code == 1
     assert "lists are 503" in done.output
     assert on_log(tmp_path, starts=False) == before
+
+
+def test_a_node_that_is_started_before_the_answer_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who says yes after a while hears that somebody folds by now, and nothing has changed."""
+    on_log(tmp_path, starts=True)
+    fill(tmp_path)
+    before = on_log(tmp_path, starts=False)
+    asked = False
+
+    def confirm(_question: str, *, abort: bool) -> bool:
+        nonlocal asked
+        asked = abort
+        return True
+
+    async def members(_log: EmbeddedLog, _group: str) -> list[str]:
+        return ["somebody"] if asked else []
+
+    monkeypatch.setattr("service.cli.tables.click.confirm", confirm)
+    monkeypatch.setattr("service.cli.tables._LEFT_LIMIT_S", 0.0)
+    monkeypatch.setattr(EmbeddedLog, "members", members)
+    refused = upnext(tmp_path)
+    assert (refused.exit_code, "stop every node first" in refused.stderr) == (1, True)
+    assert on_log(tmp_path, starts=False) == before
+
+
+class Behind:
+    """Topics of which a broker that is asked first still sees those that are gone."""
+
+    def __init__(self, looks: int) -> None:
+        self.looks = looks
+        self.there: set[str] = set()
+
+    async def create_topics(self, specs: Iterable[TopicSpec]) -> list[str]:
+        """Create what is missing, as far as this broker knows."""
+        self.looks -= 1
+        created = [] if self.looks >= 0 else [spec.name for spec in specs if spec.name not in self.there]
+        self.there.update(created)
+        return created
+
+    async def check_topics(self, specs: Iterable[TopicSpec]) -> list[str]:
+        """Say what is missing, as far as this broker knows."""
+        return (
+            []
+            if self.looks > 0
+            else [f"The topic {spec.name} is missing." for spec in specs if spec.name not in self.there]
+        )
+
+
+async def test_topics_are_made_though_a_broker_still_has_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked again until those that were deleted are made; where they stay away the command fails."""
+    monkeypatch.setattr("service.cli.tables._AGAIN_S", 0.0)
+    specs = [spec for spec in topic_specs(1) if spec.name in TOPICS]
+    names = {spec.name for spec in specs}
+    log = Behind(looks=2)
+    await made(log, specs, names)
+    assert log.there == names
+    for looks, said in ((1, "is missing"), (10, "could not be made anew")):
+        with pytest.raises(RefusedStartError, match=f"{said}.* Run this again"):
+            await made(Behind(looks), specs, names, limit_s=-1.0)
 
 
 def test_where_there_is_nothing_to_fold_it_says_so(tmp_path: Path) -> None:
