@@ -14,7 +14,9 @@ from streams.domain.ids import AppId, Kind, id_text
 from streams.domain.registry_state import RegistryState
 
 _MAX_REMEMBERED = 5_000
-"""Pairs, of 2 KiB each; 10 where an app tells a platform as much as it may."""
+"""Pairs, of some 2 KiB each."""
+_MAX_BYTES = 64 << 20
+"""What they may take together: with all the attributes that a platform may have, one takes up to 1 MiB."""
 
 
 class RegistryPairs:
@@ -29,26 +31,31 @@ class RegistryPairs:
         """Take the node's registry, and where clients find `/media`: what its URLs begin with."""
         self._registry, self._media_url = registry, media_url
         self._state = registry.state
-        self._revision = -1
+        self._revision, self._bytes = -1, 0
         self._pairs: dict[tuple[bytes, bytes], Pair] = {}
 
     def of(self, platform: bytes, app: AppId) -> Pair:
         """Return what holds now between a platform's raw id and an app."""
         if self._state.revision != self._revision:
             self._revision = self._state.revision
-            self._pairs.clear()
+            self._forget()
         known = self._pairs.get((platform, app))
         if known is None:
-            if len(self._pairs) >= _MAX_REMEMBERED:
-                self._pairs.clear()
+            if len(self._pairs) >= _MAX_REMEMBERED or self._bytes >= _MAX_BYTES:
+                self._forget()
             known = self._pairs[platform, app] = self._found(id_text(Kind.PLATFORM, platform), id_text(Kind.APP, app))
         return known
+
+    def _forget(self) -> None:
+        self._pairs.clear()
+        self._bytes = 0
 
     def _found(self, platform: str, app: str) -> Pair:
         state = self._state
         values = of_pair(state, "platformvalues", app, platform)
         told = {} if values is None else values.fields.get("values", {})
         extras = AppExtras(attributes_of(state, platform), told, self._media(state, app))
+        self._bytes += extras.size
         return Pair(is_available(state, app, platform), extras)
 
     def _media(self, state: RegistryState, app: str) -> dict[str, str]:

@@ -10,6 +10,8 @@ from service.api.resource import Change, Field, ResourceType
 from streams.domain.registry_state import RegistryState, StoredObject
 from streams.domain.templates import Attribute, Attributes, Fault, FaultCode, faults
 
+MAX_ATTRIBUTES = 100
+"""Of one platform: they are worked out for each of its apps, and written into each item of its lists."""
 ATTRIBUTE_NAME = Text(
     64, pattern="[a-z][a-z0-9_]*", what="small letters, digits and underscores, the first of them a letter"
 )
@@ -69,6 +71,9 @@ def _breaks(change: Change) -> Iterable[Message]:
     platform = change.after.fields["platform"]["id"]
     before, after = (attributes_of(state, platform) for state in (change.there, change.planned))
     known = _faults_of(change.there, platform)
+    if len(after) > MAX_ATTRIBUTES and len(after) > len(before):
+        text = "A platform has at most {{most}} attributes that are ACTIVE"
+        yield invalid("attributes.too.many", text, field="platform", most=str(MAX_ATTRIBUTES))
     for fault in _faults_of(change.planned, platform):
         # Another one that is written too says it itself.
         is_said = fault.attribute == change.after.name or after[fault.attribute] == before.get(fault.attribute)

@@ -67,6 +67,8 @@ class AppExtras:
         self._places = [place for member in self._members for place in member.places]
         self._is_in_order = self._places == list(range(len(self._fields)))
         self._longest = len(_START) + MAX_BYTES + len(self._end)
+        self.size = len(self._template) + sum(len(member.template) for member in self._members)
+        """About how many bytes it takes."""
         self.tag = blake2b(repr((self._template, self._places, self._fields)).encode(), digest_size=12).hexdigest()
         self._read = _reader(tuple(self._fields))
         self.end = None if self._fields else self._closed(())
@@ -87,15 +89,18 @@ class AppExtras:
 
     def _closed(self, texts: Texts) -> bytes:
         if None not in texts:
-            whole = self._template % (texts if self._is_in_order else tuple([texts[place] for place in self._places]))
-            if len(whole) <= self._longest:
-                return whole
+            placed = texts if self._is_in_order else tuple([texts[place] for place in self._places])
+            # Before it is written: what is too long may be so a thousand times.
+            if len(self._template) + sum(map(len, placed)) <= self._longest:  # type: ignore[arg-type] # none is None
+                return self._template % placed
         left = MAX_BYTES + 1
         members: list[bytes] = []
         for template, places in self._members:
             written = tuple([texts[place] for place in places])
-            json = b"" if None in written else template % written
-            if json and len(json) < left:
+            if None in written or sum(map(len, written)) >= left:  # type: ignore[arg-type] # none is None
+                continue
+            json = template % written
+            if len(json) < left:
                 left -= len(json) + 1
                 members.append(json)
         return _START + b",".join(members) + self._end
@@ -147,14 +152,21 @@ def _written(json: bytes, encoded: int) -> bytes | None:
     return _encoded(json[1:-1] if json.startswith(b'"') else json, encoded) if json else None
 
 
-def _encoded(text: bytes, times: int) -> bytes:
-    """Return text within a string of JSON, percent-encoded so many times."""
+def _encoded(text: bytes, times: int) -> bytes | None:
+    """Return text within a string of JSON, percent-encoded so many times; None where that is too long to be shown."""
     if not times or _is_unreserved(text):
         return text
+    once, again = _percent_encoded(text), times - 1
+    # Of what is encoded already, only the percent signs are written differently.
+    if len(once) + once.count(b"%") * 2 * again > MAX_BYTES:
+        return None
+    return once.replace(b"%", b"%" + b"25" * again) if again else once
+
+
+@lru_cache(maxsize=256)
+def _percent_encoded(text: bytes) -> bytes:
     decoded: str = msgspec.json.decode(b'"%b"' % text)
-    for _ in range(times):
-        decoded = percent_encoded(decoded)
-    return decoded.encode()
+    return percent_encoded(decoded).encode()
 
 
 NO_EXTRAS = AppExtras({}, {}, {})

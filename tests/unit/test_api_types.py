@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from service.adapters.vault import BrokenSealError, Vault
+from service.api.platform_attributes import MAX_ATTRIBUTES
 from service.api.webhook_endpoints import SECRET_PURPOSE
 from streams.domain.registry import Applied
 from streams.domain.registry_events import ObjectWrite, Transaction, UniqueValue
@@ -341,6 +342,8 @@ async def test_templates(setting: Setting) -> None:
     ):
         await refused(code, attribute("more", template))
     await refused("template.wrong.type", attribute("more", "{{title}}", valueType="INTEGER"))
+    more = [attribute(f"one_more_{n}") for n in range(MAX_ATTRIBUTES - 1)]
+    await refused("attributes.too.many", more)
     # Both at once may go, and what is not in use may refer to whatever it likes.
     renamed = [{"id": asked["id"], "name": "app"}, {"id": made["id"], "template": "app://{{app}}"}]
     await setting.ok("POST", "platformattributes", renamed, of=setting.theirs)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+import tracemalloc
 from typing import Any
 from urllib.parse import unquote
 
@@ -285,6 +287,43 @@ def test_as_much_as_fits() -> None:
         served = closed(extras, title="x")
         assert list(served["platform_data"]) == names
         assert served["app_media"] == {"icon_1x": "https://m.example/1"}
+
+
+@pytest.mark.parametrize("levels", range(1, 6))
+def test_what_is_encoded_again_and_again(levels: int) -> None:
+    """Each level encodes what the one before has written."""
+    attributes = {"a0": Attribute(template="{{title}}", encodes=True)}
+    for n in range(1, levels):
+        attributes[f"a{n}"] = Attribute(template=f"{{{{a{n - 1}}}}}", encodes=True)
+    expected = '\u00e4 "/%\u20ac'
+    for _ in range(levels):
+        expected = percent_encoded(expected)
+    served = closed(AppExtras(attributes, {}, {}), title='\u00e4 "/%\u20ac')
+    assert served["platform_data"][f"a{levels - 1}"] == expected
+
+
+def test_the_worst_templates_cost_a_page_little() -> None:
+    """Long texts, encoded 16 times over or put in 1,600 times: what does not fit is not written first."""
+    chain = {"a00": Attribute(template="{{description}}", encodes=True)}
+    for n in range(1, 16):
+        chain[f"a{n:02}"] = Attribute(template=f"{{{{a{n - 1:02}}}}}", encodes=True)
+    many = {f"a{n:02}": Attribute(template="{{description}}" * 16) for n in range(100)}
+    for attributes in (chain, many):
+        assert not faults(attributes)
+        extras = AppExtras(attributes, {}, {})
+        page = [fragment_of(description=f"{n}" + "\u20ac" * 4_090) for n in range(200)]
+        tracemalloc.start()
+        try:
+            served = [extras.closing(one) for one in page[:2]]
+            _, most_bytes = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert most_bytes < 1 << 20
+        assert served == [b',"platform_data":{},"app_media":{}}'] * 2
+        began = time.process_time()
+        for one in page:
+            extras.closing(one)
+        assert time.process_time() - began < 1  # of CPU: it was 2 s and more, and is some 50 ms
 
 
 def test_tags() -> None:
