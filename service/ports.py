@@ -120,6 +120,10 @@ class Client(NamedTuple):
     """How often it may write; 0: as often as any other."""
     version: str = ""
     """The version of `/v1` that it gets where it names none; empty: the first one."""
+    may_read: bool = True
+    """Whether the token that was shown is for reading; keys are for everything."""
+    may_write: bool = True
+    """Whether it is for writing; what writes also reads."""
 
 
 class Tenants(Protocol):

@@ -12,6 +12,7 @@ from service.api.key_uses import Use
 from service.api.tokens import Purpose, Tokens
 from service.networks import AllowList
 from service.ports import Client
+from service.scopes import READ, WRITE, Scopes, has_scope, limits
 from streams.domain.ids import AppId, Kind, id_text, parse_id
 from streams.domain.registry_events import UniqueValue
 from streams.domain.registry_state import RegistryState, StoredObject
@@ -19,6 +20,8 @@ from streams.domain.times import iso_ms
 
 TENANT_TYPES = {"apps": Kind.APP, "platforms": Kind.PLATFORM}
 """The types of objects that are tenants."""
+_CALLED = {Kind.APP: "contexts", Kind.PLATFORM: "sessions"}
+"""The resources of `/v1` that a tenant calls, as scopes name them."""
 
 _MAX_REMEMBERED = 10_000
 _NO_DIGEST = bytes(32)
@@ -42,6 +45,8 @@ class _Key(NamedTuple):
     client: Client
     expires: str | None
     """As `iso_ms` writes it, in the order of time; None: never."""
+    scopes: Scopes | None = None
+    """What tokens that it gets may be for; None: everything."""
 
 
 _NOBODY = (_Key(_NO_DIGEST, Client("", Kind.APP, b"", live=False), None),)
@@ -93,10 +98,7 @@ class RegistryTenants:
 
     def key_holder(self, client_id: str, stamp: bytes) -> Client | None:
         """Return the ACTIVE client that has a usable key whose SHA-256 begins with *stamp*, else None."""
-        self._forget_what_changed()
-        keys = self._keys.get(client_id) or self._find_keys(client_id)
-        held = (key for key in keys if key.client.client_id and key.digest.startswith(stamp))
-        found = next((key for key in held if self._is_good(key)), None)
+        found = self._held(client_id, stamp)
         return None if found is None else self._used(client_id, found)
 
     def authenticate_token(self, token: str) -> Client | None:
@@ -104,7 +106,8 @@ class RegistryTenants:
         bearer = None if self._tokens is None else self._tokens.read(Purpose.ACCESS, token)
         if bearer is None or bearer.type != "clients":
             return None
-        return self.key_holder(bearer.id, bearer.stamp)
+        found = self._held(bearer.id, bearer.stamp)
+        return None if found is None else _limited(self._used(bearer.id, found), limits(bearer.scope.split()), found)
 
     def tenant_of(self, client_id: str) -> bytes:
         """Return the raw id of the tenant of a client that has been authenticated."""
@@ -127,6 +130,12 @@ class RegistryTenants:
     def ensure_fresh(self) -> None:
         """Raise `RegistryBehindError` where the registry lags more than 5 s behind its log."""
         self._registry.ensure_fresh()
+
+    def _held(self, client_id: str, stamp: bytes) -> _Key | None:
+        self._forget_what_changed()
+        keys = self._keys.get(client_id) or self._find_keys(client_id)
+        held = (key for key in keys if key.client.client_id and key.digest.startswith(stamp))
+        return next((key for key in held if self._is_good(key)), None)
 
     def _used(self, client_id: str, key: _Key) -> Client:
         if self._note is not None:
@@ -172,10 +181,22 @@ def _usable_keys(state: RegistryState, client: StoredObject, client_id: str) -> 
     must_sign = client.fields.get("signaturesRequired", False)
     rates = client.fields.get("rateLimit", {"read": 0, "write": 0})
     version = client.fields.get("defaultVersion", "")
+    scopes = limits(client.fields.get("scopes", ()))
     for key in client.fields["keys"]:
         is_live = key["kind"] == "LIVE"
         found = Client(client_id, kind, raw, is_live, allowed, must_sign, rates["read"], rates["write"], version)
-        yield _Key(bytes.fromhex(key["hash"]), found, key.get("expires"))
+        yield _Key(bytes.fromhex(key["hash"]), found, key.get("expires"), scopes)
+
+
+def _limited(client: Client, scopes: Scopes | None, key: _Key) -> Client:
+    """Return the client of a token with these limits: they may be wider than what its client may have by now."""
+    if scopes is None and key.scopes is None:
+        return client
+    called = _CALLED[client.tenant_kind]
+    may_read, may_write = (
+        has_scope(scopes, called, verb) and has_scope(key.scopes, called, verb) for verb in (READ, WRITE)
+    )
+    return client._replace(may_read=may_read, may_write=may_write)
 
 
 def _tenant(state: RegistryState, fields: Mapping[str, Any]) -> tuple[StoredObject | None, Kind]:

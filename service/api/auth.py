@@ -7,11 +7,10 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from service.api.messages import MessagesError, error, not_found
+from service.scopes import READ, WRITE, Scopes, has_scope
 
 SUPER_USER = "superuser"
 """The id of the user whom the deployment's own token stands for."""
-
-READ, WRITE = "read", "write"
 
 
 class Role(IntEnum):
@@ -50,8 +49,8 @@ class Caller(NamedTuple):
     is_super: bool
     roles: Mapping[str, Role] = _NO_ROLES
     """By company."""
-    scopes: frozenset[str] | None = None
-    """What the token or key is for: `read`, `write`, `<type>:read`, `<type>:write`; None: all that the user may."""
+    scopes: Scopes | None = None
+    """What the token or key is for; None: all that the user may."""
     is_key: bool = False
     """Whether an API key was shown: it is not the user in person, who may be more elsewhere."""
 
@@ -65,10 +64,7 @@ class Caller(NamedTuple):
 
     def has_scope(self, type_name: str, verb: str) -> bool:
         """Say whether the caller's token is for this; what writes also reads."""
-        if self.scopes is None:
-            return True
-        verbs = {verb, WRITE}
-        return not self.scopes.isdisjoint({*verbs, *(f"{type_name}:{one}" for one in verbs)})
+        return has_scope(self.scopes, type_name, verb)
 
 
 def least_role(type_name: str, *, writes: bool) -> Role:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hmac
 
-from service.api.auth import READ, SUPER_USER, WRITE, Caller, unauthorized
+from service.api.auth import SUPER_USER, Caller, unauthorized
 from service.api.auth_keys import PREFIX, ApiKeys
 from service.api.messages import MessagesError, error
 from service.api.people import USERS, People, Person, roles_of
 from service.api.ports import Registry
 from service.api.rate_limits import RateLimits
 from service.api.tokens import Bearer, Purpose, Tokens
+from service.scopes import limits
 
 
 class Callers:
@@ -93,16 +94,10 @@ class Callers:
             # It was signed: what it was signed for may have been written on another node just now.
             raise unauthorized(is_bearer=True, may_be_news=True)
         roles = roles_of(person.user, self._registry.state)
-        return Caller(person.user.id, is_super=False, roles=roles, scopes=_scopes(bearer.scope))
+        return Caller(person.user.id, is_super=False, roles=roles, scopes=limits(bearer.scope.split()))
 
 
 def _split(authorization: str | None) -> tuple[str, str]:
     """Return the scheme, in small letters, and what follows it."""
     scheme, _, token = (authorization or "").partition(" ")
     return scheme.lower(), token.strip()
-
-
-def _scopes(scope: str) -> frozenset[str] | None:
-    """Return what a token is limited to; words that say nothing here limit nothing."""
-    words = {word for word in scope.split() if word in (READ, WRITE) or word.partition(":")[2] in (READ, WRITE)}
-    return frozenset(words) or None

@@ -14,6 +14,7 @@ from service.api.kinds import BrokenValueError, Choice, Flag, Json, Link, Many, 
 from service.api.messages import Message, MessagesError, error, warning
 from service.api.resource import Action, Field, Issued, Means, ResourceType
 from service.http.versions.known import VERSIONS
+from service.scopes import is_known
 from streams.domain.registry_events import Reference
 from streams.domain.registry_state import RegistryState, StoredObject
 from streams.domain.times import iso_ms
@@ -128,6 +129,10 @@ def _warnings(stored: StoredObject, state: RegistryState) -> Iterable[Message]:
     if state.state_of(tenant["type"], tenant["id"]) != "ACTIVE":
         text = "Client {{id}} cannot authenticate: its tenant {{tenant}} is not ACTIVE"
         yield warning("client.tenant.not.active", text, id=stored.id, tenant=tenant["id"])
+    for word in stored.fields.get("scopes", ()):
+        if not is_known(word):
+            text = "The scope {{scope}} of client {{id}} says nothing here, and limits no token"
+            yield warning("client.scope.unknown", text, id=stored.id, scope=word)
     version = stored.fields.get("defaultVersion")
     if version is not None and version not in VERSIONS.names:
         # It was stored when there were no versions yet, or has ended since.
@@ -168,11 +173,15 @@ CLIENTS = ResourceType(
         Field(
             name="grantTypes",
             kind=Many(Choice(("client_credentials", "refresh_token"))),
-            says="How it may get tokens.",
+            says="How it may get tokens; empty: in both ways.",
             empty=(),
-            is_obeyed=False,
         ),
-        Field(name="scopes", kind=Many(Text(64)), says="What its tokens may be for.", empty=(), is_obeyed=False),
+        Field(
+            name="scopes",
+            kind=Many(Text(64)),
+            says="What its tokens may be for, as `read` or `sessions:write`; empty: for everything.",
+            empty=(),
+        ),
         Field(
             name="ipAllowList",
             kind=Many(Network()),

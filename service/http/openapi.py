@@ -20,6 +20,7 @@ from service.http.problems import (
     InvalidVersionError,
     MalformedJsonError,
     MalformedRequestError,
+    ScopeError,
     SignatureError,
     TooLargeError,
     TooManyFailuresError,
@@ -47,6 +48,7 @@ _EVERY_PROBLEM = (
     UnauthorizedError,
     SignatureError,
     AddressError,
+    ScopeError,
     TooManyRequestsError,
     TooManyFailuresError,
     MalformedRequestError,
@@ -58,7 +60,7 @@ _EVERY_PROBLEM = (
 )
 _STATUSES = {
     200: "Success", 204: "Success", 304: "The reader has this page", 400: "Malformed or invalid",
-    401: "No good credentials, or no good signature", 403: "Not for this tenant, or from this address",
+    401: "No good credentials, or no good signature", 403: "Not for this tenant, from this address, or with this token",
     404: "Absent", 409: "Conflict", 413: "Too large", 415: "Not JSON", 429: "Too often",
     500: "An error of the service", 503: "Not available now",
 }  # fmt: skip

@@ -34,6 +34,10 @@ class AddressError(RequestError):
     """The credentials are good, but not from this address."""
 
 
+class ScopeError(RequestError):
+    """The token is good, but not for this."""
+
+
 class SignatureError(RequestError):
     """A signature is broken or missing; the message says what is wrong with it, and nothing of the secret."""
 
@@ -119,6 +123,7 @@ PROBLEMS: dict[type[BaseException], Problem] = {
     ForbiddenError: Problem(
         403, "permission_error", "wrong_tenant", "Platforms call /v1/sessions, apps call /v1/contexts."
     ),
+    ScopeError: Problem(403, "permission_error", "insufficient_scope", "The token's scope does not allow this."),
     AddressError: Problem(403, "permission_error", "address_not_allowed", "The client may not call from this address."),
     errors.AppNotAvailableError: Problem(
         403,

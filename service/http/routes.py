@@ -21,6 +21,7 @@ from service.http.problems import (
     ForbiddenError,
     InvalidVersionError,
     MethodNotAllowedError,
+    ScopeError,
     UnknownPathError,
 )
 from service.http.signatures import Signatures
@@ -95,6 +96,8 @@ class Resource:
             return Answer(204, {"Allow": self.allow})
         client, wait_s, version = self._callers.caller(request, beside)
         operation, _ = self._found(request.method, client)
+        if not client.may_write and not (client.may_read and request.method in READS):
+            raise ScopeError
         if client.allowed is not None:
             self._check_address(client.allowed, request)
         if wait_s:

@@ -54,6 +54,11 @@ async def client_token(node: ApiNode, client: Any, key: str = "secretKey", **mor
     )
 
 
+def key_caller(node: ApiNode, client: Any) -> Caller:
+    pair = b64encode(f"{client['clientId']}:{client['secretKey']}".encode()).decode()
+    return Caller(node.http, node.url, {"Authorization": f"Basic {pair}"})
+
+
 async def test_a_password(node: ApiNode) -> None:
     """The right password gets tokens in the shape of OAuth 2.0, which nothing may keep; the access token is good."""
     await make_user(node, "ann", {await make_company(node): "VIEWER"})
@@ -322,6 +327,57 @@ async def test_what_a_client_may_ask_for(node: ApiNode) -> None:
     path = f"/api/v1/clients/{client['id']}?context={company}"
     await node.admin.ok("POST", path, {"grantTypes": ["refresh_token"]})
     assert (await client_token(node, client)).json["errors"][0]["code"] == "error.grant.type.forbidden"
+
+
+@pytest.mark.parametrize(
+    ("asked", "may_have", "reads", "writes"),
+    [
+        ("", [], 200, 404),
+        ("read", [], 200, 403),
+        ("write", [], 200, 404),
+        ("contexts:read", [], 200, 403),
+        ("contexts:write", [], 200, 404),
+        ("sessions:write apps:write", [], 403, 403),
+        ("lists", [], 200, 404),
+        ("", ["read"], 200, 403),
+        ("read write", ["read", "write"], 200, 404),
+        ("read", ["read", "write"], 200, 403),
+    ],
+)
+async def test_what_a_client_s_token_is_for(
+    node: ApiNode, asked: str, may_have: list[str], reads: int, writes: int
+) -> None:
+    """On `/v1` a token is for what it was asked for with; words that say nothing there limit nothing."""
+    client, _, _ = await make_client(node, scopes=may_have)
+    token = (await client_token(node, client, scope=asked)).json["access_token"]
+    caller, of_key = bearer(node, token), key_caller(node, client)
+    for method, status in (("GET", reads), ("HEAD", reads), ("DELETE", writes)):
+        path = "/v1" if method != "DELETE" else "/v1/contexts/upnext/absent/sessions"
+        answer = await caller.call(method, path)
+        assert answer.status == status
+        if status == 403 and answer.body:
+            assert answer.json["error"]["code"] == "insufficient_scope"
+        assert (await of_key.call(method, path)).status in (200, 404)
+
+
+async def test_scopes_that_are_taken_away(node: ApiNode) -> None:
+    """What a client may no longer have, its tokens of before are no longer for, refreshed or not."""
+    client, company, _ = await make_client(node, scopes=["read", "write"])
+    tokens = (await client_token(node, client)).json
+    again = (await ask(node, grant_type="refresh_token", refresh_token=tokens["refresh_token"])).json
+    path = f"/api/v1/clients/{client['id']}?context={company}"
+    for scopes, status in ((["read"], 403), (["contexts:write"], 404), (["sessions:write"], 403), ([], 404)):
+        await node.admin.ok("POST", path, {"scopes": scopes})
+        for one in (tokens, again):
+            answer = await bearer(node, one["access_token"]).call("DELETE", "/v1/contexts/upnext/absent/sessions")
+            assert answer.status == status
+
+
+async def test_scopes_that_say_nothing(node: ApiNode) -> None:
+    """A client is warned of them."""
+    client, _, _ = await make_client(node, scopes=["read", "lists"])
+    warned = [(one["code"], one["params"].get("scope")) for one in client["validationWarnings"]]
+    assert warned == [("warning.client.scope.unknown", "lists")]
 
 
 async def test_a_login_on_another_node(node: ApiNode, clock: Clock) -> None:
