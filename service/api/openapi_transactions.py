@@ -42,6 +42,11 @@ _RESULT: Json = {
             "type": "object",
             "description": "As it is now, with what is shown this once; left out where nothing is written.",
         },
+        "validationWarnings": {
+            "type": "array",
+            "description": "Where nothing is written: what would keep the object from working; left out where nothing.",
+            "items": {"$ref": "#/components/schemas/ResourceMessage"},
+        },
     },
     "required": ["type", "id", "action", "changes"],
 }

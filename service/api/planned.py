@@ -9,7 +9,7 @@ from service.api.messages import Message
 from service.api.planning import Plan
 from service.api.resource import Change
 from streams.domain.registry import NOT_WRITTEN, stored_as
-from streams.domain.registry_events import UniqueValue
+from streams.domain.registry_events import ObjectState, UniqueValue
 from streams.domain.registry_state import RegistryState, StoredObject
 
 
@@ -26,6 +26,11 @@ class Planned(RegistryState):
     def find(self, type_name: str, object_id: str) -> StoredObject | None:
         """Return an object, also a HIDDEN one; None where there is none."""
         return self._planned.get((type_name, object_id)) or self._there.find(type_name, object_id)
+
+    def state_of(self, type_name: str, object_id: str) -> ObjectState | None:
+        """Return the state of an object, None where there is none."""
+        planned = self._planned.get((type_name, object_id))
+        return self._there.state_of(type_name, object_id) if planned is None else planned.state
 
     def holder(self, type_name: str, unique: UniqueValue) -> StoredObject | None:
         """Return the object of a type that has a unique value."""

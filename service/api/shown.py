@@ -32,10 +32,13 @@ def show(
     }
     shown |= _show_fields(resource, stored, state)
     shown |= shown_once or {}
+    return shown | show_warnings(resource, stored, state)
+
+
+def show_warnings(resource: ResourceType, stored: StoredObject, state: RegistryState) -> Json:
+    """Return what keeps an object from working as it is answered: a field of its own, or none."""
     warnings = [*resource.warnings(stored, state), *_not_obeyed(resource, stored)]
-    if warnings:
-        shown["validationWarnings"] = warnings
-    return shown
+    return {"validationWarnings": warnings} if warnings else {}
 
 
 def show_name(resource: ResourceType, stored: StoredObject) -> Json:

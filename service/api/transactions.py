@@ -18,13 +18,14 @@ from service.api.params import read_flag
 from service.api.planning import checked_id
 from service.api.ports import Registry
 from service.api.resource import ResourceType
-from service.api.shown import show
+from service.api.shown import show, show_warnings
 from service.api.transactions_labels import is_label, with_ids, with_labels
 from service.api.types import TYPES
 from service.api.writing import Cause, Order, Writes, Written
 from service.http.calls import Answer
 from service.http.json_body import JsonReader
 from service.http.problems import MalformedJsonError
+from streams.domain.registry_state import RegistryState
 
 PATH = f"{API}/transactions"
 TRANSACTIONS = ResourceType(
@@ -36,6 +37,8 @@ TRANSACTIONS = ResourceType(
 )
 """No type of objects: what its path is answered by, beside those of the types."""
 _TYPES = {resource.name: resource for resource in TYPES}
+_UNMADE = "(new)"
+"""In warnings, what stands for the id of an object that has neither one yet nor a label."""
 
 
 class Asked(NamedTuple):
@@ -68,8 +71,8 @@ class Transactions:
         orders = self._orders(call, asked, known, made)
         if is_dry:
             labels = {object_id: label for label, object_id in made.items()}
-            previewed = await self._writes.preview(orders)
-            results = [_previewed(one, done, labels) for one, done in zip(asked, previewed, strict=True)]
+            previewed, planned = await self._writes.preview(orders)
+            results = [_previewed(one, done, labels, planned) for one, done in zip(asked, previewed, strict=True)]
         else:
             results = [
                 self._written(done, order)
@@ -184,12 +187,14 @@ class Transactions:
         }
 
 
-def _previewed(one: Asked, done: Written, labels: Mapping[str, str]) -> Json:
+def _previewed(one: Asked, done: Written, labels: Mapping[str, str], planned: RegistryState) -> Json:
     """Return what would become of an object; an id that is not made yet is its label, or none."""
-    outcome: Json = with_labels(_outcome(one.cause.resource, done), labels)
+    resource = one.cause.resource
+    warnings = msgspec.to_builtins(show_warnings(resource, done.stored, planned))
     if done.before is None and one.given.id is None and one.label is None:
-        outcome["id"] = None
-    return outcome
+        labels = {**labels, done.stored.id: _UNMADE}
+    outcome: Json = with_labels({**_outcome(resource, done), **warnings}, labels)
+    return {**outcome, "id": None} if outcome["id"] == _UNMADE else outcome
 
 
 def _outcome(resource: ResourceType, done: Written) -> Json:

@@ -108,16 +108,19 @@ class Writes:
             LogUnavailableError: They may or may not have been written.
         """
         hashed = await self._hashed(orders)
-        return await self._transact([order.cause for order in hashed], lambda: self._plan(hashed))
+        return await self._transact(
+            [order.cause for order in hashed], lambda: self._plan(hashed, Planned(self._registry.state))
+        )
 
-    async def preview(self, orders: Sequence[Order]) -> list[Written]:
+    async def preview(self, orders: Sequence[Order]) -> tuple[list[Written], RegistryState]:
         """
-        Return what `write_all` would, as far as is known here, and write nothing.
+        Return what `write_all` would, as far as is known here, and the registry as it would be; write nothing.
 
         Raises:
             MessagesError: Something is wrong with them.
         """
-        plans = self._plan(await self._hashed(orders))
+        hashed, state = await self._hashed(orders), Planned(self._registry.state)
+        plans = self._plan(hashed, state)
         causes = [order.cause for order in orders]
         if transaction := self._transaction(causes, plans):
             reasons = judge(self._registry.state, transaction) or self._registry.too_large(transaction)
@@ -129,7 +132,7 @@ class Writes:
             for one, cause in zip(plans, causes, strict=True)
             if one.write is not None
         ]
-        return self._written(causes, plans, planned)
+        return self._written(causes, plans, planned), state
 
     async def act(self, cause: Cause, action: Action, given: Given, expect: Precondition) -> Written:
         """
@@ -194,9 +197,8 @@ class Writes:
         made_id = self._making.entropy(16).hex()
         return Transaction(id=made_id, user=causes[0].user, request=causes[0].request_id, objects=writes)
 
-    def _plan(self, orders: Sequence[Order]) -> list[Plan]:
+    def _plan(self, orders: Sequence[Order], state: Planned) -> list[Plan]:
         """Plan all, in the order in which types refer to each other, so that what is referred to is planned before."""
-        state = Planned(self._registry.state)
         plans: dict[int, Plan] = {}
         broken: dict[int, list[Message]] = {}
         for place in sorted(range(len(orders)), key=lambda place: _rank(orders[place].cause.resource)):

@@ -10,10 +10,10 @@ from typing import Any
 import click
 
 from service.api.types import TYPES
-from service.cli.node_calls import NodeCalls
+from service.cli.node_calls import NodeCalls, said
 from service.cli.node_options import format_option, node_options, with_node
 from service.cli.object_files import ObjectFileError, read_objects
-from service.cli.output import one_line, print_json, print_yaml
+from service.cli.output import one_line, print_json, print_yaml, printable
 
 DIFFERENCES = 3
 """The exit status of a dry run that has found something to do."""
@@ -112,6 +112,7 @@ def _print_difference(result: Mapping[str, Any]) -> None:
     click.echo(f"{_SIGNS[result['action']]} {result['type']} {result['id'] or '(new)'}")
     for name, change in result["changes"].items():
         click.echo(f"    {name}: {one_line(change['from'])} → {one_line(change['to'])}")
+    _print_warnings(result)
 
 
 def _print_done(result: Mapping[str, Any]) -> None:
@@ -121,3 +122,10 @@ def _print_done(result: Mapping[str, Any]) -> None:
     for name in next((resource.shown_once for resource in TYPES if resource.name == result["type"]), ()):
         if name in result["object"]:
             click.echo(f"    {name}: {result['object'][name]}")
+    _print_warnings(result["object"])
+
+
+def _print_warnings(found: Mapping[str, Any]) -> None:
+    """Print what keeps an object from working."""
+    for message in found.get("validationWarnings", ()):
+        click.echo(f"    warning: {printable(said(message))}")

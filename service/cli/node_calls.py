@@ -163,12 +163,13 @@ def part(text: str) -> str:
 def reasons(body: bytes) -> str:
     """Return what the messages of a refusal say, with their parameters filled in."""
     try:
-        return "; ".join(_said(message) for message in msgspec.json.decode(body)["errors"])
+        return "; ".join(said(message) for message in msgspec.json.decode(body)["errors"])
     except (msgspec.DecodeError, KeyError, TypeError, AttributeError):
         return "it does not say why"
 
 
-def _said(message: dict[str, Any]) -> str:
+def said(message: Mapping[str, Any]) -> str:
+    """Return what a message says, with its parameters filled in."""
     text = str(message["text"])
     params = message["params"]
     for name, value in params.items():

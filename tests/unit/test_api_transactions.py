@@ -117,6 +117,27 @@ async def test_what_would_become(node: ApiNode) -> None:
     assert (unnamed[0]["id"], unnamed[0]["action"]) == (None, "CREATED")
 
 
+async def test_what_would_not_work(node: ApiNode) -> None:
+    """A dry run warns of what the write warns of, as everything in it would be then; it shows no made ids there."""
+    objects = [*PAIR[:2], {**PAIR[2], "objectState": "INACTIVE"}, *PAIR[3:]]
+    objects.append({"type": "apps", "context": "acme", "name": "Nameless"})
+    would = await apply(node.admin, objects, "?dryRun=true")
+    assert would == await apply(node.admin, objects, "?dryRun=true")
+    done = await apply(node.admin, objects)
+    warned = [warnings_of(result) for result in would]
+    assert warned == [warnings_of(result["object"]) for result in done]
+    assert [bool(codes) for codes in warned] == [True, False, True, False, False, True]
+    assert would[0]["validationWarnings"][0]["params"] == {"id": "writer", "tenant": "$play"}
+    assert [would[n]["validationWarnings"][0]["params"]["id"] for n in (2, 5)] == ["$play", "(new)"]
+    assert would[5]["id"] is None
+    mended = await apply(node.admin, [PAIR[0], {**PAIR[2], "objectState": "ACTIVE"}], "?dryRun=true")
+    assert [warnings_of(result) for result in mended] == [[], ["warning.app.without.icons"]]
+
+
+def warnings_of(found: dict[str, Any]) -> list[str]:
+    return [message["code"] for message in found.get("validationWarnings", ())]
+
+
 class LookedUp(dict[str, str]):
     """A dict that nobody walks through: there may be as many labels as there are strings."""
 

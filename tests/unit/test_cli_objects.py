@@ -34,6 +34,7 @@ id: acme
 name: Acme
 country: NO
 """
+LACKS = "    warning: App {} lacks icons that platforms show: icon@1x, icon@2x, icon@3x"
 
 
 @pytest.fixture
@@ -87,7 +88,10 @@ async def test_a_dry_run(node: ApiNode, tmp_path: Path) -> None:
         "    tenant: null → $play",
     ]
     assert would.stderr == "upnext: would be: 4 created, 0 updated, 0 unchanged\n"
-    await done(node, "apply", "-f", str(file))
+    assert f"{LACKS.format('$play')}\n+ platforms $tv\n" in would.stdout
+    made = (await done(node, "apply", "-f", str(file))).stdout
+    app = (await node.admin.ok("GET", "/api/v1/apps?context=acme")).json["results"][0]["id"]
+    assert f'created    apps {app} "Play"\n{LACKS.format(app)}\n' in made
     assert (await done(node, "apply", "-f", str(file), "--dry-run")).stdout == ""
     file.write_text(ACME.replace("regions: [NO, SE]", "regions: [NO]").replace("name: Acme\n", "name: Ácme\n"))
     would = await upnext(node, "apply", "-f", str(file), "--dry-run")
