@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 from streams.domain.errors import RefusedStartError
+from streams.durable import make_directory, sync_directory
 
 LOCK = "upnext.lock"
 
 
 @contextmanager
-def held(directory: Path) -> Iterator[None]:
+def held(directory: Path, sync: Callable[[Path], None] = sync_directory) -> Iterator[None]:
     """Hold *directory*, made where there is none, for this process alone; raise `RefusedStartError` otherwise."""
-    lock = _opened(directory)
+    lock = _opened(directory, sync)
     try:
         _take(lock, directory)
         yield
@@ -25,9 +26,9 @@ def held(directory: Path) -> Iterator[None]:
         lock.close()
 
 
-def _opened(directory: Path) -> IO[str]:
+def _opened(directory: Path, sync: Callable[[Path], None]) -> IO[str]:
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        make_directory(directory, sync)
         return (directory / LOCK).open("a+", encoding="ascii")
     except OSError as error:
         raise RefusedStartError(

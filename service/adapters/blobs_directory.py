@@ -15,6 +15,7 @@ from typing import TypeVar
 import structlog
 
 from service.ports import MediaUnavailableError
+from streams.durable import make_directory, sync_directory
 
 THREADS = 8
 """So many files are read and written at a time; so many threads, at most, a disk that hangs keeps for itself."""
@@ -88,7 +89,7 @@ def _settle(outcome: Future[T], work: Callable[[], T]) -> None:
 
 def _write(path: Path, content: bytes) -> None:
     """Write a file that is in its place once it is whole; one that is there already is replaced by what is the same."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_directory(path.parent)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -99,14 +100,6 @@ def _write(path: Path, content: bytes) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
-    # A name is on the disk once its directory is, and a new directory once its own is.
+    # A name is on the disk once its directory is. Another thread may have made that one, and not synced where it is.
     for directory in (path.parent, path.parent.parent):
-        _sync(directory)
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        sync_directory(directory)

@@ -112,6 +112,13 @@ def test_a_directory_is_held_by_one(tmp_path: Path) -> None:
         pass
 
 
+def test_a_new_directory_outlives_a_loss_of_power(tmp_path: Path) -> None:
+    """Its name is synced, and those of the directories above it that are new: else all that is in it could be gone."""
+    synced: list[Path] = []
+    with held(tmp_path / "new" / "data", synced.append):
+        assert synced == [tmp_path, tmp_path / "new"]
+
+
 @pytest.mark.parametrize(
     ("error", "fatal"),
     [
