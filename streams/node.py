@@ -15,7 +15,7 @@ from streams.commands import Judge, LogCommands
 from streams.dead_letters import DeadLetters
 from streams.domain.errors import RefusedStartError, ViewUnavailableError
 from streams.domain.feed import Verdict
-from streams.domain.nodes import NodeSaid
+from streams.domain.nodes import NodeSaid, TableName
 from streams.engine.app import ProcessorsOnFaust
 from streams.engine.contact import Contact
 from streams.engine.copies import Copies
@@ -31,7 +31,7 @@ from streams.log.embedded import EmbeddedLog
 from streams.log.kafka import KafkaLog
 from streams.log.kafka_config import KafkaConfig
 from streams.log.patience import until_answered
-from streams.nodes import Nodes, Nothing
+from streams.nodes import Nodes
 from streams.processors.contexts import ContextsFold
 from streams.processors.sessions import SessionsFold
 from streams.rebuild import Rebuilding
@@ -63,7 +63,7 @@ class NodeConfig:
     url: str
     """Where other nodes reach the internal listener."""
     folds: bool = True
-    """Whether both processors run here."""
+    """Whether the processors run here."""
     roles: tuple[str, ...] = ("api", "streams")
     """What the node says that it does."""
     stale_reads_max_s: float = 60.0
@@ -74,7 +74,7 @@ class NodeConfig:
 
 class Node:
     """
-    The log, the registry, and where the node folds, both processors and their tables.
+    The log, the registry, and where the node folds, the processors and their tables.
 
     Attributes are there after `start`: `log`, `registry`, `writer` (a `service.ports.EventWriter`), `commands`
     (`SessionCommands`), `context_views` (`ContextViews`), `session_views` (`SessionViews`), `nodes`, `dead_letters` (a
@@ -191,15 +191,14 @@ class Node:
 
     def _nodes(self) -> Nodes:
         config = self.config
-        tables = {} if self._engine is None else {p.fold.name: p.table for p in self._engine.processors}
+        processors = () if self._engine is None else self._engine.processors
         return Nodes(
             self.log if isinstance(self.log, KafkaLog) else None,
             NodeSaid(
                 name=self._name(), url=config.url, roles=config.roles, view=VIEW, started_ms=time.time_ns() // 1_000_000
             ),
             config.partitions,
-            contexts=tables.get("contexts", Nothing()),
-            sessions=tables.get("sessions", Nothing()),
+            tables={TableName(processor.fold.name): processor.table for processor in processors},
             lag_events=lambda: sum(processor.lag_events for processor in self.status().processors),
             die=self._die,
         )

@@ -14,8 +14,7 @@ import msgspec
 import structlog
 
 from streams.domain.errors import LogUnavailableError
-from streams.domain.ids import Kind
-from streams.domain.nodes import Asked, KnownNode, NodeSaid, NodesState
+from streams.domain.nodes import FIELDS, Asked, KnownNode, NodeSaid, NodesState, TableName
 from streams.engine import fatal
 from streams.engine.fatal import Die
 from streams.log.port import Log, Record
@@ -24,7 +23,7 @@ from streams.topics import NODES, partition_of
 PARTITION = 0
 SIGN_OF_LIFE_S = 2.0
 _LOOK_S = 0.05
-"""So often a node looks whether it serves what it last said: a comparison of two short lists."""
+"""So often a node looks whether it serves what it last said: a comparison of a few short lists."""
 _TAIL_RECORDS = 512
 """Read at the start: who lives speaks every 2 s, so that is more than enough, and a topic that was not compacted for
 long costs nothing."""
@@ -53,11 +52,14 @@ class Table(Protocol):
         """What is another node's, and copied here."""
 
 
-class Nothing:
+class _Nothing:
     """The part of a node that folds nothing."""
 
     partitions: Mapping[int, Held] = MappingProxyType({})
     copies = partitions
+
+
+_NOTHING = _Nothing()
 
 
 class Nodes:
@@ -73,8 +75,7 @@ class Nodes:
         me: NodeSaid,
         partitions: int,
         *,
-        contexts: Table,
-        sessions: Table,
+        tables: Mapping[TableName, Table],
         lag_events: Callable[[], int],
         die: Die,
         clock_s: Callable[[], float] = time.monotonic,
@@ -86,14 +87,13 @@ class Nodes:
             log: Its topic `upnext-nodes` is there; None where this node is the only one there can be.
             me: What this node says of itself, but for its partitions and lag.
             partitions: Of the other topics.
-            contexts: What is here of the contexts table.
-            sessions: And of the sessions table.
+            tables: What is here of each; a node that folds nothing has none.
             lag_events: Returns how many records are not folded here.
             die: Ends the process.
             clock_s: Tells when the next sign of life is due.
         """
         self._log, self._me, self._partitions = log, me, partitions
-        self._contexts, self._sessions = contexts, sessions
+        self._tables = {table: tables.get(table, _NOTHING) for table in TableName}
         self._lag_events, self._die, self._clock_s = lag_events, die, clock_s
         self._asked: Callable[[], Asked] = dict
         self._state = NodesState()
@@ -134,32 +134,29 @@ class Nodes:
                 async with asyncio.timeout(_GOODBYE_LIMIT_S):
                     await self._log.append(NODES, PARTITION, self.name.encode(), None)
 
-    def is_here(self, kind: Kind, raw_id: bytes) -> bool:
-        """Say whether the partition of a context's or session's id is owned here, served yet or not."""
-        return partition_of(raw_id, self._partitions) in self._table(kind).partitions
+    def is_here(self, table: TableName, raw_id: bytes) -> bool:
+        """Say whether the partition of an id is owned here, served yet or not."""
+        return partition_of(raw_id, self._partitions) in self._tables[table].partitions
 
-    def serves(self, kind: Kind, raw_id: bytes) -> bool:
+    def serves(self, table: TableName, raw_id: bytes) -> bool:
         """Say whether it is owned here, and can be read."""
-        held = self._table(kind).partitions.get(partition_of(raw_id, self._partitions))
+        held = self._tables[table].partitions.get(partition_of(raw_id, self._partitions))
         return held is not None and held.served
 
-    def has_copy(self, kind: Kind, raw_id: bytes) -> bool:
+    def has_copy(self, table: TableName, raw_id: bytes) -> bool:
         """Say whether there is a warm copy here of the partition of an id that can be read."""
-        copy = self._table(kind).copies.get(partition_of(raw_id, self._partitions))
+        copy = self._tables[table].copies.get(partition_of(raw_id, self._partitions))
         return copy is not None and copy.served
 
-    def _table(self, kind: Kind) -> Table:
-        return self._contexts if kind is Kind.CONTEXT else self._sessions
-
-    def owner(self, kind: Kind, raw_id: bytes, but: Collection[str] = ()) -> NodeSaid | None:
+    def owner(self, table: TableName, raw_id: bytes, but: Collection[str] = ()) -> NodeSaid | None:
         """Return another node that answers for the partition of an id, None where none is known; not one of *but*."""
         partition = partition_of(raw_id, self._partitions)
-        return self._state.answering(kind, partition, self._me.view, {self.name, *but})
+        return self._state.answering(table, partition, self._me.view, {self.name, *but})
 
-    def copying(self, kind: Kind, raw_id: bytes, but: Collection[str] = ()) -> NodeSaid | None:
+    def copying(self, table: TableName, raw_id: bytes, but: Collection[str] = ()) -> NodeSaid | None:
         """Return another node that has a warm copy of the partition of an id, None where none is; not one of *but*."""
         partition = partition_of(raw_id, self._partitions)
-        return self._state.copying(kind, partition, self._me.view, {self.name, *but})
+        return self._state.copying(table, partition, self._me.view, {self.name, *but})
 
     def doubt(self, name: str) -> None:
         """Return a node no more as an owner until it says something: it could not be reached."""
@@ -178,14 +175,11 @@ class Nodes:
         return self._state.asked(self.name)
 
     def _said(self) -> NodeSaid:
-        return msgspec.structs.replace(
-            self._me,
-            contexts=_served(self._contexts.partitions),
-            sessions=_served(self._sessions.partitions),
-            context_copies=_served(self._contexts.copies),
-            session_copies=_served(self._sessions.copies),
-            lag_events=self._lag_events(),
-        )
+        held: dict[str, tuple[int, ...]] = {}
+        for name, table in self._tables.items():
+            served, copied = FIELDS[name]
+            held[served], held[copied] = _served(table.partitions), _served(table.copies)
+        return msgspec.structs.replace(self._me, **held, lag_events=self._lag_events())
 
     async def _speak(self, log: Log) -> None:
         last: NodeSaid | None = None
@@ -202,12 +196,9 @@ class Nodes:
             await asyncio.sleep(_LOOK_S)
 
     def _has_changed(self, last: NodeSaid) -> bool:
-        contexts, sessions = self._contexts, self._sessions
-        return (
-            _served(contexts.partitions) != last.contexts
-            or _served(sessions.partitions) != last.sessions
-            or _served(contexts.copies) != last.context_copies
-            or _served(sessions.copies) != last.session_copies
+        return any(
+            _served(table.partitions) != last.served(name) or _served(table.copies) != last.copied(name)
+            for name, table in self._tables.items()
         )
 
     async def _follow(self, log: Log) -> None:

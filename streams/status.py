@@ -10,11 +10,11 @@ class ProcessorStatus(NamedTuple):
     """One processor on this node. Counts are since the start of the process."""
 
     name: str
-    """`contexts` or `sessions`."""
+    """Of its table, as `contexts`."""
     folded: Mapping[str, int]
     """Input topic → records folded."""
     lag_events: int
-    """Records of both inputs that are in the log and not yet folded, over the partitions owned here."""
+    """Records of its inputs that are in the log and not yet folded, over the partitions owned here."""
     lag_ms: int
     """How long ago the oldest of those that are on their way through the engine was appended; 0 where none is."""
     dead_letters: int

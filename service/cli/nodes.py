@@ -11,6 +11,7 @@ import msgspec
 
 from service.http.internal import NodeOut, NodesOut
 from streams.domain.errors import UpNextError
+from streams.domain.nodes import TableName
 
 _LIMIT_S = 5.0
 _HEADINGS = (
@@ -18,10 +19,8 @@ _HEADINGS = (
     "internal url",
     "roles",
     "view",
-    "contexts",
-    "sessions",
-    "copies of contexts",
-    "of sessions",
+    *TableName,
+    *(f"{'of' if n else 'copies of'} {table}" for n, table in enumerate(TableName)),
     "lag",
     "heard",
 )
@@ -76,7 +75,7 @@ def table(known: Sequence[NodeOut]) -> Iterator[str]:
 
 
 def _row(node: NodeOut) -> tuple[str, ...]:
-    held = (node.contexts, node.sessions, node.context_copies, node.session_copies)
+    held = [*map(node.served, TableName), *map(node.copied, TableName)]
     return (
         node.name,
         node.url,

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from service.http.forward_signature import ForwardedCall
 from streams.domain.errors import UpNextError
 from streams.domain.ids import Kind
-from streams.domain.nodes import NodeSaid
+from streams.domain.nodes import NodeSaid, TableName
 
 PREFIX = "/forward"
 """Of the paths of forwarded calls on the internal listener."""
@@ -21,6 +21,8 @@ REFUSED = "UpNext-Refused"
 """The header of answers that are to the node that forwards, and not to its client: nothing was done."""
 UNKNOWN_ID = "UpNext-Unknown-Id"
 """The header of answers to calls with an id that is malformed, forged or another's: the node in front counts them."""
+TABLES = {Kind.CONTEXT: TableName.CONTEXTS, Kind.SESSION: TableName.SESSIONS}
+"""What a call's path speaks of → the table that answers it."""
 READS = frozenset({"GET", "HEAD"})
 _BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
@@ -63,19 +65,19 @@ class Places(Protocol):
     def name(self) -> str:
         """This node's name."""
 
-    def is_here(self, kind: Kind, raw_id: bytes) -> bool:
-        """Say whether the partition of a context's or session's id is this node's, served yet or not."""
+    def is_here(self, table: TableName, raw_id: bytes) -> bool:
+        """Say whether the partition of an id is this node's, served yet or not."""
 
-    def serves(self, kind: Kind, raw_id: bytes) -> bool:
+    def serves(self, table: TableName, raw_id: bytes) -> bool:
         """Say whether it is, and can be read."""
 
-    def owner(self, kind: Kind, raw_id: bytes, but: Collection[str] = ()) -> NodeSaid | None:
+    def owner(self, table: TableName, raw_id: bytes, but: Collection[str] = ()) -> NodeSaid | None:
         """Return another node that answers for the partition, None where none is known; not one of *but*."""
 
-    def has_copy(self, kind: Kind, raw_id: bytes) -> bool:
+    def has_copy(self, table: TableName, raw_id: bytes) -> bool:
         """Say whether there is a warm copy of the partition here that can be read."""
 
-    def copying(self, kind: Kind, raw_id: bytes, but: Collection[str] = ()) -> NodeSaid | None:
+    def copying(self, table: TableName, raw_id: bytes, but: Collection[str] = ()) -> NodeSaid | None:
         """Return another node that has a warm copy of the partition, None where none is known; not one of *but*."""
 
     def doubt(self, name: str) -> None:

@@ -18,6 +18,7 @@ from service.http.calls import Answer, Call, Handler
 from service.http.forward import (
     MISDIRECTED,
     READS,
+    TABLES,
     UNKNOWN_ID,
     BrokenHopError,
     ForwardMetrics,
@@ -36,7 +37,7 @@ from streams.domain.errors import (
     ViewUnavailableError,
 )
 from streams.domain.ids import IdKeys, Kind, parse_id
-from streams.domain.nodes import NodeSaid
+from streams.domain.nodes import NodeSaid, TableName
 
 READ_LIMIT_S = 4.0
 """A read may wait 2 s for its positions, and then takes milliseconds."""
@@ -96,16 +97,16 @@ class Forwarding:
             LogUnavailableError: A command was sent, and no answer came: its outcome is unknown.
             OverloadedError: Nothing was written.
         """
-        raw = parse_id(place, call.path[_PARAMETERS[place]])
-        if raw is None or self._places.serves(place, raw):
+        raw, table = parse_id(place, call.path[_PARAMETERS[place]]), TABLES[place]
+        if raw is None or self._places.serves(table, raw):
             return None
         is_read = call.request.method in READS
-        if self._places.is_here(place, raw) and not is_read:
+        if self._places.is_here(table, raw) and not is_read:
             return None
         client = call.client
         if not self._ids.verify(place, mode_of(client), client.tenant, raw):
             return None  # it is absent, and no other node would know more of it
-        asking = _Asking(self._places, call, place, raw, handle)
+        asking = _Asking(self._places, call, table, raw, handle)
         connection = cast("Abandoning", call.request.protocol)
         connection.abandons = True
         try:
@@ -116,7 +117,7 @@ class Forwarding:
             return found
         if isinstance(found, UnavailableError):
             raise found
-        if found is Instead.HERE or self._places.is_here(place, raw):
+        if found is Instead.HERE or self._places.is_here(table, raw):
             return None
         self._metrics.failed("nobody")
         raise ViewUnavailableError("no node is known that answers for the partition now")
@@ -239,30 +240,30 @@ class Forwarding:
 class _Asking:
     """A call on its way: who was asked, and who may be."""
 
-    def __init__(self, places: Places, call: Call, place: Kind, raw: bytes, handle: Handler) -> None:
-        self._places, self.call, self._place, self._raw, self.handle = places, call, place, raw, handle
+    def __init__(self, places: Places, call: Call, table: TableName, raw: bytes, handle: Handler) -> None:
+        self._places, self.call, self._table, self._raw, self.handle = places, call, table, raw, handle
         self._asked: set[str] = set()
 
     def next_owner(self) -> NodeSaid | None:
         """Return the next node that may have the partition, None where none is known or two were asked."""
-        owner = None if len(self._asked) == _TRIES else self._places.owner(self._place, self._raw, self._asked)
+        owner = None if len(self._asked) == _TRIES else self._places.owner(self._table, self._raw, self._asked)
         if owner is not None:
             self._asked.add(owner.name)
         return owner
 
     def copying(self, but: Collection[str]) -> NodeSaid | None:
         """Return a node that has a copy."""
-        return self._places.copying(self._place, self._raw, but)
+        return self._places.copying(self._table, self._raw, but)
 
     @property
     def is_served_here(self) -> bool:
         """Whether the partition has come here in the meantime."""
-        return self._places.serves(self._place, self._raw)
+        return self._places.serves(self._table, self._raw)
 
     @property
     def is_copied_here(self) -> bool:
         """Whether there is a copy here that can be read."""
-        return self._places.has_copy(self._place, self._raw)
+        return self._places.has_copy(self._table, self._raw)
 
 
 def _is_whole(found: Found) -> bool:

@@ -10,7 +10,7 @@ from aiohttp import web
 from service.http.bodies import MAX_BODY_BYTES, read_body
 from service.http.calls import Answer, Call, Handler
 from service.http.deps import now_ms
-from service.http.forward import MISDIRECTED, PREFIX, READS, REFUSED, UNKNOWN_ID, ForwardMetrics, Places
+from service.http.forward import MISDIRECTED, PREFIX, READS, REFUSED, TABLES, UNKNOWN_ID, ForwardMetrics, Places
 from service.http.forward_signature import ForgedCallError, ForwardedCall, verified
 from service.http.gate import problem_answer, response
 from service.http.paths import Paths
@@ -34,10 +34,11 @@ class OnlyHere:
 
     async def answer(self, call: Call, place: Kind, handle: Handler) -> Answer | None:  # noqa: ARG002 - it reads nothing
         """Return None where this node is to answer; raise `MisdirectedError` where not."""
+        table = TABLES[place]
         raw = parse_id(place, call.path["context_id" if place is Kind.CONTEXT else "session_id"])
-        if raw is None or self._places.serves(place, raw) or (self._copies and self._places.has_copy(place, raw)):
+        if raw is None or self._places.serves(table, raw) or (self._copies and self._places.has_copy(table, raw)):
             return None
-        if self._places.is_here(place, raw) and call.request.method not in READS:
+        if self._places.is_here(table, raw) and call.request.method not in READS:
             return None
         # Also a read of what is here and not served yet: a copy of it may be elsewhere.
         raise MisdirectedError

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 import msgspec
-
-from streams.domain.ids import Kind
 
 SILENT_MS = 7_000
 """A node that has said nothing for so long is not asked any more: it has missed three signs of life, and whatever it
@@ -16,6 +15,13 @@ API = "api"
 """The role of nodes that answer clients."""
 FORGOTTEN_MS = 3_600_000
 """One that has said nothing for so long is not even listed."""
+
+
+class TableName(enum.StrEnum):
+    """A table, by the name of its processor."""
+
+    CONTEXTS = "contexts"
+    SESSIONS = "sessions"
 
 
 Asked = Mapping[str, tuple[float, float]]
@@ -48,6 +54,23 @@ class NodeSaid(msgspec.Struct, frozen=True, kw_only=True):
     asked: Asked = {}
     """What those clients ask of it that ask for a good part of what they may."""
 
+    def served(self, table: TableName) -> tuple[int, ...]:
+        """Return the partitions of a table that it serves."""
+        served, _ = FIELDS[table]
+        return tuple(getattr(self, served))
+
+    def copied(self, table: TableName) -> tuple[int, ...]:
+        """Return those of which it has a warm copy that can be read."""
+        _, copied = FIELDS[table]
+        return tuple(getattr(self, copied))
+
+
+FIELDS: Mapping[TableName, tuple[str, str]] = {
+    TableName.CONTEXTS: ("contexts", "context_copies"),
+    TableName.SESSIONS: ("sessions", "session_copies"),
+}
+"""Table → the fields of `NodeSaid` that say which of its partitions the node serves, and has copies of."""
+
 
 class KnownNode(NamedTuple):
     """A node as another one knows it."""
@@ -60,7 +83,7 @@ class KnownNode(NamedTuple):
 class _Heard(NamedTuple):
     said: NodeSaid
     time_ms: int
-    since: dict[tuple[Kind, int], int]
+    since: dict[tuple[TableName, int], int]
     """Partition → offset of the record that first said that it is served, since when it was said each time."""
 
 
@@ -88,19 +111,19 @@ class NodesState:
         for other in [name for name in self._heard if self._silent_ms(name) > FORGOTTEN_MS]:
             del self._heard[other]
 
-    def answering(self, kind: Kind, partition: int, view: str, but: Collection[str]) -> NodeSaid | None:
+    def answering(self, table: TableName, partition: int, view: str, but: Collection[str]) -> NodeSaid | None:
         """
-        Return the node that answers for a partition of contexts or of sessions; None where nobody is known to.
+        Return the node that answers for a partition of a table; None where nobody is known to.
 
         Where several say that they do, one of them does not know yet that it has lost it: who began last is right.
 
         Args:
-            kind: CONTEXT or SESSION.
-            partition: Which.
+            table: Which.
+            partition: Which of it.
             view: The version of the views.
             but: Nodes that are not asked.
         """
-        at = kind, partition
+        at = table, partition
         best, best_since = None, -1
         for name, (said, _, since) in self._heard.items():
             began = since.get(at, -1)
@@ -108,12 +131,11 @@ class NodesState:
                 best, best_since = said, began
         return best
 
-    def copying(self, kind: Kind, partition: int, view: str, but: Collection[str]) -> NodeSaid | None:
-        """Return a node that has a warm copy of a partition of contexts or of sessions; None where none is known."""
+    def copying(self, table: TableName, partition: int, view: str, but: Collection[str]) -> NodeSaid | None:
+        """Return a node that has a warm copy of a partition of a table; None where none is known."""
         for name in sorted(self._heard):
             said = self._heard[name].said
-            copies = said.context_copies if kind is Kind.CONTEXT else said.session_copies
-            if partition in copies and said.view == view and name not in but and self._is_asked(name):
+            if partition in said.copied(table) and said.view == view and name not in but and self._is_asked(name):
                 return said
         return None
 
@@ -140,5 +162,5 @@ class NodesState:
         return max(0, self._last_ms - self._heard[name].time_ms)
 
 
-def _served(said: NodeSaid) -> list[tuple[Kind, int]]:
-    return [(Kind.CONTEXT, n) for n in said.contexts] + [(Kind.SESSION, n) for n in said.sessions]
+def _served(said: NodeSaid) -> list[tuple[TableName, int]]:
+    return [(table, number) for table in TableName for number in said.served(table)]

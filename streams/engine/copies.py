@@ -12,7 +12,7 @@ import structlog
 
 from streams.engine import fatal
 from streams.engine.fatal import Die
-from streams.engine.fold import Fold
+from streams.engine.fold import Fold, inputs_of
 from streams.engine.partition import gather
 from streams.engine.table_files import PartitionStore, StoreReadError
 from streams.engine.waiters import Waiters
@@ -74,7 +74,7 @@ class WarmCopy:
         self._clock_s = clock_s
         self._caught_up_s = -math.inf
         self.changelog = fold.changelog, partition
-        self._inputs = (fold.source, fold.until_folded)
+        self._source, self._inputs = fold.source, inputs_of(fold)
         self.partition, self.store = partition, store
         self.served = False
         self.waiters = waiters or Waiters()
@@ -103,7 +103,7 @@ class WarmCopy:
         rows: dict[bytes, bytes | None] = {}
         gather(rows, new)
         self.store.write(rows, next_offset - 1)
-        source, before = self._inputs[0], self.positions
+        source, before = self._source, self.positions
         self._read_positions()
         self.waiters.committed(rows.keys(), source_moved=self.positions[source] != before[source])
 

@@ -30,19 +30,21 @@ Emit = Output | Judged | Noticed
 
 class Fold(Protocol):
     """
-    A processor's pure part: two input topics folded into one table.
+    A processor's pure part: its input topics folded into one table.
 
     The same record on the same rows gives the same rows and the same emits, always.
     """
 
     name: str
-    """Of the processor, its agent and its table: `contexts` or `sessions`."""
+    """Of the processor, its agent and its table: one of `streams.domain.nodes.TableName`."""
     source: str
-    """The input topic that is kept for ever."""
-    until_folded: str
-    """The input topic whose records the processor's owner deletes once they are folded."""
+    """The input topic that the processor does not delete from: it is kept for ever, or for some time."""
     changelog: str
     dead_letters: str
+
+    @property
+    def until_folded(self) -> str | None:
+        """The input topic whose records the processor's owner deletes once they are folded, where there is one."""
 
     def fold(self, rows: WritableRows, topic: str, record: Record) -> Iterable[Emit]:
         """
@@ -52,3 +54,8 @@ class Fold(Protocol):
             PoisonError: It is no event of ours, or breaks the rules of its type. *rows* were not changed.
             NewerEventError: A newer version wrote it.
         """
+
+
+def inputs_of(fold: Fold) -> tuple[str, ...]:
+    """Return the input topics of a fold, its source first."""
+    return (fold.source,) if fold.until_folded is None else (fold.source, fold.until_folded)

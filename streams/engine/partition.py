@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from streams.domain.errors import LogUnavailableError, RefusedStartError
 from streams.domain.feed import Verdict
-from streams.engine.fold import Fold
+from streams.engine.fold import Fold, inputs_of
 from streams.engine.table_files import POSITION, PartitionStore, encode_position
 from streams.engine.waiters import Waiters
 from streams.log.port import CLAIM_KEY, Claim, Log, Record
@@ -43,7 +43,8 @@ class OwnedPartition:
         waiters: Waiters | None = None,
     ) -> None:
         self._changelog = fold.changelog
-        self._inputs = (fold.source, fold.until_folded)
+        self._source, self._until_folded = fold.source, fold.until_folded
+        self._inputs = inputs_of(fold)
         self._log = log
         self.partition = partition
         self.store = store
@@ -104,18 +105,17 @@ class OwnedPartition:
 
     async def _check_inputs(self) -> None:
         """Raise `RefusedStartError` where a topic was lost: what comes into it again would be taken for known."""
-        source, until_folded = self._inputs
         for topic, position in self.positions.items():
             if 0 <= position >= await self._log.end_offset(topic, self.partition):
                 where = f"{topic}-{self.partition}"
-                if topic == source:
+                if topic == self._source:
                     raise RefusedStartError(
                         f"The log has lost events: the tables have more of {where} than it holds. Restore the log, or "
                         "accept that they are lost: stop every node and run `upnext tables rebuild`."
                     )
                 raise self._lost(f"the table in {self.store.path} has more of {where} than there is")
-        is_new = max(self.positions.values()) < 0
-        if is_new and await self._log.start_offset(until_folded, self.partition) > 0:
+        until_folded, is_new = self._until_folded, max(self.positions.values()) < 0
+        if until_folded is not None and is_new and await self._log.start_offset(until_folded, self.partition) > 0:
             raise self._lost(f"the changelog {self._changelog} is empty, and {until_folded} has been folded before")
 
     def _lost(self, what: str) -> RefusedStartError:
@@ -201,8 +201,7 @@ class OwnedPartition:
     def commit(self, rows: Mapping[bytes, bytes | None], positions: Mapping[str, int], offset: int) -> None:
         """Write what is in the changelog up to *offset* into the store, and wake who waits for it."""
         self.store.write(rows, offset)
-        source = self._inputs[0]
-        moved = positions[source] != self.positions[source]
+        moved = positions[self._source] != self.positions[self._source]
         self.positions = dict(positions)
         self._serve_if_caught_up()
         self.waiters.committed(rows.keys(), source_moved=moved)

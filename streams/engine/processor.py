@@ -13,7 +13,7 @@ from streams.domain.errors import FencedError, NewerEventError, PoisonError, Una
 from streams.domain.feed import Verdict
 from streams.engine.batch import Batch, FoldError, IsDecided, nothing_decided
 from streams.engine.fatal import Die
-from streams.engine.fold import Fold
+from streams.engine.fold import Fold, inputs_of
 from streams.engine.gaps import Gaps
 from streams.engine.inbox import Fetched, Inbox
 from streams.engine.outputs import append_all
@@ -44,7 +44,7 @@ async def is_alone() -> bool:
 
 class Processor:
     """
-    Folds its two inputs into its table, log first.
+    Folds its inputs into its table, log first.
 
     A turn takes all that has arrived, at most `MOST_RECORDS`: folds it over an overlay; appends the outputs, and awaits
     every acknowledgement; appends one changelog batch a partition; writes it, with positions and its offset, into the
@@ -79,7 +79,7 @@ class Processor:
             is_decided: Says about which dead letters somebody has decided.
         """
         self.fold, self.table = fold, table
-        self.topics = (fold.source, fold.until_folded)
+        self.topics = inputs_of(fold)
         self.inbox = Inbox()
         self._is_broken = False
         """Whether a partition cannot be read, and is to be restored."""

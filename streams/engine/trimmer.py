@@ -59,6 +59,8 @@ class Trimmer:
         """Delete what is worth a call; raise `LogUnavailableError` where the log does not answer."""
         for processor in self._processors:
             topic = processor.fold.until_folded
+            if topic is None:
+                continue
             for partition, owned in list(processor.table.partitions.items()):
                 end = owned.positions[topic] + 1
                 if owned.claim is not None and end - self._trimmed.get((topic, partition), 0) >= at_least:

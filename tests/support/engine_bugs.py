@@ -327,8 +327,9 @@ class TrimsAll(Trimmer):
     async def trim(self, *, at_least: int = 1) -> None:
         del at_least
         for processor in self._processors:
+            topic = processor.fold.until_folded
+            assert topic is not None
             for partition in processor.table.partitions:
-                topic = processor.fold.until_folded
                 await self._log.delete_before(topic, partition, await self._log.end_offset(topic, partition))
 
 

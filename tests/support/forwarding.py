@@ -18,8 +18,7 @@ from service.http.forward import ForwardMetrics
 from service.http.forward_client import Forwarding
 from service.http.forward_listener import ForwardedCalls, OnlyHere
 from service.http.internal import OtherNodes, build_internal_app, internal_runner
-from streams.domain.ids import Kind
-from streams.domain.nodes import NodeSaid
+from streams.domain.nodes import NodeSaid, TableName
 from tests.support.fakes import ContextViewsFake, PairsFake, SessionViewsFake, World
 from tests.support.listener import IDS, LOG_ID, POSITIONS_KEY, Listener, public_listener
 
@@ -39,23 +38,23 @@ class PlacesFake:
     copiers: list[NodeSaid] = field(default_factory=list)
     doubted: list[str] = field(default_factory=list)
 
-    def is_here(self, kind: Kind, raw_id: bytes) -> bool:
-        del kind, raw_id
+    def is_here(self, table: TableName, raw_id: bytes) -> bool:
+        del table, raw_id
         return self.has_all
 
-    def owner(self, kind: Kind, raw_id: bytes, but: Collection[str] = ()) -> NodeSaid | None:
-        del kind, raw_id
+    def owner(self, table: TableName, raw_id: bytes, but: Collection[str] = ()) -> NodeSaid | None:
+        del table, raw_id
         return next((node for node in self.owners if node.name not in {*but, *self.doubted}), None)
 
-    def serves(self, kind: Kind, raw_id: bytes) -> bool:
-        return self.is_here(kind, raw_id) and not self.recovers
+    def serves(self, table: TableName, raw_id: bytes) -> bool:
+        return self.is_here(table, raw_id) and not self.recovers
 
-    def has_copy(self, kind: Kind, raw_id: bytes) -> bool:
-        del kind, raw_id
+    def has_copy(self, table: TableName, raw_id: bytes) -> bool:
+        del table, raw_id
         return self.has_copies
 
-    def copying(self, kind: Kind, raw_id: bytes, but: Collection[str] = ()) -> NodeSaid | None:
-        del kind, raw_id
+    def copying(self, table: TableName, raw_id: bytes, but: Collection[str] = ()) -> NodeSaid | None:
+        del table, raw_id
         return next((node for node in self.copiers if node.name not in {*but, *self.doubted}), None)
 
     def doubt(self, name: str) -> None:

@@ -26,7 +26,7 @@ from streams.domain.feed import LIMITS, Limits, Noticed, Verdict
 from streams.domain.ids import AppId, ContextId, Kind, SessionId, id_text
 from streams.domain.items import Item
 from streams.domain.positions import ContextPosition, SessionsPosition
-from streams.engine.fold import Fold, Judged, Output
+from streams.engine.fold import Fold, Judged, Output, inputs_of
 from streams.log.port import Record
 from streams.processors.contexts import ContextsFold
 from streams.processors.sessions import SessionsFold
@@ -111,7 +111,7 @@ class Views:
             (SessionsFold(hash_key=HASH_KEY, limits=limits), self.sessions),
         ]
         for fold, table in folds:
-            for topic in (fold.source, fold.until_folded):
+            for topic in inputs_of(fold):
                 self._folds[topic] = fold, table
         self._topics: dict[str, deque[Record]] = {topic: deque() for topic in self._folds}
         self._ends = dict.fromkeys(self._folds, 0)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from streams.domain.ids import Kind
-from streams.domain.nodes import FORGOTTEN_MS, SILENT_MS, NodeSaid, NodesState
+from streams.domain.nodes import FORGOTTEN_MS, SILENT_MS, NodeSaid, NodesState, TableName
 from streams.nodes import decode_said, encode_said
 
 VIEW = "view"
@@ -32,8 +31,8 @@ class Told:
         name, value = (what, None) if isinstance(what, str) else (what.name, what)
         self.state.fold(name, value, self.offset, self.time_ms)
 
-    def owner(self, kind: Kind, partition: int, *but: str) -> str | None:
-        found = self.state.answering(kind, partition, VIEW, but)
+    def owner(self, table: TableName, partition: int, *but: str) -> str | None:
+        found = self.state.answering(table, partition, VIEW, but)
         return None if found is None else found.name
 
 
@@ -43,10 +42,10 @@ def test_who_serves_what() -> None:
     told.say(said("a", contexts=(0, 1), sessions=(2,)))
     told.say(said("b", contexts=(2,), sessions=(0, 1)))
     told.say(said("c", contexts=(7,), view="another"))
-    assert [told.owner(Kind.CONTEXT, n) for n in range(3)] == ["a", "a", "b"]
-    assert [told.owner(Kind.SESSION, n) for n in range(3)] == ["b", "b", "a"]
-    assert told.owner(Kind.CONTEXT, 7) is None
-    assert told.owner(Kind.CONTEXT, 0, "a") is None
+    assert [told.owner(TableName.CONTEXTS, n) for n in range(3)] == ["a", "a", "b"]
+    assert [told.owner(TableName.SESSIONS, n) for n in range(3)] == ["b", "b", "a"]
+    assert told.owner(TableName.CONTEXTS, 7) is None
+    assert told.owner(TableName.CONTEXTS, 0, "a") is None
 
 
 def test_who_has_a_copy() -> None:
@@ -56,16 +55,16 @@ def test_who_has_a_copy() -> None:
     told.say(said("b", sessions=(1,), context_copies=(0,)))
     told.say(said("c", context_copies=(0,), view="another"))
 
-    def copying(kind: Kind, partition: int, *but: str) -> str | None:
-        found = told.state.copying(kind, partition, VIEW, but)
+    def copying(table: TableName, partition: int, *but: str) -> str | None:
+        found = told.state.copying(table, partition, VIEW, but)
         return None if found is None else found.name
 
-    assert (copying(Kind.CONTEXT, 0), copying(Kind.SESSION, 1)) == ("b", "a")
-    assert (copying(Kind.CONTEXT, 1), copying(Kind.SESSION, 0)) == (None, None)
-    assert copying(Kind.CONTEXT, 0, "b") is None
-    assert told.owner(Kind.CONTEXT, 0, "a") is None
+    assert (copying(TableName.CONTEXTS, 0), copying(TableName.SESSIONS, 1)) == ("b", "a")
+    assert (copying(TableName.CONTEXTS, 1), copying(TableName.SESSIONS, 0)) == (None, None)
+    assert copying(TableName.CONTEXTS, 0, "b") is None
+    assert told.owner(TableName.CONTEXTS, 0, "a") is None
     told.state.doubt("b")
-    assert copying(Kind.CONTEXT, 0) is None
+    assert copying(TableName.CONTEXTS, 0) is None
 
 
 def test_what_is_said_last_counts_as_a_whole() -> None:
@@ -73,8 +72,8 @@ def test_what_is_said_last_counts_as_a_whole() -> None:
     told = Told()
     told.say(said("a", contexts=(0, 1)))
     told.say(said("a", contexts=(1,)))
-    assert told.owner(Kind.CONTEXT, 0) is None
-    assert told.owner(Kind.CONTEXT, 1) == "a"
+    assert told.owner(TableName.CONTEXTS, 0) is None
+    assert told.owner(TableName.CONTEXTS, 1) == "a"
 
 
 def test_of_two_who_began_last_is_right() -> None:
@@ -83,11 +82,11 @@ def test_of_two_who_began_last_is_right() -> None:
     told.say(said("old", sessions=(3,)))
     told.say(said("new", sessions=(3,)))
     told.say(said("old", sessions=(3,)))
-    assert told.owner(Kind.SESSION, 3) == "new"
-    assert told.owner(Kind.SESSION, 3, "new") == "old"
+    assert told.owner(TableName.SESSIONS, 3) == "new"
+    assert told.owner(TableName.SESSIONS, 3, "new") == "old"
     told.say(said("old", sessions=()))
     told.say(said("old", sessions=(3,)))
-    assert told.owner(Kind.SESSION, 3) == "old"
+    assert told.owner(TableName.SESSIONS, 3) == "old"
 
 
 def test_a_process_that_was_started_again_begins_anew() -> None:
@@ -96,7 +95,7 @@ def test_a_process_that_was_started_again_begins_anew() -> None:
     told.say(said("a", sessions=(3,), started_ms=1))
     told.say(said("b", sessions=(3,)))
     told.say(said("a", sessions=(3,), started_ms=2))
-    assert told.owner(Kind.SESSION, 3) == "a"
+    assert told.owner(TableName.SESSIONS, 3) == "a"
 
 
 def test_who_is_silent_is_not_asked_and_later_forgotten() -> None:
@@ -104,9 +103,9 @@ def test_who_is_silent_is_not_asked_and_later_forgotten() -> None:
     told = Told()
     told.say(said("a", contexts=(0,)))
     told.say(said("b"), after_ms=SILENT_MS)
-    assert told.owner(Kind.CONTEXT, 0) == "a"
+    assert told.owner(TableName.CONTEXTS, 0) == "a"
     told.say(said("b"), after_ms=1)
-    assert told.owner(Kind.CONTEXT, 0) is None
+    assert told.owner(TableName.CONTEXTS, 0) is None
     assert [(node.said.name, node.silent_ms) for node in told.state.known()] == [("a", SILENT_MS + 1), ("b", 0)]
     told.say(said("b"), after_ms=FORGOTTEN_MS)
     assert [node.said.name for node in told.state.known()] == ["b"]
@@ -117,7 +116,7 @@ def test_while_nobody_can_say_anything_nobody_is_silent() -> None:
     told = Told()
     told.say(said("a", contexts=(0,)))
     told.say(said("b", contexts=(1,)), after_ms=-3_600_000)
-    assert told.owner(Kind.CONTEXT, 0) == "a"
+    assert told.owner(TableName.CONTEXTS, 0) == "a"
     assert told.state.known()[0].silent_ms == 0
 
 
@@ -126,11 +125,11 @@ def test_who_could_not_be_reached_is_asked_again_once_it_says_something() -> Non
     told = Told()
     told.say(said("a", contexts=(0,)))
     told.state.doubt("a")
-    assert told.owner(Kind.CONTEXT, 0) is None
+    assert told.owner(TableName.CONTEXTS, 0) is None
     told.say(said("b"))
-    assert told.owner(Kind.CONTEXT, 0) is None
+    assert told.owner(TableName.CONTEXTS, 0) is None
     told.say(said("a", contexts=(0,)))
-    assert told.owner(Kind.CONTEXT, 0) == "a"
+    assert told.owner(TableName.CONTEXTS, 0) == "a"
 
 
 def test_goodbye() -> None:
@@ -138,7 +137,7 @@ def test_goodbye() -> None:
     told = Told()
     told.say(said("a", contexts=(0,)))
     told.say("a")
-    assert told.owner(Kind.CONTEXT, 0) is None
+    assert told.owner(TableName.CONTEXTS, 0) is None
     assert told.state.known() == []
 
 

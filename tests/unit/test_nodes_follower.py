@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from streams.domain.ids import Kind
-from streams.domain.nodes import NodeSaid
+from streams.domain.nodes import NodeSaid, TableName
 from streams.engine.fatal import die
 from streams.log.embedded import EmbeddedLog
 from streams.nodes import Nodes
@@ -51,10 +50,11 @@ class OneNode:
         contexts, sessions = Part(), Part()
         self.contexts, self.sessions, self.copies = contexts.partitions, sessions.partitions, contexts.copies
         me = NodeSaid(name=name, url=f"http://{name}", roles=("api", "streams"), view=VIEW, started_ms=1)
-        self.nodes = Nodes(log, me, PARTITIONS, contexts=contexts, sessions=sessions, lag_events=lambda: 5, die=die)
+        tables = {TableName.CONTEXTS: contexts, TableName.SESSIONS: sessions}
+        self.nodes = Nodes(log, me, PARTITIONS, tables=tables, lag_events=lambda: 5, die=die)
 
-    def owner(self, kind: Kind, partition: int) -> str | None:
-        found = self.nodes.owner(kind, IDS[partition])
+    def owner(self, table: TableName, partition: int) -> str | None:
+        found = self.nodes.owner(table, IDS[partition])
         return None if found is None else found.name
 
 
@@ -70,19 +70,19 @@ async def test_they_hear_of_each_other(log: EmbeddedLog) -> None:
     a.contexts[0], a.sessions[1] = Served(True), Served(False)
     await a.nodes.start()
     await b.nodes.start()
-    await until(lambda: b.owner(Kind.CONTEXT, 0) == "a")
-    assert b.owner(Kind.SESSION, 1) is None
-    assert a.nodes.is_here(Kind.SESSION, IDS[1])
-    assert not a.nodes.is_here(Kind.SESSION, IDS[0])
-    assert a.owner(Kind.CONTEXT, 0) is None, "a node does not forward to itself"
+    await until(lambda: b.owner(TableName.CONTEXTS, 0) == "a")
+    assert b.owner(TableName.SESSIONS, 1) is None
+    assert a.nodes.is_here(TableName.SESSIONS, IDS[1])
+    assert not a.nodes.is_here(TableName.SESSIONS, IDS[0])
+    assert a.owner(TableName.CONTEXTS, 0) is None, "a node does not forward to itself"
     a.sessions[1].served = True
-    await until(lambda: b.owner(Kind.SESSION, 1) == "a")
+    await until(lambda: b.owner(TableName.SESSIONS, 1) == "a")
     del a.contexts[0]
     b.contexts[0] = Served(True)
-    await until(lambda: a.owner(Kind.CONTEXT, 0) == "b" and b.owner(Kind.CONTEXT, 0) is None)
+    await until(lambda: a.owner(TableName.CONTEXTS, 0) == "b" and b.owner(TableName.CONTEXTS, 0) is None)
     late = OneNode(log, "late")
     await late.nodes.start()
-    assert late.owner(Kind.CONTEXT, 0) == "b"
+    assert late.owner(TableName.CONTEXTS, 0) == "b"
     assert [(n.said.name, n.said.lag_events) for n in late.nodes.known()][:2] == [("a", 5), ("b", 5)]
     for node in (a, b, late):
         await node.nodes.stop()
@@ -94,7 +94,7 @@ async def test_who_stops_says_so(log: EmbeddedLog) -> None:
     a.contexts[0] = Served(True)
     await a.nodes.start()
     await b.nodes.start()
-    await until(lambda: b.owner(Kind.CONTEXT, 0) == "a")
+    await until(lambda: b.owner(TableName.CONTEXTS, 0) == "a")
     await a.nodes.stop()
     await until(lambda: [n.said.name for n in b.nodes.known()] == ["b"])
     await b.nodes.stop()
@@ -119,7 +119,7 @@ async def test_the_only_node_says_nothing() -> None:
     (known,) = alone.nodes.known()
     assert (known.said.name, known.said.contexts, known.silent_ms) == ("alone", (2,), 0)
     assert (known.said.context_copies, known.said.session_copies) == ((3,), ())
-    assert alone.owner(Kind.CONTEXT, 2) is None
+    assert alone.owner(TableName.CONTEXTS, 2) is None
     await alone.nodes.stop()
 
 
