@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
+import shlex
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -24,8 +26,10 @@ from streams.topics import Kept, TopicSpec, topic_specs
 from tests.contract.appending import records
 from tests.contract.conftest import unique
 from tests.support.kafka import Broker
+from tests.support.kafka_start import java
 
 pytestmark = pytest.mark.kafka
+PAGE = Path(__file__).parents[2] / "docs" / "operations.md"
 
 
 @pytest.fixture
@@ -98,6 +102,24 @@ async def test_a_setting_that_would_lose_something_is_named(
     (sentence,) = await log.check_topics([spec])
     assert f"The topic {spec.name} has {setting.replace('_', '.')}={value} and should have " in sentence
     assert sentence.endswith("alter it with Kafka's own tools, then start again.")
+
+
+async def test_what_the_pages_say_of_topics_made_before(log: KafkaLog, kafka: str) -> None:
+    """The command makes room in changelogs of a version that needed less; nothing has to be started again."""
+    (line,) = re.findall(r"```sh\n(for table .*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    changelog = unique(Kept.COMPACTED, partitions=1)
+    specs = [changelog._replace(name=f"{changelog.name}-{table}-changelog") for table in ("contexts", "sessions")]
+    for spec in specs:
+        await create(log, spec, max_message_bytes="4194304")
+    assert len(await log.check_topics(specs)) == len(specs)
+    line = line.replace("127.0.0.1:9092", kafka).replace("upnext-v1", changelog.name)
+    tool = shlex.join([*java(), "kafka.admin.ConfigCommand"])
+    ran = await asyncio.create_subprocess_exec("bash", "-c", f'kafka-configs.sh() {{ {tool} "$@"; }}\nset -e\n{line}')
+    assert await asyncio.wait_for(ran.wait(), 60) == 0
+    assert await log.check_topics(specs) == []
+    for spec in specs:
+        claim = await log.claim(spec.name, 0)
+        await claim.append([(b"%d" % n, random.Random(n).randbytes(1 << 19)) for n in range(10)])
 
 
 async def test_a_setting_that_is_more_than_enough_is_right(log: KafkaLog) -> None:
