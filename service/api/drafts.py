@@ -56,6 +56,8 @@ class Draft:
     state: ObjectState = "ACTIVE"
     fields: dict[str, Any] = field(default_factory=dict)
     broken: list[Message] = field(default_factory=list)
+    has_label: bool = False
+    """Whether it is to be found by its name, and to be the only one that is."""
 
     def fault(self, name: str, error: BrokenValueError) -> None:
         """Note that a field is broken."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from service.api.drafts import Draft, Given, Scene, current
@@ -10,6 +10,7 @@ from service.api.kinds import OBJECT_ID, BrokenValueError
 from service.api.messages import Message, MessagesError, error, invalid, not_found
 from service.api.resource import NO_NAME, STATES, Action, Field
 from service.api.shown import ENVELOPE, show_now
+from service.api.transactions_labels import CLAIM, claim
 from streams.domain.registry_events import ObjectWrite, Reference, UniqueValue
 from streams.domain.registry_state import RegistryState, StoredObject
 
@@ -37,7 +38,7 @@ class Made(NamedTuple):
     fields: dict[str, Any]
 
 
-def plan(scene: Scene, given: Given, new_id: str) -> tuple[Plan, list[Message]]:
+def plan(scene: Scene, given: Given, new_id: str, *, has_label: bool = False) -> tuple[Plan, list[Message]]:
     """
     Return what is to become of an object, and everything that is wrong with it.
 
@@ -45,12 +46,13 @@ def plan(scene: Scene, given: Given, new_id: str) -> tuple[Plan, list[Message]]:
         scene: Where it is planned.
         given: What the request says of it.
         new_id: For an object that has none yet.
+        has_label: Whether it is made as none of its name is there.
 
     Raises:
         MessagesError: It is not there, or not the caller's to change.
     """
     before = current(scene, given)
-    draft = Draft(scene, given, before, scene.company if before is None else before.company)
+    draft = Draft(scene, given, before, scene.company if before is None else before.company, has_label=has_label)
     if before is not None:
         draft.name, draft.state, draft.fields = before.name, before.state, dict(before.fields)
     _read_common(draft)
@@ -246,7 +248,7 @@ def _write(draft: Draft, object_id: str, partners: tuple[str, ...]) -> ObjectWri
         state=draft.state,
         fields=draft.fields,
         references=tuple(_new_references(draft)),
-        unique=tuple(_unique(draft.scene.resource.unique, {**draft.fields, "name": draft.name})),
+        unique=tuple(_unique(draft)),
     )
 
 
@@ -261,8 +263,13 @@ def _new_references(draft: Draft) -> Iterator[Reference]:
             yield from (one for one in declared.kind.references(stored, draft.company) if one not in old)
 
 
-def _unique(together: Iterable[Iterable[str]], fields: Mapping[str, Any]) -> Iterator[UniqueValue]:
-    for names in together:
+def _unique(draft: Draft) -> Iterator[UniqueValue]:
+    fields = {**draft.fields, "name": draft.name}
+    before = draft.before
+    had_label = before is not None and before.name == draft.name and any(one.field == CLAIM for one in before.unique)
+    if (draft.has_label or had_label) and draft.state != "HIDDEN":
+        yield claim(draft.company, draft.name)
+    for names in draft.scene.resource.unique:
         if all(name in fields for name in names):
             yield UniqueValue(",".join(names), ",".join(map(_one_text, (fields[name] for name in names))))
 

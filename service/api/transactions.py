@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import msgspec
@@ -19,7 +20,7 @@ from service.api.planning import checked_id
 from service.api.ports import Registry
 from service.api.resource import ResourceType
 from service.api.shown import show, show_warnings
-from service.api.transactions_labels import is_label, with_ids, with_labels
+from service.api.transactions_labels import LabelTakenError, is_label, with_ids, with_labels
 from service.api.types import TYPES
 from service.api.writing import Cause, Order, Writes, Written
 from service.http.calls import Answer
@@ -37,6 +38,8 @@ TRANSACTIONS = ResourceType(
 )
 """No type of objects: what its path is answered by, beside those of the types."""
 _TYPES = {resource.name: resource for resource in TYPES}
+_ATTEMPTS = 3
+"""Against others who make what labels stand for: each attempt that fails finds one more that is there."""
 _UNMADE = "(new)"
 """In warnings, what stands for the id of an object that has neither one yet nor a label."""
 
@@ -62,6 +65,12 @@ class Transactions:
         """Create or update each object, all of them or none; or say what would become of them."""
         is_dry = read_flag(call.request.query, "dryRun")
         asked = self._asked(call, self._json.read_any(body))
+        for _ in range(_ATTEMPTS):
+            with suppress(LabelTakenError):
+                return await self._write(call, asked, is_dry=is_dry)
+        raise LabelTakenError
+
+    async def _write(self, call: Call, asked: Sequence[Asked], *, is_dry: bool) -> Answer:
         known = await self._surely_known(asked)
         made = {
             one.label: self._writes.new_id(one.cause, one.given)

@@ -8,10 +8,27 @@ from typing import Any
 
 from service.api.drafts import Given
 from service.api.kinds import Link
+from service.api.messages import MessagesError, error
 from service.api.resource import ResourceType
+from streams.domain.registry_events import UniqueValue
 
 _LABEL = re.compile(r"\$[A-Za-z0-9._-]{1,63}")
 """No id begins like this."""
+CLAIM = "label"
+"""What an object that was made by a label has for itself, as long as it is found by it: no field is called so."""
+
+
+class LabelTakenError(MessagesError):
+    """Somebody else has just made the object that a label stands for: it is there now, to be found by its name."""
+
+    def __init__(self) -> None:
+        super().__init__(409, [error("object.changed", "Others make the same objects: try again")])
+
+
+def claim(company: str | None, name: str) -> UniqueValue:
+    """Return what no two objects have that labels have made: the name in its company."""
+    # No company's id has a colon in it.
+    return UniqueValue(CLAIM, f"{company or ''}:{name}")
 
 
 def is_label(value: object) -> bool:

@@ -13,6 +13,7 @@ from service.api.planned import Planned
 from service.api.planning import Made, Plan, plan, plan_action, plan_made
 from service.api.ports import Passwords, Registry, Vault
 from service.api.resource import Action, Entropy, Means, ResourceType
+from service.api.transactions_labels import CLAIM, LabelTakenError
 from service.api.types import TYPES, label_of
 from streams.domain.ids import IdKeys, Mode, id_text
 from streams.domain.registry import (
@@ -205,7 +206,9 @@ class Writes:
             cause, given, expect, new_id = orders[place]
             scene = self._scene(cause, state)
             expect(current(scene, given))
-            plans[place], broken[place] = plan(scene, given, new_id or self.new_id(cause, given))
+            plans[place], broken[place] = plan(
+                scene, given, new_id or self.new_id(cause, given), has_label=new_id is not None
+            )
             state.add(plans[place], scene)
         messages = [message for place in range(len(orders)) for message in broken[place]]
         if messages:
@@ -256,6 +259,8 @@ def _rank(resource: ResourceType) -> int:
 
 def _refusal(transaction: Transaction, reasons: Sequence[Stale | NotUnique | Dangling | TooLarge]) -> MessagesError:
     """Return the error for a transaction that was refused."""
+    if any(isinstance(reason, NotUnique) and reason.field == CLAIM for reason in reasons):
+        return LabelTakenError()
     messages: list[Message] = []
     status = 400
     for reason in reasons:

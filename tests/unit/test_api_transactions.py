@@ -209,6 +209,35 @@ async def test_a_label_of_what_another_node_has_just_made(tmp_path: Path) -> Non
         assert (result["id"], result["action"]) == ("AP1", "UNCHANGED")
 
 
+async def test_the_same_at_once(node: ApiNode) -> None:
+    """Whoever writes the same request at the same time, on whichever node, makes everything once; all hear of it."""
+    async with api_node(node.log) as other:
+        for number in range(5):
+            name = f"Acme{number}"
+            objects = [{**one, "name": name} if one["type"] == "apps" else one for one in PAIR[2:]]
+            answers = await asyncio.gather(*(apply(one.admin, objects) for one in (node, other) * 4))
+            assert len({results[0]["id"] for results in answers}) == 1
+            assert sorted(actions(results)[0] for results in answers) == ["CREATED", *["UNCHANGED"] * 7]
+    apps = (await node.admin.ok("GET", "/api/v1/apps?context=acme")).json
+    assert [app["name"] for app in apps["results"]] == [f"Acme{number}" for number in range(5)]
+
+
+async def test_what_is_no_longer_found_by_its_label(node: ApiNode) -> None:
+    """An object that was renamed or is HIDDEN is in nobody's way; one that was otherwise changed is still the one."""
+    company = await make_company(node)
+    app = {"type": "apps", "context": company, "id": "$a", "name": "A"}
+    made = []
+    for change in ({"name": "B"}, {"objectState": "HIDDEN"}, {"category": "film"}):
+        (result,) = await apply(node.admin, app)
+        made.append(result["id"])
+        await node.admin.ok("POST", f"/api/v1/apps/{result['id']}?context={company}", change)
+    stored = node.registry.state.find("apps", made[-1])
+    assert stored is not None
+    assert [one.value for one in stored.unique] == [f"{company}:A"]
+    assert len(set(made)) == len(made)
+    assert actions(await apply(node.admin, app)) == ["UNCHANGED"]
+
+
 async def test_more_than_fits(node: ApiNode) -> None:
     """What is too large together, with all that objects have already, is refused by a dry run as by the write."""
     company = await make_company(node)
