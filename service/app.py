@@ -187,6 +187,7 @@ def _deps(settings: Settings, node: Node, claim: _Claim, passwords: PasswordPool
     )
     return Deps(
         log_id=node.log.id,
+        earlier_logs=node.registry.earlier_logs,
         positions_key=claim.key.positions_key,
         ids=claim.key.id_keys,
         tenants=tenants,

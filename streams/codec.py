@@ -163,6 +163,14 @@ def _key(kind: Kind, key: bytes | None) -> tuple[bytes, EventId]:
     return raw, EventId(text[_ID_CHARACTERS + 1 :])
 
 
+def id_in_key(kind: Kind, key: bytes | None) -> bytes | None:
+    """Return the raw id in a record key as `event_key` makes them, None where it is no such key."""
+    try:
+        return _key(kind, key)[0]
+    except PoisonError:
+        return None
+
+
 def _event(decoder: msgspec.json.Decoder[E], value: bytes | None, event_id: EventId) -> E:
     if value is None:
         raise PoisonError("the record has no value")

@@ -9,17 +9,16 @@ from collections.abc import Mapping, Sequence
 import msgspec
 import structlog
 
-from streams.domain.errors import PoisonError, RefusedStartError, UnavailableError
+from streams.domain.errors import RefusedStartError, UnavailableError
 from streams.domain.rebuilds import REBUILDS, Rebuild, latest, rebuild_write
-from streams.domain.registry import fold
 from streams.domain.registry_events import ObjectWrite, Transaction
-from streams.domain.registry_state import RegistryState
 from streams.engine import fatal
 from streams.engine.fatal import Die
 from streams.engine.table_files import POSITION, decode_position
 from streams.log.port import Log
 from streams.registry import Registry
-from streams.registry_codec import decode_registry_event, encode_registry_event, registry_key
+from streams.registry_codec import encode_registry_event, registry_key
+from streams.registry_once import folded_once
 from streams.topics import CONTEXT_EVENTS, REGISTRY_EVENTS, SESSION_EVENTS, VIEW, view_topics
 
 LOOK_S = 0.5
@@ -39,7 +38,7 @@ async def begin(log: Log, view: str = VIEW) -> int:
         RefusedStartError: There is no deployment on this log, or somebody else began at the same time.
         LogUnavailableError: It may or may not have begun.
     """
-    state = await _folded(log)
+    state = await folded_once(log)
     if state.deployment is None:
         raise RefusedStartError("There is nothing to fold again: no node was ever started on this log.")
     partitions = state.deployment.partitions
@@ -51,7 +50,7 @@ async def begin(log: Log, view: str = VIEW) -> int:
     transaction = _transaction(rebuild_write(state, view, rebuild))
     value = encode_registry_event(transaction)
     appended = await log.append(REGISTRY_EVENTS, 0, registry_key(transaction), value)
-    written = (await _folded(log)).find(REBUILDS, view)
+    written = (await folded_once(log)).find(REBUILDS, view)
     if written is None or written.offset != appended.offset:
         raise RefusedStartError("Somebody else does the same: look whether it is done, then try again.")
     return partitions
@@ -59,18 +58,6 @@ async def begin(log: Log, view: str = VIEW) -> int:
 
 def _transaction(write: ObjectWrite) -> Transaction:
     return Transaction(id=secrets.token_hex(16), user=_USER, objects=(write,))
-
-
-async def _folded(log: Log) -> RegistryState:
-    state = RegistryState()
-    async for chunk in log.read(REGISTRY_EVENTS, 0, 0, await log.end_offset(REGISTRY_EVENTS, 0)):
-        for record in chunk.records:
-            try:
-                event = decode_registry_event(record.key, record.value)
-            except PoisonError:
-                continue
-            fold(state, event, record.offset, record.time_ms)
-    return state
 
 
 class Rebuilding:

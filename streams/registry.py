@@ -191,6 +191,11 @@ class Registry:
         return self._keeper.discarded
 
     @property
+    def earlier_logs(self) -> tuple[str, ...]:
+        """The ids of the logs that the deployment was moved from."""
+        return () if self.state.deployment is None else self.state.deployment.earlier_logs
+
+    @property
     def objects(self) -> int:
         """How many objects there are."""
         return self.state.count

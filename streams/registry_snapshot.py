@@ -14,12 +14,11 @@ from typing import IO, NamedTuple
 
 import msgspec
 
-from streams.domain.registry_events import DeploymentDeclared
 from streams.domain.registry_order import Entry
-from streams.domain.registry_state import RegistryState, StoredObject
+from streams.domain.registry_state import Deployment, RegistryState, StoredObject
 from streams.durable import put_in_place
 
-_MAGIC = b"upnext registry snapshot 1\n"
+_MAGIC = b"upnext registry snapshot 2\n"
 """Another number wherever the same log would be folded into another state, or the file is laid out otherwise."""
 _SHAPE = ",".join(StoredObject.__struct_fields__)
 """A program whose objects have other fields reads no snapshot of this one."""
@@ -46,7 +45,7 @@ class Header(msgspec.Struct, frozen=True):
     next_offset: int
     """The first offset that was not folded yet."""
     last: Mark
-    deployment: DeploymentDeclared
+    deployment: Deployment
     revision: int
     objects: int
     shape: str = _SHAPE

@@ -9,7 +9,20 @@ import click
 
 from streams.domain.errors import UpNextError
 
-COMMANDS = ("apply", "config", "dead-letters", "demo", "get", "history", "nodes", "serve", "tables", "topics", "users")
+COMMANDS = (
+    "apply",
+    "config",
+    "dead-letters",
+    "demo",
+    "get",
+    "history",
+    "log",
+    "nodes",
+    "serve",
+    "tables",
+    "topics",
+    "users",
+)
 
 
 class Refused(click.ClickException):

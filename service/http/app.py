@@ -40,7 +40,8 @@ def build_public_app(deps: Deps) -> web.Application:
 
 def resources(deps: Deps) -> list[Resource]:
     """Return one resource for each path of `/v1`."""
-    tokens, signatures = PositionTokens(deps.positions_key, deps.log_id), Signatures(deps.now_ms, deps.proxies)
+    tokens = PositionTokens(deps.positions_key, deps.log_id, deps.earlier_logs)
+    signatures = Signatures(deps.now_ms, deps.proxies)
     of_test_keys = _resources(in_test_mode(deps), tokens, signatures, {})
     return list(_resources(deps, tokens, signatures, of_test_keys).values())
 

@@ -50,6 +50,8 @@ class Deps:
     """What the public listener needs. `service.app` hands in the real things, tests hand in fakes."""
 
     log_id: str
+    earlier_logs: Sequence[str] = ()
+    """The ids of those that the deployment was moved from."""
     positions_key: bytes
     """The deployment's key for position tokens: `MasterKey.derive(b"positions")`."""
     ids: IdKeys

@@ -44,10 +44,14 @@ class PositionTokens:
     offsets from the least, in as many bytes each as the greatest needs.
     """
 
-    def __init__(self, key: bytes, log_id: str) -> None:
-        """Take the deployment's key for positions, 16 to 64 bytes, and the id of its log."""
-        bound = blake2b(log_id.encode(), key=key, digest_size=32).digest()
-        self._mac = blake2b(key=bound, digest_size=_MAC_BYTES, person=b"upnext-position"[:16])
+    def __init__(self, key: bytes, log_id: str, earlier_logs: Iterable[str] = ()) -> None:
+        """
+        Take the deployment's key for positions, 16 to 64 bytes, and the id of its log.
+
+        *earlier_logs* are the ids of those that the deployment was moved from: all that stood there stands here.
+        """
+        self._mac = _keyed(key, log_id)
+        self._earlier = [_keyed(key, earlier) for earlier in earlier_logs]
         self._of_lists: dict[bytes, tuple[ListPosition, str]] = {}
         """Session → its list's last position and that one's token: most lists are read more often than they change."""
 
@@ -74,8 +78,15 @@ class PositionTokens:
         Return the position that *token* was written from.
 
         Raises:
-            InvalidPositionError: It is no token, was altered, or is of another deployment or log.
+            InvalidPositionError: It is no token, was altered, or is of another deployment or log, also an earlier one.
         """
+        position = self._read(token)
+        if position is None:
+            raise InvalidPositionError
+        return position
+
+    def _read(self, token: str) -> Position | None:
+        """Return a token's position; None where it is of an earlier log, and so asks for nothing."""
         if not 0 < len(token) <= MAX_TOKEN_CHARS:
             raise InvalidPositionError
         try:
@@ -84,9 +95,11 @@ class PositionTokens:
         except (UnicodeError, binascii.Error) as error:
             raise InvalidPositionError from error
         payload, mac = signed[:-_MAC_BYTES], signed[-_MAC_BYTES:]
-        if not hmac.compare_digest(self._sign(payload), mac):
-            raise InvalidPositionError
-        return _position(payload)
+        if hmac.compare_digest(self._sign(payload), mac):
+            return _position(payload)
+        if any(hmac.compare_digest(_signed(earlier, payload), mac) for earlier in self._earlier):
+            return None
+        raise InvalidPositionError
 
     def after(self, headers: Iterable[str]) -> After:
         """
@@ -100,7 +113,7 @@ class PositionTokens:
             return NOTHING
         if len(tokens) > MAX_TOKENS:
             raise InvalidPositionError
-        positions = [self.read(token) for token in tokens]
+        positions = [position for token in tokens if (position := self._read(token)) is not None]
         return After(
             tuple(p for p in positions if isinstance(p, ContextPosition)),
             tuple(p for p in positions if isinstance(p, SessionsPosition)),
@@ -109,9 +122,18 @@ class PositionTokens:
         )
 
     def _sign(self, payload: bytes) -> bytes:
-        mac = self._mac.copy()
-        mac.update(payload)
-        return mac.digest()
+        return _signed(self._mac, payload)
+
+
+def _keyed(key: bytes, log_id: str) -> blake2b:
+    bound = blake2b(log_id.encode(), key=key, digest_size=32).digest()
+    return blake2b(key=bound, digest_size=_MAC_BYTES, person=b"upnext-position"[:16])
+
+
+def _signed(keyed: blake2b, payload: bytes) -> bytes:
+    mac = keyed.copy()
+    mac.update(payload)
+    return mac.digest()
 
 
 def _payload(position: Position) -> bytes:

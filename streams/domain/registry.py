@@ -8,12 +8,13 @@ from typing import NamedTuple, assert_never
 from streams.domain.registry_events import (
     AnyRegistryEvent,
     DeploymentDeclared,
+    DeploymentMoved,
     ObjectWrite,
     Reference,
     Transaction,
     UniqueValue,
 )
-from streams.domain.registry_state import RegistryState, StoredObject, may_be_referred_to
+from streams.domain.registry_state import Deployment, RegistryState, StoredObject, may_be_referred_to
 
 
 class Stale(NamedTuple):
@@ -52,7 +53,7 @@ Refusal = Stale | NotUnique | Dangling | TooLarge
 class Declared(NamedTuple):
     """What holds for the deployment, from now on or since long."""
 
-    deployment: DeploymentDeclared
+    deployment: Deployment
 
 
 class Applied(NamedTuple):
@@ -77,7 +78,12 @@ def fold(state: RegistryState, event: AnyRegistryEvent, offset: int, time_ms: in
     match event:
         case DeploymentDeclared():
             if state.deployment is None:
-                state.deployment = event
+                state.deployment = Deployment(event.fingerprint, event.partitions)
+            return Declared(state.deployment)
+        case DeploymentMoved():
+            if state.deployment is None:
+                return Refused(())
+            state.deployment = moved(state.deployment, event)
             return Declared(state.deployment)
         case Transaction():
             reasons = judge(state, event)
@@ -93,6 +99,13 @@ def fold(state: RegistryState, event: AnyRegistryEvent, offset: int, time_ms: in
             return Applied(applied)
         case _:
             assert_never(event)
+
+
+def moved(deployment: Deployment, event: DeploymentMoved) -> Deployment:
+    """Return the deployment as it goes on in another log; once, however often the event is there."""
+    if event.log in deployment.earlier_logs:
+        return deployment
+    return Deployment(deployment.fingerprint, event.partitions, (*deployment.earlier_logs, event.log))
 
 
 def judge(state: RegistryState, transaction: Transaction) -> tuple[Refusal, ...]:

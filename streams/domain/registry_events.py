@@ -34,6 +34,15 @@ class DeploymentDeclared(RegistryEvent, frozen=True, kw_only=True, tag="registry
     """Of every topic but this one."""
 
 
+class DeploymentMoved(RegistryEvent, frozen=True, kw_only=True, tag="registry.deployment_moved.v1"):
+    """The deployment's sources were copied into this log from another one, and go on here."""
+
+    log: str
+    """The id of the log that they came from."""
+    partitions: Annotated[int, Meta(ge=1, le=2**31 - 1)]
+    """Of every topic but this one, from now on."""
+
+
 class Reference(msgspec.Struct, frozen=True, omit_defaults=True):
     """An object that must be there, and not HIDDEN, when a transaction is judged."""
 
@@ -88,4 +97,4 @@ class Transaction(RegistryEvent, frozen=True, kw_only=True, tag="registry.transa
     objects: tuple[ObjectWrite, ...]
 
 
-AnyRegistryEvent = DeploymentDeclared | Transaction
+AnyRegistryEvent = DeploymentDeclared | DeploymentMoved | Transaction

@@ -8,12 +8,23 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from streams.domain.registry_events import DeploymentDeclared, ObjectState, ObjectWrite, Reference, UniqueValue
+from streams.domain.registry_events import ObjectState, ObjectWrite, Reference, UniqueValue
 from streams.domain.registry_order import Entry, Ordered
 
 T = TypeVar("T")
 
 _OFFSET = struct.Struct("<q")
+
+
+class Deployment(msgspec.Struct, frozen=True):
+    """What holds for the deployment."""
+
+    fingerprint: str
+    """Of the master key."""
+    partitions: int
+    """Of every topic but the registry's."""
+    earlier_logs: tuple[str, ...] = ()
+    """The ids of the logs that its events stood in before, the first one first."""
 
 
 class StoredObject(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
@@ -61,7 +72,7 @@ class RegistryState:
 
     def __init__(self) -> None:
         """Begin with nothing."""
-        self.deployment: DeploymentDeclared | None = None
+        self.deployment: Deployment | None = None
         self.revision = 0
         """Changes with every transaction that is applied: one more than its offset."""
         self.count = 0

@@ -114,8 +114,19 @@ class EmbeddedLog:
         if gathered.size_bytes > MAX_WAITING_BYTES:
             msg = "more waits for the disk than may"
             raise OverloadedError(msg)
-        records = partition.stamp(rows, self._clock_ms())
-        gathered.add(partition.number, records, sum(sizes))
+        return self._take(gathered, partition, partition.stamp(rows, self._clock_ms()), sum(sizes))
+
+    async def restore(self, topic: str, partition: int, records: Sequence[Record]) -> None:
+        """Append records of another log with the times that they bear, whatever was the last; offsets are given."""
+        self._threads.check()
+        to = self._partitions[topic, partition]
+        size = sum(row_bytes((record.key, record.value)) for record in records)
+        await self._take(self._gathering(), to, to.numbered(records), size)
+
+    def _take(
+        self, gathered: Gathered, partition: Partition, records: list[Record], size_bytes: int
+    ) -> asyncio.Future[Appended]:
+        gathered.add(partition.number, records, size_bytes)
         return self._wait_with(gathered, Appended(partition.partition, records[0].offset, records[0].time_ms))
 
     def _gathering(self) -> Gathered:

@@ -7,7 +7,7 @@ import os
 import sqlite3
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -102,6 +102,13 @@ def open_store(directory: Path) -> EmbeddedStore:
         raise RefusedStartError(msg) from error
 
 
+def mark_moved(directory: Path, to: str) -> None:
+    """Have nobody start on the log in *directory* any more: its deployment goes on in the log with the id *to*."""
+    with locked(directory), closing(sqlite3.connect(directory / DATABASE, isolation_level=None)) as database:
+        database.execute("PRAGMA synchronous = FULL")
+        database.execute("INSERT OR REPLACE INTO log VALUES ('moved', ?)", (to,))
+
+
 def _what_to_do(error: Exception) -> str:
     reason = " ".join(str(error).split())
     if isinstance(error, sqlite3.OperationalError):
@@ -118,6 +125,11 @@ def _prepare(database: sqlite3.Connection, path: Path) -> None:
     for pragma in ("journal_mode = WAL", "synchronous = FULL", f"wal_autocheckpoint = {_CHECKPOINT_PAGES}"):
         database.execute(f"PRAGMA {pragma}")
     database.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
+    moved = database.execute("SELECT value FROM log WHERE name = 'moved'").fetchone()
+    if moved is not None:
+        database.close()
+        msg = f"The log in {path.parent} was moved to Kafka, to the cluster {moved[0]}: start with --kafka."
+        raise RefusedStartError(msg)
     closed = database.execute("SELECT value FROM log WHERE name = 'closed'").fetchone()
     if closed == (0,) and path.stat().st_size <= CHECKED_AT_OPEN_BYTES:
         (found,) = database.execute("PRAGMA quick_check(1)").fetchone()

@@ -52,6 +52,12 @@ class Partition:
         first, self.next_offset = self.next_offset, self.next_offset + len(rows)
         return [Record(offset, time_ms, key, value) for offset, (key, value) in enumerate(rows, first)]
 
+    def numbered(self, records: Sequence[Record]) -> list[Record]:
+        """Give *records* the next offsets, and leave them the times that they have."""
+        first, self.next_offset = self.next_offset, self.next_offset + len(records)
+        self.time_ms = max(self.time_ms, *(record.time_ms for record in records), 0)
+        return [record._replace(offset=offset) for offset, record in enumerate(records, first)]
+
     def publish(self, records: list[Record]) -> None:
         """Show readers what is on disk now."""
         self.end_offset = records[-1].offset + 1

@@ -143,6 +143,10 @@ class KafkaLog:
         """Delete those of *names* that are there, with all that they hold; return them. Nobody may be using them."""
         return await self._topics.delete(names)
 
+    async def alter_topics(self, specs: Iterable[TopicSpec]) -> None:
+        """Give topics that are there the settings of *specs*."""
+        await self._topics.alter(specs)
+
     async def members(self, group: str) -> list[str]:
         """Return what the members of a consumer group call themselves; nothing where there is no such group."""
         return await self._topics.members(group)

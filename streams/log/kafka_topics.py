@@ -33,6 +33,7 @@ _KEPT: dict[Kept, dict[str, str]] = {
     Kept.DAYS_30: {"cleanup.policy": "delete", "retention.ms": str(30 * _DAY_MS)},
 }
 _MESSAGE_BYTES = {Kept.FOR_EVER: _SOURCE_BYTES, Kept.COMPACTED: _CHANGELOG_BYTES}
+_DATED_BY = "message.timestamp.type"
 _AT_LEAST = ("delete.retention.ms", "max.message.bytes", "min.insync.replicas")
 """Settings of which more is as good."""
 
@@ -41,7 +42,7 @@ def settings_of(spec: TopicSpec, replication: int) -> dict[str, str]:
     """Return a topic's settings as Kafka names them."""
     return {
         **_KEPT[spec.kept],
-        "message.timestamp.type": "LogAppendTime" if spec.log_append_time else "CreateTime",
+        _DATED_BY: "LogAppendTime" if spec.log_append_time else "CreateTime",
         "max.message.bytes": str(_MESSAGE_BYTES.get(spec.kept, _INTERNAL_BYTES)),
         "min.insync.replicas": "2" if replication >= _ENOUGH_BROKERS else "1",
     }
@@ -89,6 +90,23 @@ class KafkaTopics:
                     await asyncio.sleep(_AGAIN_S)
         except TimeoutError as error:
             raise LogUnavailableError(f"{', '.join(names)} were not gone after {_KNOWN_LIMIT_S:g} s") from error
+
+    async def alter(self, specs: Iterable[TopicSpec]) -> None:
+        """Give topics the settings of *specs*, and the defaults for all others; return once brokers say so."""
+        specs = list(specs)
+        async with self._admin() as admin:
+            found = await admin.describe_topics([spec.name for spec in specs])
+            copies = {d["topic"]: len(d["partitions"][0]["replicas"]) for d in found if d["error_code"] == 0}
+            for spec in specs:
+                settings = settings_of(spec, copies[spec.name])
+                resource = ConfigResource(ConfigResourceType.TOPIC, spec.name, configs=settings)
+                for answer in await admin.alter_configs([resource]):
+                    _check_altered(answer.resources)
+        end = asyncio.get_running_loop().time() + _KNOWN_LIMIT_S
+        while complaints := await self.check(specs):
+            if asyncio.get_running_loop().time() > end:
+                raise LogUnavailableError(f"{complaints[0]} It was asked for {_KNOWN_LIMIT_S:g} s ago.")
+            await asyncio.sleep(_AGAIN_S)
 
     async def members(self, group: str) -> list[str]:
         """Return what the members of a consumer group call themselves; nothing where there is no such group."""
@@ -175,6 +193,14 @@ def members_of(described: Iterable[tuple[Any, ...]]) -> list[str]:
     return members
 
 
+def _check_altered(answers: Iterable[tuple[Any, ...]]) -> None:
+    """Raise where the settings of a topic could not be altered."""
+    for code, message, _, name in answers:
+        error = error_of(code)
+        if error is not None:
+            raise RefusedStartError(f"The topic {name} could not be altered: {message or repr(error)}.")
+
+
 def _created(answers: Iterable[tuple[Any, ...]]) -> set[str]:
     """Return the topics that were created; raise where one could not be, and is not there by another node either."""
     created = set()
@@ -206,6 +232,11 @@ def _complaint(spec: TopicSpec, found: Any, configured: dict[str, str]) -> str |
         )
     for name, wanted in settings_of(spec, len(found["partitions"][0]["replicas"])).items():
         there = configured.get(name)
+        if name == _DATED_BY and (there, wanted) == ("CreateTime", "LogAppendTime") and spec.kept is Kept.FOR_EVER:
+            return (
+                f"The topic {spec.name} has {name}={there} and should have {wanted}: a move of the log leaves it so "
+                f"until it is finished, so run `upnext log` again."
+            )
         if not _is_right(name, there, wanted):
             at_least = "at least " if name in _AT_LEAST else ""
             return (

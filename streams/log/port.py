@@ -67,6 +67,23 @@ class Claim(Protocol):
         """
 
 
+class Readable(Protocol):
+    """A log, as far as it is read: a running one, or what was kept of one."""
+
+    @property
+    def id(self) -> str:
+        """The log's own id: another log never has the same."""
+
+    async def start_offset(self, topic: str, partition: int) -> int:
+        """Return the offset of the first record that is still there."""
+
+    async def end_offset(self, topic: str, partition: int) -> int:
+        """Return the offset that the next record will get."""
+
+    def read(self, topic: str, partition: int, start: int, end: int) -> AsyncIterator[Chunk]:
+        """Yield the records from *start* up to, not including, *end*."""
+
+
 class Log(Protocol):
     """
     Topics of partitions of records. Appends return when every in-sync replica has acknowledged.

@@ -82,6 +82,17 @@ def test_another_deployment_or_log(tokens: PositionTokens) -> None:
         assert tokens.read(tokens.write(position)) == position
 
 
+def test_an_earlier_log() -> None:
+    """What stood in a log that the deployment was moved from stands here: its tokens ask for nothing."""
+    earlier, other = PositionTokens(KEY, "earlier"), PositionTokens(KEY, "other")
+    moved = PositionTokens(KEY, "log", ["first", "earlier"])
+    mine, theirs = ContextPosition(C, 1), SessionsPosition({0: 1})
+    assert moved.read(moved.write(mine)) == mine
+    assert moved.after([f"{moved.write(mine)}, {earlier.write(theirs)}"]) == After((mine,))
+    with pytest.raises(InvalidPositionError):
+        moved.read(other.write(mine))
+
+
 def test_a_kind_of_a_newer_version() -> None:
     """It was signed here, but cannot be read here."""
     payload = b"z" + bytes(20)

@@ -14,13 +14,14 @@ from streams.domain.registry import Applied, Dangling, Declared, NotUnique, Refu
 from streams.domain.registry_events import (
     AnyRegistryEvent,
     DeploymentDeclared,
+    DeploymentMoved,
     ObjectState,
     ObjectWrite,
     Reference,
     Transaction,
     UniqueValue,
 )
-from streams.domain.registry_state import RegistryState
+from streams.domain.registry_state import Deployment, RegistryState
 from streams.registry_codec import decode_registry_event, encode_registry_event, registry_key
 
 NOW_MS = 1_700_000_000_000
@@ -234,10 +235,22 @@ def test_a_transaction_may_refer_to_itself(folded: Folded) -> None:
 def test_the_first_declaration_counts() -> None:
     """Two nodes that begin a deployment at once agree on what the log says first."""
     folded = Folded()
-    first = DeploymentDeclared(id="0" * 32, fingerprint="f", partitions=8)
-    assert folded(first) == Declared(first)
+    first = Deployment("f", 8)
+    assert folded(DeploymentDeclared(id="0" * 32, fingerprint="f", partitions=8)) == Declared(first)
     assert folded(DeploymentDeclared(id="1" * 32, fingerprint="g", partitions=16)) == Declared(first)
     assert folded.state.deployment == first
+
+
+def test_a_deployment_moves_once_from_each_log() -> None:
+    """It keeps its master key, has as many partitions as the new log, and remembers where it comes from."""
+    folded = Folded()
+    early = DeploymentMoved(id="0" * 32, log="one", partitions=4)
+    assert folded(early) == Refused(())
+    assert folded.state.deployment is None
+    folded(DeploymentDeclared(id="1" * 32, fingerprint="f", partitions=8))
+    assert folded(early) == Declared(Deployment("f", 4, ("one",)))
+    assert folded(DeploymentMoved(id="2" * 32, log="two", partitions=2)) == Declared(Deployment("f", 2, ("one", "two")))
+    assert folded(early) == Declared(Deployment("f", 2, ("one", "two")))
 
 
 def test_order_is_by_name_then_id(folded: Folded) -> None:

@@ -165,7 +165,7 @@ DAMAGE: dict[str, Callable[[bytes], bytes]] = {
     "cut in the middle": lambda content: content[: len(content) // 2],
     "cut at the end": lambda content: content[:-1],
     "longer": lambda content: content + b"\0",
-    "another number": lambda content: content.replace(b"snapshot 1\n", b"snapshot 2\n", 1),
+    "another number": lambda content: content.replace(b"snapshot 2\n", b"snapshot 1\n", 1),
     "the first byte": lambda content: flipped(content, 0),
     "a length": lambda content: flipped(content, 28),
     "the header": lambda content: flipped(content, 60),

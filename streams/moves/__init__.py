@@ -1,0 +1,1 @@
+"""Sources moved: to files, from files, from one log to another."""
