@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 from service.api.auth_routes import CONFIRM, ENROL, REVOKE, SECOND_FACTOR, TOKENS
 from service.api.kinds import Json
-from service.api.openapi_paths import SCHEMAS, id_schema
+from service.api.openapi_examples import USER, content, of_status
+from service.api.openapi_paths import OPTIONS_SAY, SCHEMAS, id_schema, path_id
 from service.api.people_totp import CODE_PATTERN
+from service.http.openapi_schemas import whatever
 
 _TAG = "Authentication"
 _STATUSES = {
@@ -24,6 +26,21 @@ _STATUSES = {
 _TEXT: Json = {"type": "string"}
 _SECRET: Json = {"type": "string", "format": "password"}
 _CODE: Json = {"type": "string", "pattern": CODE_PATTERN, "description": "What the user's device shows now."}
+_GIVEN: Json = {
+    "access_token": "eyJhY2Nlc3MiOiJhZGEifQ.Zm9ydHktdHdv",
+    "refresh_token": "eyJyZWZyZXNoIjoiYWRhIn0.c2V2ZW50ZWVu",
+    "token_type": "Bearer",
+    "expires_in": 3600,
+    "scope": "",
+}
+_PEOPLE: Json = {"grant_type": "password", "username": "ada@acme.example", "password": "correct horse battery staple"}
+_CLIENTS: Json = {
+    "grant_type": "client_credentials",
+    "client_id": "1f0c3b5a79d2e684",
+    "client_secret": "sk_9dK2vQ7mWb4XnT8sYc1RhE6uJp3AzL5f",
+}
+_AGAIN: Json = {"grant_type": "refresh_token", "refresh_token": _GIVEN["refresh_token"]}
+_CODE_GIVEN: Json = {"code": "492039"}
 _TOKENS: Json = {
     "type": "object",
     "description": "Source: RFC 6749, 5.1.",
@@ -74,27 +91,50 @@ def ways_in() -> Json:
     administering = (*usual, 403, 404, 409)
     enrolled = {"type": "object", "properties": {"otpauth": _TEXT}, "required": ["otpauth"]}
     confirmed = {"type": "object", "properties": {"twoFactor": {"type": "boolean"}}, "required": ["twoFactor"]}
-    tokens = {"$ref": f"{SCHEMAS}ResourceTokens"}
-    second = _post("postSecondFactor", "Show a code, and get tokens", tokens, _CODE_ASKED, usual)
+    tokens = content({"$ref": f"{SCHEMAS}ResourceTokens"}, tokens=_GIVEN)
+    asked = content(_ASKED, password=_PEOPLE, client=_CLIENTS, refresh=_AGAIN)
+    code = content(_CODE_ASKED, code=_CODE_GIVEN)
+    first = _post(
+        "postTokens", "Get tokens", "For a password, a client's secret, or a refresh token.", tokens, asked, usual
+    )
+    says = "With the token whose scope is `TWO_FACTOR_AUTH`."
+    second = _post("postSecondFactor", "Show a code, and get tokens", says, tokens, code, usual)
+    enrol = _post(
+        "postEnrolment",
+        "Make a second factor",
+        "By the user, or for one by an administrator. It counts once it is confirmed.",
+        content(
+            enrolled, once={"otpauth": "otpauth://totp/UpNext:ada%40acme.example?secret=JBSWY3DPEHPK3PXP&issuer=UpNext"}
+        ),
+        None,
+        administering,
+    )
+    confirm = _post(
+        "postConfirmation",
+        "Switch the factor on",
+        "With what the user's device shows.",
+        content(confirmed, on={"twoFactor": True}),
+        code,
+        administering,
+    )
     return {
-        TOKENS: _path("Tokens", {**_post("postTokens", "Get tokens", tokens, _ASKED, usual), "security": []}),
+        TOKENS: _path("Tokens", {**first, "security": []}),
         SECOND_FACTOR: _path("SecondFactor", second),
         REVOKE: _path("Revocation", _revocation(administering)),
-        ENROL: _path("Enrolment", _post("postEnrolment", "Make a second factor", enrolled, None, administering)),
-        CONFIRM: _path(
-            "Confirmation",
-            _post("postConfirmation", "Switch the factor on", confirmed, _CODE_ASKED, administering),
-        ),
+        ENROL: _path("Enrolment", enrol),
+        CONFIRM: _path("Confirmation", confirm),
     }
 
 
 def _revocation(errors: Sequence[int]) -> Json:
     """Return the call that needs no credentials where it names a token."""
-    post = _post("postRevocation", "End one token, or all of a user's", None, _REVOKED, errors)
+    says = "A token ends without credentials; all of a user's, with a token of theirs or an administrator's."
+    sent = content(_REVOKED, one={"token": _GIVEN["refresh_token"]}, all={"user": USER})
+    post = _post("postRevocation", "End one token, or all of a user's", says, None, sent, errors)
     one: Json = {
         "description": "The token is good no more, or never was. Source: RFC 7009, 2.2.",
         "headers": _headers("Paket-Request-Id"),
-        "content": {"application/json": {"schema": {"type": "object"}}},
+        "content": {"application/json": content({"type": "object"}, done={})},
     }
     responses = {"200": one, **post["responses"]}
     return {**post, "security": [{"bearer": []}, {}], "responses": responses}
@@ -107,33 +147,39 @@ def ways_in_schemas() -> Json:
 
 def _path(name: str, post: Json) -> Json:
     is_user_s = name in ("Enrolment", "Confirmation")
-    parameters = {"parameters": [{"name": "id", "in": "path", "required": True, "schema": id_schema()}]}
-    of_path = parameters if is_user_s else {}
+    of_path = [path_id(USER)] if is_user_s else []
     options = {
         "operationId": f"optionsOf{name}",
         "summary": "Retrieve the path's methods",
+        "description": OPTIONS_SAY,
         "tags": [_TAG],
         "security": [],
         "responses": {"204": {"description": "Success", "headers": _headers("Paket-Request-Id", "Allow")}},
     }
-    return {"post": {**post, **of_path}, "options": {**options, **of_path}}
+    return {
+        "post": {**post, "parameters": of_path},
+        "options": {**options, "parameters": [whatever(parameter) for parameter in of_path]},
+    }
 
 
-def _post(operation_id: str, summary: str, answer: Json | None, body: Json | None, errors: Sequence[int]) -> Json:
+def _post(
+    operation_id: str, summary: str, says: str, answer: Json | None, body: Json | None, errors: Sequence[int]
+) -> Json:
     success: Json = {"description": "Success", "headers": _headers("Paket-Request-Id")}
     if answer is not None:
-        success["content"] = {"application/json": {"schema": answer}}
+        success["content"] = {"application/json": answer}
     operation: Json = {
         "operationId": operation_id,
         "summary": summary,
+        "description": says,
         "tags": [_TAG],
         "security": [{"bearer": []}],
         "responses": {"204" if answer is None else "200": success} | {str(status): _error(status) for status in errors},
     }
     if body is not None:
         kinds = ("application/json", "application/x-www-form-urlencoded")
-        is_required = bool(body.get("required"))
-        operation["requestBody"] = {"required": is_required, "content": {kind: {"schema": body} for kind in kinds}}
+        is_required = bool(body["schema"].get("required"))
+        operation["requestBody"] = {"required": is_required, "content": dict.fromkeys(kinds, body)}
     return operation
 
 
@@ -142,7 +188,9 @@ def _error(status: int) -> Json:
     return {
         "description": _STATUSES[status],
         "headers": _headers("Paket-Request-Id", *more),
-        "content": {"application/json": {"schema": {"$ref": f"{SCHEMAS}ResourceErrors"}}},
+        "content": {
+            "application/json": {"schema": {"$ref": f"{SCHEMAS}ResourceErrors"}, "examples": of_status(status)}
+        },
     }
 
 

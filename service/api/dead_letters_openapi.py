@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from service.api.dead_letters import DEAD_LETTERS, DEFAULT_LIMIT, MAX_LIMIT
 from service.api.dead_letters_shown import PATH
-from service.api.kinds import LINK_SCHEMA, Json
-from service.api.openapi_paths import SCHEMAS, headers_of, id_schema, query_parameter, response_of
+from service.api.kinds import LINK_SCHEMA, Json, link
+from service.api.openapi_examples import USER, content
+from service.api.openapi_paths import OPTIONS_SAY, SCHEMAS, headers_of, path_id, query_parameter, response_of
+from service.http.openapi_examples import CONTEXT, TIME
+from service.http.openapi_schemas import whatever
 
 _TAG = "Deadletters"
 _LETTER = {"$ref": f"{SCHEMAS}{DEAD_LETTERS.label}"}
@@ -17,7 +20,35 @@ _SAID: Json = {
     "description": "As JSON where it is that, or MessagePack between the processors; else as text and in hexadecimal.",
     "properties": {"json": {}, "text": _TEXT, "hex": _TEXT},
 }
-_PLACE = {"name": "id", "in": "path", "required": True, "schema": id_schema()}
+_ID = "context-events-3-12"
+_PLACE = path_id(_ID, says="Where the record stands.")
+_EVENT: Json = {"type": "context.item_removed.v1", "client": "1f0c3b5a79d2e684", "content_id": "nosferatu"}
+_FOUND: Json = {
+    "id": _ID,
+    "url": f"{PATH}/{_ID}",
+    "topic": "context-events",
+    "partition": 3,
+    "offset": 12,
+    "time": TIME,
+    "reason": "The record is no event: it is not JSON.",
+    "key": {"text": f"{CONTEXT}/0f1e2d3c"},
+    "value": {"text": "{", "hex": "7b"},
+    "valueBytes": 1,
+    "decision": None,
+}
+
+
+def _decided(what: str) -> Json:
+    replaced = what == "replace"
+    decision = {
+        "what": what,
+        "user": link("users", USER),
+        "time": TIME,
+        "of": CONTEXT if replaced else None,
+        "event": _EVENT if replaced else None,
+        "standsAt": "context-events-3-40" if replaced else None,
+    }
+    return {**_FOUND, "decision": decision}
 
 
 def letters_schemas() -> Json:
@@ -73,17 +104,21 @@ def letters_paths() -> Json:
         "properties": {"results": {"type": "array", "items": _LETTER}, "next": {"type": ["string", "null"]}},
         "required": ["results", "next"],
     }
-    every = _operation("listDeadLetters", "Retrieve dead letters, by partition, oldest first", page, _READ_ERRORS)
+    listed = content(page, page={"results": [_FOUND], "next": None})
+    every = _operation("listDeadLetters", "Retrieve dead letters, by partition, oldest first", listed, _READ_ERRORS)
     every["parameters"] = [
         after,
         query_parameter("limit", "How many at most.", most),
         query_parameter("includeDecided", "Whether those that were decided about are listed too.", flag),
     ]
-    one = _operation("readDeadLetter", "Retrieve a dead letter", _LETTER, _READ_ERRORS)
-    drop = _operation("postDeadLetterDrop", "Decide that a dead letter is nothing", _LETTER, _WRITE_ERRORS)
-    replace = _operation("postDeadLetterReplace", "Have an event stand for the record", _LETTER, _WRITE_ERRORS)
-    body = {"application/json": {"schema": {"$ref": f"{SCHEMAS}{DEAD_LETTERS.label}Replace"}}}
-    replace["requestBody"] = {"required": True, "content": body}
+    found, dropped, replaced = (
+        content(_LETTER, letter=letter) for letter in (_FOUND, _decided("drop"), _decided("replace"))
+    )
+    one = _operation("readDeadLetter", "Retrieve a dead letter", found, _READ_ERRORS)
+    drop = _operation("postDeadLetterDrop", "Decide that a dead letter is nothing", dropped, _WRITE_ERRORS)
+    replace = _operation("postDeadLetterReplace", "Have an event stand for the record", replaced, _WRITE_ERRORS)
+    body = content({"$ref": f"{SCHEMAS}{DEAD_LETTERS.label}Replace"}, event={"of": CONTEXT, "event": _EVENT})
+    replace["requestBody"] = {"required": True, "content": {"application/json": body}}
     for operation in (one, drop, replace):
         operation["parameters"] = [_PLACE]
     return {
@@ -98,11 +133,12 @@ def _operation(operation_id: str, summary: str, answer: Json, errors: tuple[int,
     success = {
         "description": "Success",
         "headers": headers_of("Paket-Request-Id"),
-        "content": {"application/json": {"schema": answer}},
+        "content": {"application/json": answer},
     }
     return {
         "operationId": operation_id,
         "summary": summary,
+        "description": "For the super user. Records that no fold can take; every later fold obeys what is decided.",
         "tags": [_TAG],
         "security": [{"bearer": []}],
         "responses": {"200": success, **{str(status): response_of(status) for status in errors}},
@@ -113,9 +149,10 @@ def _options(name: str, parameters: list[Json]) -> Json:
     return {
         "operationId": f"optionsOf{name}",
         "summary": "Retrieve the path's methods",
+        "description": OPTIONS_SAY,
         "tags": [_TAG],
         "security": [],
-        "parameters": parameters,
+        "parameters": [whatever(parameter) for parameter in parameters],
         "responses": {"204": {"description": "Success", "headers": headers_of("Paket-Request-Id", "Allow")}},
     }
 

@@ -12,6 +12,7 @@ from service.api.auth_openapi import ways_in, ways_in_schemas
 from service.api.dead_letters_openapi import letters_paths, letters_schemas
 from service.api.kinds import LINK_SCHEMA, Json
 from service.api.messages import ErrorsOut
+from service.api.openapi_examples import api_examples
 from service.api.openapi_paths import EVENT, SCHEMAS, id_schema, paths_of
 from service.api.openapi_transactions import transactions_path
 from service.api.resource import NO_NAME, STATES, Action, Field, ResourceType
@@ -19,16 +20,20 @@ from service.api.types import TYPES
 
 _LINK: Json = {
     "type": "object",
-    "description": "A reference. On input the id alone will do.",
+    "description": "A reference, as it is answered.",
     "properties": {"id": {"type": "string"}, "url": {"type": "string"}},
     "required": ["id", "url"],
+}
+_REFERENCE: Json = {
+    "description": "A reference, as it is given: the id, or an object that has it, as one that was answered.",
+    "anyOf": [id_schema(), {"type": "object", "properties": {"id": id_schema()}, "required": ["id"]}],
 }
 
 
 def api_openapi() -> Mapping[str, Any]:
     """Return `paths` and `components` of the resource API, as OpenAPI 3.1 (`service.http.deps.Deps.more_openapi`)."""
     paths: Json = {}
-    schemas: Json = {"ResourceLink": _LINK, "ResourceEvent": EVENT}
+    schemas: Json = {"ResourceLink": _LINK, "ResourceReference": _REFERENCE, "ResourceEvent": EVENT}
     _, errors = msgspec.json.schema_components([ErrorsOut], ref_template=SCHEMAS + "Resource{name}")
     # Names of their own: `/v1` has an Error and a Message too.
     schemas["ResourceErrors"] = errors["ErrorsOut"]
@@ -47,7 +52,10 @@ def api_openapi() -> Mapping[str, Any]:
     paths |= ways_in()
     schemas |= ways_in_schemas()
     bearer = {"type": "http", "scheme": "bearer", "description": "A user's access token or API key."}
-    return {"paths": paths, "components": {"schemas": schemas, "securitySchemes": {"bearer": bearer}}}
+    return {
+        "paths": paths,
+        "components": {"schemas": schemas, "examples": api_examples(), "securitySchemes": {"bearer": bearer}},
+    }
 
 
 def _shown(resource: ResourceType) -> Json:
@@ -84,7 +92,7 @@ def _written(resource: ResourceType) -> Json:
     properties["id"] = {**id_schema(), "description": "Left out: made by the service."}
     if resource.minted is not None:
         properties["id"]["description"] = "Of an object that is there; of a new one it is made by the service."
-    properties |= {declared.name: _field(declared) for declared in resource.fields if not declared.read_only}
+    properties |= {declared.name: _given(_field(declared)) for declared in resource.fields if not declared.read_only}
     required = [declared.name for declared in resource.fields if declared.required]
     if resource.name_required:
         required.insert(0, "name")
@@ -106,6 +114,20 @@ def _field(declared: Field) -> Json:
         says += " Cannot be changed."
     read_only = {"readOnly": True} if declared.read_only else {}
     return {**schema, "description": says, **read_only, **({"writeOnly": True} if declared.write_only else {})}
+
+
+def _given(schema: Any) -> Any:
+    """Return what readers see as callers give it."""
+    match schema:
+        case dict():
+            given = {name: _given(part) for name, part in schema.items()}
+            return (
+                {**given, "$ref": f"{SCHEMAS}ResourceReference"} if schema.get("$ref") == LINK_SCHEMA["$ref"] else given
+            )
+        case list():
+            return [_given(part) for part in schema]
+        case _:
+            return schema
 
 
 def _asked(action: Action) -> Json:

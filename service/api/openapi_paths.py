@@ -6,8 +6,10 @@ from collections.abc import Iterable
 
 from service.api.calls import MAX_OBJECTS
 from service.api.kinds import API, LINK_SCHEMA, OBJECT_ID, Json
+from service.api.openapi_examples import COMPANY, asked, content, event, id_of, of_status, page, shown, written
 from service.api.params import DEFAULT_PAGE_SIZE, MAX_HISTORY_PAGE_SIZE, MAX_PAGE, MAX_PAGE_SIZE
 from service.api.resource import Action, ResourceType
+from service.http.openapi_schemas import whatever
 
 SCHEMAS = "#/components/schemas/"
 _STATUSES = {
@@ -19,6 +21,8 @@ _STATUSES = {
 }  # fmt: skip
 _READ_ERRORS = (400, 401, 403, 404, 429, 500, 503)
 WRITE_ERRORS = (400, 401, 403, 404, 409, 412, 413, 429, 500, 503)
+_ERRORS: Json = {"schema": {"$ref": f"{SCHEMAS}ResourceErrors"}}
+OPTIONS_SAY = "For everyone, whatever the path's parameters are."
 EVENT: Json = {
     "type": "object",
     "description": "One change of an object.",
@@ -54,13 +58,18 @@ def paths_of(resource: ResourceType) -> Json:
 
 def _collection(resource: ResourceType) -> Json:
     one = {"$ref": f"{SCHEMAS}{resource.label}"}
-    read = _operation(resource, f"list{_plural(resource)}", f"Retrieve {resource.name}", _page(one), _READ_ERRORS)
+    listed = content(_page(one), page=page(shown(resource)))
+    says = f"{resource.says} By name, ties by id; without HIDDEN ones."
+    read = _operation(resource, f"list{_plural(resource)}", f"Retrieve {resource.name}", says, listed, _READ_ERRORS)
     read["parameters"] = [*_context(resource), *_listing(resource)]
     given = {"$ref": f"{SCHEMAS}{resource.label}Write"}
-    body = {"oneOf": [given, {"type": "array", "items": given, "maxItems": MAX_OBJECTS}]}
-    answer = {"oneOf": [one, {"type": "array", "items": one}]}
-    made = "Create or update" if resource.creatable else "Update"
-    return _path(resource, read, f"{made} {resource.name}, all or none", body, answer, [])
+    sent, made = written(resource, with_id=True), shown(resource, once=True)
+    body = content(
+        {"oneOf": [given, {"type": "array", "items": given, "maxItems": MAX_OBJECTS}]}, one=sent, list=[sent]
+    )
+    answer = content({"oneOf": [one, {"type": "array", "items": one}]}, one=made, list=[made])
+    verb = "Create or update" if resource.creatable else "Update"
+    return _path(resource, read, f"{verb} {resource.name}, all or none", body, answer, [])
 
 
 def _page(one: Json) -> Json:
@@ -78,22 +87,24 @@ def _page(one: Json) -> Json:
 
 def _single(resource: ResourceType) -> Json:
     one = {"$ref": f"{SCHEMAS}{resource.label}"}
-    of_path, what = _of_path(), _a(resource)
-    read = _operation(resource, f"read{resource.label}", f"Retrieve {what}", one, _READ_ERRORS)
+    of_path, what, answer = _of_path(resource), _a(resource), content(one, one=shown(resource))
+    says = "Also where it is HIDDEN. Its version is in the `ETag`."
+    read = _operation(resource, f"read{resource.label}", f"Retrieve {what}", says, answer, _READ_ERRORS)
     read["parameters"] = [*of_path, *_context(resource)]
     read["responses"]["304"] = response_of(304)
     read["responses"]["200"]["headers"] = headers_of("Paket-Request-Id", "ETag")
-    body = {"$ref": f"{SCHEMAS}{resource.label}Write"}
+    body = content({"$ref": f"{SCHEMAS}{resource.label}Write"}, one=written(resource, with_id=False))
     made = "Create or update" if resource.minted is None and resource.creatable else "Update"
-    return _path(resource, read, f"{made} {what}", body, one, of_path)
+    return _path(resource, read, f"{made} {what}", body, answer, of_path)
 
 
 def _history(resource: ResourceType) -> Json:
-    page = _page({"$ref": f"{SCHEMAS}ResourceEvent"})
+    answer = content(_page({"$ref": f"{SCHEMAS}ResourceEvent"}), page=page(event(resource)))
     summary = f"Retrieve what became of {_a(resource)}, newest first"
-    read = _operation(resource, f"list{resource.label}Events", summary, page, _READ_ERRORS)
-    read["parameters"] = [*_of_path(), *_context(resource), *_paging(MAX_HISTORY_PAGE_SIZE)]
-    options = _options(resource, f"optionsOf{resource.label}Events", _of_path())
+    says = "As the log has it, a change of each version. Secrets never."
+    read = _operation(resource, f"list{resource.label}Events", summary, says, answer, _READ_ERRORS)
+    read["parameters"] = [*_of_path(resource), *_context(resource), *_paging(MAX_HISTORY_PAGE_SIZE)]
+    options = _options(resource, f"optionsOf{resource.label}Events", _of_path(resource))
     return {"get": read, "head": _without_bodies(read), "options": options}
 
 
@@ -101,15 +112,18 @@ def _action(resource: ResourceType, action: Action) -> Json:
     name = f"{resource.label}{action.name.capitalize()}"
     body = {
         "required": any(field.required for field in action.fields),
-        "content": {"application/json": {"schema": {"$ref": f"{SCHEMAS}{name}"}}},
+        "content": {"application/json": content({"$ref": f"{SCHEMAS}{name}"}, sent=asked(resource, action.name))},
     }
-    return posting(resource, name, action.says, body, _of_path())
+    says = "The answer has what is shown this once."
+    return posting(resource, name, action.says, says, body, _of_path(resource))
 
 
-def posting(resource: ResourceType, name: str, says: str, body: Json, of_path: list[Json], *more_errors: int) -> Json:
+def posting(
+    resource: ResourceType, name: str, summary: str, says: str, body: Json, of_path: list[Json], *more_errors: int
+) -> Json:
     """Return the methods of a path to which something is posted, and which answers an object."""
-    answer = {"$ref": f"{SCHEMAS}{resource.label}"}
-    write = _operation(resource, f"post{name}", says, answer, sorted((*WRITE_ERRORS, *more_errors)))
+    answer = content({"$ref": f"{SCHEMAS}{resource.label}"}, one=shown(resource, once=True))
+    write = _operation(resource, f"post{name}", summary, says, answer, sorted((*WRITE_ERRORS, *more_errors)))
     write["parameters"] = [*of_path, *_context(resource), *_preconditions()]
     write["requestBody"] = body
     return {"post": write, "options": _options(resource, f"optionsOf{name}", of_path)}
@@ -121,9 +135,10 @@ def _path(resource: ResourceType, read: Json, summary: str, body: Json, answer: 
     name = resource.label if of_path else _plural(resource)
     for method in ("post", "put") if resource.writable else ():
         operation_id = f"{method}{name}"
-        write = _operation(resource, operation_id, summary, answer, WRITE_ERRORS)
+        says = "What is left out is not changed. What changes nothing writes nothing."
+        write = _operation(resource, operation_id, summary, says, answer, WRITE_ERRORS)
         write["parameters"] = [*of_path, *_context(resource), *_preconditions()]
-        write["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
+        write["requestBody"] = {"required": True, "content": {"application/json": body}}
         item[method] = write
     item["options"] = _options(resource, f"optionsOf{name}", of_path)
     return item
@@ -134,22 +149,26 @@ def _options(resource: ResourceType, operation_id: str, of_path: list[Json]) -> 
     return {
         "operationId": operation_id,
         "summary": "Retrieve the path's methods",
+        "description": OPTIONS_SAY,
         "tags": [_tag(resource)],
         "security": [],
-        "parameters": of_path,
+        "parameters": [whatever(parameter) for parameter in of_path],
         "responses": options,
     }
 
 
-def _operation(resource: ResourceType, operation_id: str, summary: str, answer: Json, errors: Iterable[int]) -> Json:
+def _operation(
+    resource: ResourceType, operation_id: str, summary: str, says: str, answer: Json, errors: Iterable[int]
+) -> Json:
     success = {
         "description": "Success",
         "headers": headers_of("Paket-Request-Id"),
-        "content": {"application/json": {"schema": answer}},
+        "content": {"application/json": answer},
     }
     return {
         "operationId": operation_id,
         "summary": summary,
+        "description": says,
         "tags": [_tag(resource)],
         "security": [{"bearer": []}],
         "responses": {"200": success, **{str(status): response_of(status) for status in errors}},
@@ -164,7 +183,7 @@ def response_of(status: int) -> Json:
     ]
     response: Json = {"description": _STATUSES[status], "headers": headers_of(*names)}
     if status != 304:
-        response["content"] = {"application/json": {"schema": {"$ref": f"{SCHEMAS}ResourceErrors"}}}
+        response["content"] = {"application/json": {**_ERRORS, "examples": of_status(status)}}
     return response
 
 
@@ -181,8 +200,14 @@ def _without_bodies(operation: Json) -> Json:
     return {**operation, "operationId": f"{operation['operationId']}Head", "responses": responses}
 
 
-def _of_path() -> list[Json]:
-    return [{"name": "id", "in": "path", "required": True, "schema": id_schema()}]
+def _of_path(resource: ResourceType) -> list[Json]:
+    return [path_id(id_of(resource))]
+
+
+def path_id(example: str, name: str = "id", says: str = "The object's id.") -> Json:
+    """Return the parameter that is an id in the path."""
+    described = {"name": name, "in": "path", "required": True, "description": says}
+    return {**described, "schema": id_schema(), "example": example}
 
 
 def _a(resource: ResourceType) -> str:
@@ -207,7 +232,16 @@ def _context(resource: ResourceType) -> list[Json]:
     if not resource.in_company:
         return []
     says = "The id of the company that the request is about."
-    return [{"name": "context", "in": "query", "required": True, "description": says, "schema": id_schema()}]
+    return [
+        {
+            "name": "context",
+            "in": "query",
+            "required": True,
+            "description": says,
+            "schema": id_schema(),
+            "example": COMPANY,
+        }
+    ]
 
 
 def _paging(most: int) -> list[Json]:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from service.api.calls import MAX_OBJECTS
+from service.api.companies import COMPANIES
 from service.api.kinds import Json
-from service.api.openapi_paths import WRITE_ERRORS, headers_of, id_schema, query_parameter, response_of
+from service.api.licenses import LICENSES
+from service.api.openapi_examples import COMPANY, content, id_of, shown, written
+from service.api.openapi_paths import OPTIONS_SAY, WRITE_ERRORS, headers_of, id_schema, query_parameter, response_of
+from service.api.resource import ResourceType
 from service.api.transactions import PATH
 from service.api.types import TYPES
 
@@ -55,6 +59,18 @@ _ANSWER: Json = {
     "properties": {"results": {"type": "array", "description": "In the order given.", "items": _RESULT}},
     "required": ["results"],
 }
+_TOLD = (COMPANIES, LICENSES)
+
+
+def _sent(resource: ResourceType) -> Json:
+    context = {"context": COMPANY} if resource.in_company else {}
+    return {"type": resource.name, **context, **written(resource, with_id=True)}
+
+
+def _became(resource: ResourceType) -> Json:
+    changes = {name: {"from": None, "to": value} for name, value in written(resource, with_id=False).items()}
+    made = {"type": resource.name, "id": id_of(resource), "action": "CREATED", "changes": changes}
+    return {**made, "object": shown(resource, once=True)}
 
 
 def transactions_path() -> Json:
@@ -62,25 +78,28 @@ def transactions_path() -> Json:
     success = {
         "description": "Success",
         "headers": headers_of("Paket-Request-Id"),
-        "content": {"application/json": {"schema": _ANSWER}},
+        "content": {"application/json": content(_ANSWER, made={"results": [_became(one) for one in _TOLD]})},
     }
+    sent = [_sent(one) for one in _TOLD]
     body = {"oneOf": [_GIVEN, {"type": "array", "items": _GIVEN, "maxItems": MAX_OBJECTS}]}
     flag = {"type": "boolean", "default": False}
     post = {
         "operationId": "postTransactions",
         "summary": "Create or update objects of several types, all or none",
+        "description": "Each as a write to its type takes it. They may refer to each other, in any order.",
         "tags": [_TAG],
         "security": [{"bearer": []}],
         "parameters": [
             query_parameter("context", "The context of the objects that say none.", id_schema()),
             query_parameter("dryRun", "Whether only to say what would become of them.", flag),
         ],
-        "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
+        "requestBody": {"required": True, "content": {"application/json": content(body, one=sent[0], list=sent)}},
         "responses": {"200": success, **{str(status): response_of(status) for status in WRITE_ERRORS}},
     }
     options = {
         "operationId": "optionsOfTransactions",
         "summary": "Retrieve the path's methods",
+        "description": OPTIONS_SAY,
         "tags": [_TAG],
         "security": [],
         "responses": {"204": {"description": "Success", "headers": headers_of("Paket-Request-Id", "Allow")}},

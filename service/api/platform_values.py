@@ -46,7 +46,12 @@ class Values(Plain):
     def schema(self) -> Json:
         """Return the JSON schema."""
         one = {"type": ["string", "integer", "boolean"], "maxLength": _MAX_CHARS}
-        return {"type": "object", "additionalProperties": one, "maxProperties": _MAX_VALUES}
+        return {
+            "type": "object",
+            "propertyNames": ATTRIBUTE_NAME.schema(),
+            "additionalProperties": one,
+            "maxProperties": _MAX_VALUES,
+        }
 
 
 def _is_value(value: object) -> bool:

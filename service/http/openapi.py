@@ -7,9 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
+import msgspec
+
 from service.http import bulks, contexts, sessions, status
+from service.http.openapi_examples import CONTEXT, SESSION, examples, of_errors, of_struct
 from service.http.openapi_headers import HEADERS, OF_CALLERS, OF_REQUESTS, PARAMETERS
-from service.http.openapi_schemas import CONTENT_ID, components, reference
+from service.http.openapi_schemas import CONTENT_ID, components, reference, whatever
 from service.http.openapi_signatures import BASIC
 from service.http.openapi_versions import OF_DOCUMENT, versions_info
 from service.http.params import DEFAULT_PAGE
@@ -37,6 +40,7 @@ from streams.domain.ids import Kind
 Json = dict[str, Any]
 
 PATH = "/openapi.json"
+_TEXT: Json = {"type": "string"}
 OPERATIONS: tuple[Operation, ...] = (status.STATUS, *contexts.OPERATIONS, *bulks.OPERATIONS, *sessions.OPERATIONS)
 
 _DESCRIPTION = (
@@ -64,10 +68,14 @@ _STATUSES = {
     404: "Absent", 409: "Conflict", 413: "Too large", 415: "Not JSON", 429: "Too often",
     500: "An error of the service", 503: "Not available now",
 }  # fmt: skip
-_PARAMETERS = {
-    "context_id": "A context. `CX` and 41 digits.",
-    "session_id": "A session. `SN` and 41 digits.",
-    "content_id": "An item, percent-encoded: `/` as `%2F`.",
+_PARAMETERS: Mapping[str, Json] = {
+    "context_id": {"description": "A context. `CX` and 41 digits.", "schema": _TEXT, "example": CONTEXT},
+    "session_id": {"description": "A session. `SN` and 41 digits.", "schema": _TEXT, "example": SESSION},
+    "content_id": {
+        "description": "An item, percent-encoded: `/` as `%2F`.",
+        "schema": CONTENT_ID,
+        "example": "nosferatu",
+    },
 }
 
 
@@ -122,6 +130,7 @@ def _components(version: Version) -> Mapping[str, Json]:
         "headers": HEADERS,
         "parameters": PARAMETERS,
         "schemas": components(OPERATIONS, version),
+        "examples": examples(version),
     }
 
 
@@ -133,6 +142,7 @@ def _operation(operation: Operation) -> Json:
     described: Json = {
         "operationId": operation.id,
         "summary": operation.summary,
+        "description": operation.says,
         "tags": [_tag(operation)],
         "parameters": parameters,
         "responses": _responses(operation),
@@ -141,9 +151,13 @@ def _operation(operation: Operation) -> Json:
         described["requestBody"] = {
             "required": operation.body_required,
             "description": f"At most {operation.body_limit // 1024} KiB.",
-            "content": {"application/json": {"schema": reference(operation.body)}},
+            "content": {"application/json": _content(operation.body)},
         }
     return described
+
+
+def _content(kind: type[msgspec.Struct]) -> Json:
+    return {"schema": reference(kind), "examples": of_struct(kind)}
 
 
 def _tag(operation: Operation) -> str:
@@ -155,19 +169,25 @@ def _path_names(path: str) -> Iterable[str]:
 
 
 def _path_parameter(name: str) -> Json:
-    schema = CONTENT_ID if name == "content_id" else {"type": "string"}
-    return {"name": name, "in": "path", "required": True, "description": _PARAMETERS[name], "schema": schema}
+    return {"name": name, "in": "path", "required": True, **_PARAMETERS[name]}
 
 
 def _page_parameters(largest: int) -> list[Json]:
     limit = {"type": "integer", "minimum": 1, "maximum": largest, "default": DEFAULT_PAGE}
     return [
-        {"name": "limit", "in": "query", "description": "Entries in the answer, at most.", "schema": limit},
+        {
+            "name": "limit",
+            "in": "query",
+            "description": "Entries in the answer, at most.",
+            "schema": limit,
+            "example": 20,
+        },
         {
             "name": "next_key",
             "in": "query",
             "description": "Index of the first entry, as the page before said.",
             "schema": {"type": "integer", "minimum": 0, "maximum": 2**31 - 1, "default": 0},
+            "example": 0,
         },
         {"$ref": "#/components/parameters/If-None-Match"},
     ]
@@ -181,7 +201,7 @@ def _responses(operation: Operation) -> Json:
         names += ["ETag", "Paket-View", "Age"]
     responses: Json = {str(operation.success): _response(operation.success, names)}
     if operation.answer is not None:
-        responses[str(operation.success)]["content"] = {"application/json": {"schema": reference(operation.answer)}}
+        responses[str(operation.success)]["content"] = {"application/json": _content(operation.answer)}
     if operation.largest_page:
         responses["304"] = _response(304, names)
     return {**responses, **_error_responses(operation)}
@@ -214,7 +234,8 @@ def _error_response(answered: int, codes: Sequence[str], of_callers: Sequence[st
     names = ["Paket-Request-Id", *of_callers, *more.get(answered, ())]
     narrowed = {"properties": {"error": {"properties": {"code": {"enum": list(codes)}}}}}
     schema = {"allOf": [{"$ref": "#/components/schemas/Error"}, narrowed]}
-    return {**_response(answered, names), "content": {"application/json": {"schema": schema}}}
+    content = {"schema": schema, "examples": of_errors(codes)}
+    return {**_response(answered, names), "content": {"application/json": content}}
 
 
 def _without_bodies(described: Json) -> Json:
@@ -227,10 +248,13 @@ def _without_bodies(described: Json) -> Json:
 
 
 def _document_operation() -> Json:
-    answer = {**_response(200, ["Paket-Request-Id"]), "content": {"application/json": {"schema": {"type": "object"}}}}
+    begins = {"openapi": "3.1.0", "info": {"title": "UpNext", "version": VERSIONS.first.name}}
+    content = {"schema": {"type": "object"}, "examples": {"begins": {"value": begins}}}
+    answer = {**_response(200, ["Paket-Request-Id"]), "content": {"application/json": content}}
     return {
         "operationId": "readOpenapi",
         "summary": "Retrieve this document",
+        "description": "For everyone, without credentials.",
         "tags": ["Core"],
         "security": [],
         "parameters": [OF_DOCUMENT],
@@ -243,8 +267,9 @@ def _options(path: str) -> Json:
     return {
         "operationId": f"optionsOf{slug}",
         "summary": "Retrieve the path's methods",
+        "description": "For everyone, whatever the path's parameters are.",
         "tags": ["Core"],
         "security": [],
-        "parameters": [_path_parameter(name) for name in _path_names(path)],
+        "parameters": [whatever(_path_parameter(name)) for name in _path_names(path)],
         "responses": {"204": _response(204, ["Paket-Request-Id", "Allow"])},
     }

@@ -34,6 +34,11 @@ def reference(kind: type[msgspec.Struct]) -> Json:
     return {"$ref": f"{_PREFIX}{name_of(kind)}"}
 
 
+def whatever(parameter: Json) -> Json:
+    """Return a parameter that is not looked at: OPTIONS answers whatever it is."""
+    return {**parameter, "schema": {"type": "string"}}
+
+
 def components(operations: Iterable[Operation], version: Version) -> Json:
     """Return the schemas of everything that the operations take, and answer in this version, by name."""
     kinds: set[type[msgspec.Struct]] = {ErrorOut}

@@ -12,6 +12,7 @@ Json = dict[str, Any]
 OF_ANSWERS: Json = {
     "description": "The version that was used. One that is to end bears `Deprecation`, and perhaps `Sunset`, as well.",
     "schema": {"enum": list(VERSIONS.names)},
+    "example": VERSIONS.first.name,
 }
 OF_REQUESTS: Json = {
     "name": HEADER,
@@ -19,12 +20,14 @@ OF_REQUESTS: Json = {
     "description": "The version that the answer is to be in; left out, the client's default, and where it has none, "
     f"{VERSIONS.first.name}. `GET /openapi.json?version=…` describes each.",
     "schema": {"enum": list(VERSIONS.names)},
+    "example": VERSIONS.first.name,
 }
 OF_DOCUMENT: Json = {
     "name": "version",
     "in": "query",
     "description": f"The version of `/v1` that is described; left out, {VERSIONS.first.name}.",
     "schema": {"enum": list(VERSIONS.names)},
+    "example": VERSIONS.first.name,
 }
 
 

@@ -41,6 +41,8 @@ class Operation:
     path: str
     id: str
     summary: str
+    says: str
+    """What is to be known beyond the summary, in sentences."""
     tenant: Kind | None
     """Whose clients may call it; None: everyone's."""
     success: int

@@ -26,6 +26,7 @@ STATUS = Operation(
     path="/v1",
     id="retrieveStatus",
     summary="Retrieve the API's status",
+    says="Says whom the credentials are of.",
     tenant=None,
     success=200,
     answer=StatusOut,
