@@ -22,6 +22,8 @@ CHECKED_AT_OPEN_BYTES = 64 << 20
 """After an unclean end a database up to this size is checked whole: 50 ms from memory, 1.1 s from a cold disk. In a
 larger one the checksum of each batch tells, when it is read."""
 _CHECKPOINT_PAGES = 4_000
+# On macOS, what was only synced may still be in the disk's own memory alone.
+_SYNCED = ("synchronous = FULL", "fullfsync = ON", "checkpoint_fullfsync = ON")
 
 _SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS log (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -122,7 +124,7 @@ def _prepare(database: sqlite3.Connection, path: Path) -> None:
         database.close()
         msg = f"The log's database {path} has format {version}, this version knows {FORMAT}: use the newer version."
         raise RefusedStartError(msg)
-    for pragma in ("journal_mode = WAL", "synchronous = FULL", f"wal_autocheckpoint = {_CHECKPOINT_PAGES}"):
+    for pragma in (*_SYNCED, "journal_mode = WAL", f"wal_autocheckpoint = {_CHECKPOINT_PAGES}"):
         database.execute(f"PRAGMA {pragma}")
     database.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
     moved = database.execute("SELECT value FROM log WHERE name = 'moved'").fetchone()

@@ -23,6 +23,8 @@ APPENDS = 30
 """In each life."""
 CHECKPOINT_PAGES = 40
 CUTS = 80
+FULL = 3
+"""How SQLite asks a disk to have it itself, where the system makes a difference (`SQLITE_SYNC_FULL`)."""
 STEP_BYTES = 1_031
 """Four cuts in each frame, at places that are others in each."""
 CHANGES = TopicSpec("changes", 1, Kept.COMPACTED, log_append_time=False)
@@ -63,6 +65,7 @@ async def test_what_was_acknowledged_outlives_the_power(tmp_path: Path, seed: in
     with recorded() as calls:
         promised = await lived(tmp_path / "log", calls, source)
     assert sum(call.call == "sync" and call.file == WAL for call in calls.calls) >= LIVES * APPENDS
+    assert {call.at & FULL for call in calls.calls if call.call == "sync"} == {FULL}
     assert sum(call.call == "write" and call.file == DATABASE for call in calls.calls) > CHECKPOINT_PAGES
     for cut in cuts(len(calls.calls), CUTS, source):
         left = put(calls.left(cut, source), tmp_path / f"left-{cut}")

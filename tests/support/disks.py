@@ -60,6 +60,7 @@ class Written(NamedTuple):
     call: str
     """`open`, `write`, `truncate`, `delete` or `sync`."""
     at: int = 0
+    """Where in the file; of a sync, its flags."""
     content: bytes = b""
 
 
@@ -210,7 +211,7 @@ def _telling_methods(real: _Methods, names: dict[int, str], calls: Recorded, kep
 
     def sync(file: int, flags: int) -> int:
         result = int(real.xSync(file, flags))
-        note(Written(names[file], "sync"))
+        note(Written(names[file], "sync", flags))
         return result
 
     telling.xWrite, telling.xTruncate, telling.xSync = _Write(write), _Truncate(truncate), _Sync(sync)
