@@ -24,12 +24,8 @@ LATEST_S = 5 * LIMIT_S
 
 @pytest.fixture(scope="module")
 def shared_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    broker = Broker(tmp_path_factory.mktemp("faults") / "broker")
-    try:
-        broker.start()
+    with Broker(tmp_path_factory.mktemp("faults") / "broker") as broker:
         yield broker
-    finally:
-        broker.stop()
 
 
 @pytest.fixture

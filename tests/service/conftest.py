@@ -32,8 +32,7 @@ def shared_node(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
         yield node
         assert node.terminate() == 0, node.tail()
     finally:
-        if node.process is not None and node.process.poll() is None:
-            node.kill()
+        node.kill()
         if broker is not None:
             broker.stop()
 
@@ -141,8 +140,7 @@ def own_node(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OwnNode
     try:
         yield OwnNode(node, broker, tmp_path)
     finally:
-        if node.process is not None and node.process.poll() is None:
-            node.kill()
+        node.kill()
         if broker is not None:
             broker.stop()
 

@@ -60,8 +60,7 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
         assert [one.terminate() for one in every] == [0, 0, 0], [one.tail() for one in every]
     finally:
         for one in every:
-            if one.process is not None and one.process.poll() is None:
-                one.kill()
+            one.kill()
         broker.stop()
 
 

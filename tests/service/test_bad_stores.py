@@ -14,7 +14,7 @@ import pytest
 from tests.service.oracle import Household
 from tests.service.test_two_nodes import copied, household_of, sampled, settled, written_to
 from tests.support.balanced import Balanced, Tally
-from tests.support.fleets import Fleet
+from tests.support.fleets import Fleet, fleet_in
 from tests.support.kafka import Broker
 from tests.support.nodes import NodeProcess
 
@@ -28,26 +28,15 @@ ROOM_BYTES = 200_000
 
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[Broker]:
-    broker = Broker(tmp_path / "broker")
-    try:
-        broker.start()
+    with Broker(tmp_path / "broker") as broker:
         yield broker
-    finally:
-        broker.stop()
 
 
 @pytest.fixture
 async def fleet(tmp_path: Path, broker: Broker, http: aiohttp.ClientSession) -> AsyncIterator[Fleet]:
     """Two nodes that serve half of the partitions each, and have copies of the other's."""
-    nodes = [NodeProcess(tmp_path / n, "--partitions", str(PARTITIONS), kafka=broker.bootstrap) for n in "ab"]
-    try:
-        for node in nodes:
-            await node.start()
-        yield Fleet(nodes[0], http, nodes=nodes)
-    finally:
-        for node in nodes:
-            if node.process is not None and node.process.poll() is None:
-                node.kill()
+    async with fleet_in(tmp_path, broker, http, "ab", PARTITIONS) as fleet:
+        yield fleet
 
 
 @asynccontextmanager

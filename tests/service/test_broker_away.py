@@ -75,6 +75,5 @@ async def test_writes_are_refused_lists_go_on_and_everything_resumes(tmp_path: P
         assert node.process.poll() is None, node.tail()
         assert node.terminate() == 0, node.tail()
     finally:
-        if node.process is not None and node.process.poll() is None:
-            node.kill()
+        node.kill()
         broker.stop()

@@ -34,8 +34,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
         yield shared
         assert shared.terminate() == 0, shared.tail()
     finally:
-        if shared.process is not None and shared.process.poll() is None:
-            shared.kill()
+        shared.kill()
 
 
 async def start(url: str, *flags: str, token: str | None = ADMIN_TOKEN) -> Process:

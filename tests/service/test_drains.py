@@ -49,8 +49,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
         yield node
         assert node.terminate() == 0, node.tail()
     finally:
-        if node.process is not None and node.process.poll() is None:
-            node.kill()
+        node.kill()
 
 
 @pytest.fixture
@@ -229,6 +228,5 @@ async def test_writes_to_a_broker_that_stands_still_are_refused_in_time(
         assert page.json["items"][0]["content_id"] == "again"
         assert node.terminate() == 0, node.tail()
     finally:
-        if node.process is not None and node.process.poll() is None:
-            node.kill()
+        node.kill()
         broker.stop()

@@ -59,9 +59,7 @@ async def three_nodes(directory: Path) -> AsyncIterator[Nodes]:
         yield nodes
     finally:
         for one in nodes.every:
-            if one.process is not None and one.process.poll() is None:
-                one.process.send_signal(signal.SIGCONT)
-                one.kill()
+            one.kill()
         broker.stop()
 
 

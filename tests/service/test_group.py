@@ -48,8 +48,7 @@ async def test_a_node_that_its_group_refuses_asks_again(tmp_path: Path) -> None:
         await until_ready(node)
         assert node.terminate() == 0, node.tail()
     finally:
-        if node.process is not None and node.process.poll() is None:
-            node.kill()
+        node.kill()
         broker.stop()
 
 
@@ -71,8 +70,7 @@ async def test_nodes_that_are_told_no_url_share_the_partitions(tmp_path: Path) -
             assert node.terminate() == 0, node.tail()
     finally:
         for node in nodes:
-            if node.process is not None and node.process.poll() is None:
-                node.kill()
+            node.kill()
         broker.stop()
 
 
@@ -90,8 +88,7 @@ async def test_a_node_that_is_stopped_has_left(tmp_path: Path) -> None:
         assert first.terminate() == 0, first.tail()
     finally:
         for node in (first, second):
-            if node.process is not None and node.process.poll() is None:
-                node.kill()
+            node.kill()
         broker.stop()
 
 

@@ -19,10 +19,8 @@ OLD, ON_KAFKA, NEW = "8", "5", "3"
 
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[Broker]:
-    broker = Broker(tmp_path / "broker")
-    broker.start()
-    yield broker
-    broker.stop()
+    with Broker(tmp_path / "broker") as broker:
+        yield broker
 
 
 async def log_command(node: NodeProcess, *words: str, status: int = 0) -> str:
@@ -90,5 +88,4 @@ async def test_a_running_deployment_is_moved(broker: Broker, tmp_path: Path, con
         await household.check()
         assert node.terminate() == 0, node.tail()
     finally:
-        if node.process is not None and node.process.poll() is None:
-            node.kill()
+        node.kill()

@@ -37,5 +37,4 @@ async def test_tables_that_are_ahead_of_the_log_are_noticed(tmp_path: Path, conn
         assert (await pair.app.ok("GET", pair.context_path, after=written.position)).body == before.body
         assert node.terminate() == 0, node.tail()
     finally:
-        if node.process is not None and node.process.poll() is None:
-            node.kill()
+        node.kill()

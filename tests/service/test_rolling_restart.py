@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.service.oracle import Context, Household
 from tests.support.balanced import Balanced, Tally
-from tests.support.fleets import Fleet
+from tests.support.fleets import Fleet, fleet_in
 from tests.support.kafka import Broker
 from tests.support.nodes import Answer, Caller, NodeProcess
 
@@ -30,26 +30,14 @@ PAUSE_S = 0.02
 
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[Broker]:
-    broker = Broker(tmp_path / "broker")
-    try:
-        broker.start()
+    with Broker(tmp_path / "broker") as broker:
         yield broker
-    finally:
-        broker.stop()
 
 
 @pytest.fixture
 async def fleet(tmp_path: Path, broker: Broker, http: aiohttp.ClientSession) -> AsyncIterator[Fleet]:
-    nodes = [NodeProcess(tmp_path / name, "--partitions", str(PARTITIONS), kafka=broker.bootstrap) for name in "abc"]
-    try:
-        await nodes[0].start()
-        for node in nodes[1:]:
-            node.spawn()
-        yield Fleet(nodes[0], http, nodes=nodes)
-    finally:
-        for node in nodes:
-            if node.process is not None and node.process.poll() is None:
-                node.kill()
+    async with fleet_in(tmp_path, broker, http, "abc", PARTITIONS) as fleet:
+        yield fleet
 
 
 async def partitions(node: NodeProcess, state: str) -> float:

@@ -46,8 +46,7 @@ async def test_a_start_can_be_stopped_at_any_moment(tmp_path: Path) -> None:
             await asyncio.sleep(after_s)
             ends(node, after_s)
     finally:
-        if node.process is not None and node.process.poll() is None:
-            node.kill()
+        node.kill()
         broker.stop()
 
 
@@ -69,8 +68,7 @@ async def test_a_start_can_be_stopped_while_kafka_is_away(tmp_path: Path, how: s
             broker.start() if how == "killed" else broker.resume()
             broker.wait_ready()
     finally:
-        if node.process is not None and node.process.poll() is None:
-            node.kill()
+        node.kill()
         broker.resume()
         broker.stop()
 
@@ -88,8 +86,7 @@ async def test_a_node_can_be_stopped_while_kafka_is_away(tmp_path: Path, how: st
         await asyncio.sleep(away_s)
         ends(node, away_s)
     finally:
-        if node.process is not None and node.process.poll() is None:
-            node.kill()
+        node.kill()
         if how == "frozen":
             broker.resume()
         broker.stop()

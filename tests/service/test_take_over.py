@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 
 from tests.service.oracle import Household
-from tests.support.fleets import Fleet
+from tests.support.fleets import Fleet, fleet_in
 from tests.support.kafka import Broker
 from tests.support.nodes import Answer, Caller, NodeProcess, item
 
@@ -32,25 +32,15 @@ MARGIN_S = 5.0
 
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    broker = Broker(tmp_path_factory.mktemp("take-over") / "broker")
-    broker.start()
-    yield broker
-    broker.stop()
+    with Broker(tmp_path_factory.mktemp("take-over") / "broker") as broker:
+        yield broker
 
 
 @pytest.fixture
 async def fleet(tmp_path: Path, broker: Broker, http: aiohttp.ClientSession) -> AsyncIterator[Fleet]:
     """Three nodes, each with partitions of its own and copies of others'."""
-    nodes = [NodeProcess(tmp_path / n, "--partitions", str(PARTITIONS), kafka=broker.bootstrap) for n in "abc"]
-    try:
-        for node in nodes:
-            await node.start()
-        yield Fleet(nodes[0], http, nodes=[*nodes])
-    finally:
-        for node in nodes:
-            if node.process is not None and node.process.poll() is None:
-                node.process.send_signal(signal.SIGCONT)
-                node.kill()
+    async with fleet_in(tmp_path, broker, http, "abc", PARTITIONS) as fleet:
+        yield fleet
 
 
 async def household_of(fleet: Fleet, seed: int) -> Household:

@@ -14,7 +14,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.service.oracle import Household
-from tests.support.fleets import Fleet, FleetCaller
+from tests.support.fleets import Fleet, FleetCaller, fleet_in
 from tests.support.kafka import Broker, free_ports
 from tests.support.nodes import NodeProcess
 from tests.support.proxy import Proxy
@@ -34,26 +34,15 @@ SETTLED_S = 60.0
 def broker(tmp_path: Path) -> Iterator[Broker]:
     """A broker with a second way to it, for a node that is to be cut off."""
     (public,) = free_ports(1)
-    broker = Broker(tmp_path / "broker", listeners={"CUT": "PLAINTEXT"}, advertised={"CUT": public})
-    try:
-        broker.start()
+    with Broker(tmp_path / "broker", listeners={"CUT": "PLAINTEXT"}, advertised={"CUT": public}) as broker:
         yield broker
-    finally:
-        broker.stop()
 
 
 @pytest.fixture
 async def fleet(tmp_path: Path, broker: Broker, http: aiohttp.ClientSession) -> AsyncIterator[Fleet]:
     """A node that serves, and one that has not begun yet."""
-    nodes = [NodeProcess(tmp_path / n, "--partitions", str(PARTITIONS), kafka=broker.bootstrap) for n in "ab"]
-    try:
-        await nodes[0].start()
-        yield Fleet(nodes[0], http, nodes=nodes)
-    finally:
-        for node in nodes:
-            if node.process is not None and node.process.poll() is None:
-                node.process.send_signal(signal.SIGCONT)
-                node.kill()
+    async with fleet_in(tmp_path, broker, http, "ab", PARTITIONS, running=1) as fleet:
+        yield fleet
 
 
 async def household_of(fleet: Fleet, seed: int) -> Household:

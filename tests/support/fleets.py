@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 
 from tests.support.hops import Forwarded
+from tests.support.kafka import Broker
 from tests.support.nodes import ADMIN_TOKEN, Answer, Caller, Deployment, NodeProcess
 
 _AGAIN_S = 0.05
@@ -62,6 +65,27 @@ class FleetCaller(Caller):
             assert answer.status == 200 or is_elsewhere(answer), (node.url, answer.status, answer.body)
             statuses.append(answer.status)
         return statuses
+
+
+@asynccontextmanager
+async def fleet_in(
+    directory: Path,
+    broker: Broker,
+    http: aiohttp.ClientSession,
+    names: str,
+    partitions: int,
+    *,
+    running: int | None = None,
+) -> AsyncIterator[Fleet]:
+    """Give nodes, one a letter of *names*, each in a directory of its own; the first *running* of them are ready."""
+    nodes = [NodeProcess(directory / n, "--partitions", str(partitions), kafka=broker.bootstrap) for n in names]
+    try:
+        for node in nodes[:running]:
+            await node.start()
+        yield Fleet(nodes[0], http, nodes=[*nodes])
+    finally:
+        for node in nodes:
+            node.kill()
 
 
 @dataclass

@@ -12,6 +12,8 @@ import uuid
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from tests.support.kafka_start import FEATURES, java, made_once
 
@@ -77,6 +79,13 @@ class Broker:
         """Start the broker, formatting its directory at first; return once it answers as a member of a cluster."""
         self.spawn()
         self.wait_ready()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.stop()
 
     def spawn(self) -> None:
         """Start the process and do not wait for it."""

@@ -105,8 +105,9 @@ class NodeProcess:
         return self.output.read_text(errors="replace")[-size:] if self.output.exists() else ""
 
     def kill(self) -> None:
-        """End the process with SIGKILL."""
-        self._end(signal.SIGKILL, limit_s=10)
+        """End the process with SIGKILL, where there is one, frozen or not."""
+        if self.process is not None:
+            self._end(signal.SIGKILL, limit_s=10)
 
     def terminate(self, limit_s: float = 30) -> int:
         """Ask the process to stop and return its exit status."""
@@ -124,8 +125,7 @@ class NodeProcess:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
-        if self.process is not None and self.process.poll() is None:
-            self.kill()
+        self.kill()
 
 
 async def _answers(http: aiohttp.ClientSession, url: str) -> bool:
