@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from service.api.keys import new_key
 from service.api.kinds import Choice, Flag, Link, Many
 from service.api.messages import Message, warning
 from service.api.resource import Action, Field, Issued, Means, ResourceType
 from service.api.webhook_urls import WebhookUrl
+from service.webhooks.signing import new_secret
 from streams.domain.registry_state import RegistryState, StoredObject
 from streams.domain.times import iso_ms
 
@@ -26,7 +26,7 @@ OVERLAP_MS = 24 * 3_600_000
 
 
 def _sealed(means: Means) -> tuple[str, str]:
-    secret = new_key("whsec_", means.entropy).clear
+    secret = new_secret(means.entropy)
     return secret, means.vault.seal(secret, SECRET_PURPOSE)
 
 

@@ -29,13 +29,13 @@ class Authority:
         self.certificate = directory / f"{name}.crt"
         self.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
-    def sign(self, name: str) -> Path:
-        """Make a key and a certificate for 127.0.0.1; return the file that holds both."""
+    def sign(self, name: str, *hosts: str) -> Path:
+        """Make a key and a certificate for 127.0.0.1 and *hosts*; return the file that holds both."""
         key = ec.generate_private_key(ec.SECP256R1())
         loopback = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
         certificate = (
             _builder(_name(name), self._name, key)
-            .add_extension(x509.SubjectAlternativeName([loopback]), critical=False)
+            .add_extension(x509.SubjectAlternativeName([loopback, *map(x509.DNSName, hosts)]), critical=False)
             .sign(self._key, hashes.SHA256())
         )
         private = key.private_bytes(
