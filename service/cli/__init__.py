@@ -22,6 +22,7 @@ COMMANDS = (
     "tables",
     "topics",
     "users",
+    "webhooks",
 )
 
 
