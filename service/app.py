@@ -143,6 +143,7 @@ def _node_config(settings: Settings, claim: _Claim) -> NodeConfig:
         key=claim.key,
         url=_internal_url(settings, claim),
         folds=settings.folds,
+        view=settings.view,
         roles=tuple(sorted(role.value for role in settings.roles)),
         stale_reads_max_s=settings.stale_reads_max_s,
         list_cache_bytes=settings.list_cache_mib << 20,

@@ -10,7 +10,7 @@ from typing import Protocol
 from service.adapters.forward import HopPool
 from service.http.app import resources
 from service.http.deps import Deps
-from service.http.forward import ForwardMetrics, Places
+from service.http.forward import ForwardMetrics, Here, Places
 from service.http.forward_client import Forwarding
 from service.http.forward_listener import ForwardedCalls, OnlyHere
 from service.http.internal import OtherNodes
@@ -19,6 +19,10 @@ from streams.domain.nodes import KnownNode
 
 class NodesMap(Places, Protocol):
     """Which nodes there are, and which partition is where."""
+
+    @property
+    def own(self) -> Here:
+        """What this node has, whatever version of the views is live."""
 
     def known(self) -> Sequence[KnownNode]:
         """Return every node that has been heard of."""
@@ -39,7 +43,7 @@ async def forwarding(
         is_alone: Whether there can be no other node.
     """
     key = derive(b"forward")
-    here, copies = (resources(replace(deps, elsewhere=OnlyHere(nodes, copies=copies))) for copies in (False, True))
+    here, copies = (resources(replace(deps, elsewhere=OnlyHere(nodes.own, copies=copies))) for copies in (False, True))
     metrics = ForwardMetrics(deps.metrics)
     calls = ForwardedCalls(here, copies, deps.tenants, key=key, name=nodes.name, metrics=metrics)
     others.started(nodes.known, calls.answer)

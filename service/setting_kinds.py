@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
+from streams.domain.view_versions import view_name
+
 T = TypeVar("T")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -136,6 +138,7 @@ ROLES = SettingKind[frozenset[Role]](
     _roles,
     lambda roles: ",".join(sorted(r.value for r in roles)),
 )
+VIEW = SettingKind[str]("VIEW", "a version of the views, as upnext-v2 or v2", view_name)
 NETWORKS = SettingKind[tuple[Network, ...]](
     "NETWORK,…",
     "addresses or networks in CIDR notation, several separated by commas",

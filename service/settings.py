@@ -19,6 +19,7 @@ from service.setting_kinds import (
     TEXT,
     TOKEN,
     URL,
+    VIEW,
     Address,
     Network,
     Role,
@@ -91,6 +92,12 @@ class Settings:
     )
     roles: frozenset[Role] = _setting(
         ROLES, "api,streams", "What the node does: answer clients (`api`), fold the log (`streams`), or both."
+    )
+    view: str | None = _setting(
+        VIEW,
+        None,
+        "The version of the views that the node folds, as upnext-v2; the one that is live at its start where this is "
+        "left out.",
     )
     master_key: str | None = _setting(
         MASTER_KEY,

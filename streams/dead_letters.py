@@ -34,10 +34,11 @@ from streams.domain.errors import (
 from streams.domain.events import ContextEvent, SessionEvent
 from streams.domain.ids import Kind
 from streams.domain.registry_events import Transaction
+from streams.domain.view_versions import live
 from streams.engine.batch import dead_letter
 from streams.log.port import Log
 from streams.registry import Registry
-from streams.topics import CONTEXT_EVENTS, SESSION_EVENTS, VIEW, partition_of, view_topics
+from streams.topics import CONTEXT_EVENTS, SESSION_EVENTS, partition_of, view_topics
 
 MOST_LOOKED_AT = 10_000
 """Letters that one page looks at, however few of them it returns."""
@@ -62,7 +63,10 @@ class DeadLetters:
     def __init__(self, log: Log, registry: Registry, partitions: int, *, limit_s: float = LIMIT_S) -> None:
         """Take the log, the registry that follows it, and the number of partitions."""
         self._log, self._registry, self._partitions, self._limit_s = log, registry, partitions, limit_s
-        self._topic = view_topics(VIEW).dead_letters
+
+    @property
+    def _topic(self) -> str:
+        return view_topics(live(self._registry.state)).dead_letters
 
     def is_decided(self, place: Place, time_ms: int) -> bool:
         """Say whether somebody has decided about the record of a place and a time; see `streams.engine.batch`."""

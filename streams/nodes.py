@@ -62,11 +62,52 @@ class _Nothing:
 _NOTHING = _Nothing()
 
 
+class Own:
+    """What this node has of the version of the views that it folds, live or not: what other nodes ask it for."""
+
+    def __init__(self, tables: Mapping[TableName, Table], partitions: int) -> None:
+        self._tables, self._partitions = {table: tables.get(table, _NOTHING) for table in TableName}, partitions
+
+    def is_here(self, table: TableName, raw_id: bytes) -> bool:
+        """Say whether the partition of an id is owned here, served yet or not."""
+        return partition_of(raw_id, self._partitions) in self._tables[table].partitions
+
+    def serves(self, table: TableName, raw_id: bytes) -> bool:
+        """Say whether it is owned here, and can be read."""
+        held = self._tables[table].partitions.get(partition_of(raw_id, self._partitions))
+        return held is not None and held.served
+
+    def has_copy(self, table: TableName, raw_id: bytes) -> bool:
+        """Say whether there is a warm copy here of the partition of an id that can be read."""
+        copy = self._tables[table].copies.get(partition_of(raw_id, self._partitions))
+        return copy is not None and copy.served
+
+    def said(self) -> dict[str, tuple[int, ...]]:
+        """Return what of it is served, as the fields of `NodeSaid`."""
+        held: dict[str, tuple[int, ...]] = {}
+        for name, table in self._tables.items():
+            served, copied = FIELDS[name]
+            held[served], held[copied] = _served(table.partitions), _served(table.copies)
+        return held
+
+    def has_changed(self, last: NodeSaid) -> bool:
+        """Say whether that is something else than what was last said."""
+        return any(
+            _served(table.partitions) != last.served(name) or _served(table.copies) != last.copied(name)
+            for name, table in self._tables.items()
+        )
+
+
 class Nodes:
     """
-    Who serves which partition, as each node says.
+    Who serves which partition of the version of the views that is live, as each node says.
 
     It is a hint: whoever is asked for a partition that it does not have says so. What is right is decided by claims.
+    Clients are answered by the nodes of the live version. Who is asked by another node answers of the version that it
+    has, whatever is live by now: the other one may not know yet, and what it hands on is not to fail for that.
+
+    Attributes:
+        own: What this node has.
     """
 
     def __init__(
@@ -77,6 +118,7 @@ class Nodes:
         *,
         tables: Mapping[TableName, Table],
         lag_events: Callable[[], int],
+        live: Callable[[], str],
         die: Die,
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -89,12 +131,13 @@ class Nodes:
             partitions: Of the other topics.
             tables: What is here of each; a node that folds nothing has none.
             lag_events: Returns how many records are not folded here.
+            live: Returns the version of the views that is live.
             die: Ends the process.
             clock_s: Tells when the next sign of life is due.
         """
         self._log, self._me, self._partitions = log, me, partitions
-        self._tables = {table: tables.get(table, _NOTHING) for table in TableName}
-        self._lag_events, self._die, self._clock_s = lag_events, die, clock_s
+        self.own = Own(tables, partitions)
+        self._lag_events, self._live, self._die, self._clock_s = lag_events, live, die, clock_s
         self._asked: Callable[[], Asked] = dict
         self._state = NodesState()
         self._next = 0
@@ -134,29 +177,41 @@ class Nodes:
                 async with asyncio.timeout(_GOODBYE_LIMIT_S):
                     await self._log.append(NODES, PARTITION, self.name.encode(), None)
 
+    @property
+    def _is_live(self) -> bool:
+        return self._me.view == self._live()
+
     def is_here(self, table: TableName, raw_id: bytes) -> bool:
         """Say whether the partition of an id is owned here, served yet or not."""
-        return partition_of(raw_id, self._partitions) in self._tables[table].partitions
+        return self.own.is_here(table, raw_id) and self._is_live
 
     def serves(self, table: TableName, raw_id: bytes) -> bool:
         """Say whether it is owned here, and can be read."""
-        held = self._tables[table].partitions.get(partition_of(raw_id, self._partitions))
-        return held is not None and held.served
+        return self.own.serves(table, raw_id) and self._is_live
 
     def has_copy(self, table: TableName, raw_id: bytes) -> bool:
         """Say whether there is a warm copy here of the partition of an id that can be read."""
-        copy = self._tables[table].copies.get(partition_of(raw_id, self._partitions))
-        return copy is not None and copy.served
+        return self.own.has_copy(table, raw_id) and self._is_live
 
     def owner(self, table: TableName, raw_id: bytes, but: Collection[str] = ()) -> NodeSaid | None:
         """Return another node that answers for the partition of an id, None where none is known; not one of *but*."""
         partition = partition_of(raw_id, self._partitions)
-        return self._state.answering(table, partition, self._me.view, {self.name, *but})
+        return self._state.answering(table, partition, self._live(), {self.name, *but})
 
     def copying(self, table: TableName, raw_id: bytes, but: Collection[str] = ()) -> NodeSaid | None:
         """Return another node that has a warm copy of the partition of an id, None where none is; not one of *but*."""
         partition = partition_of(raw_id, self._partitions)
-        return self._state.copying(table, partition, self._me.view, {self.name, *but})
+        return self._state.copying(table, partition, self._live(), {self.name, *but})
+
+    def unserved(self, view: str) -> list[tuple[TableName, int]]:
+        """Return the partitions of a version of the views that no node says that it serves."""
+        state = self._state
+        return [
+            (table, number)
+            for table in TableName
+            for number in range(self._partitions)
+            if state.answering(table, number, view, ()) is None
+        ]
 
     def doubt(self, name: str) -> None:
         """Return a node no more as an owner until it says something: it could not be reached."""
@@ -175,18 +230,14 @@ class Nodes:
         return self._state.asked(self.name)
 
     def _said(self) -> NodeSaid:
-        held: dict[str, tuple[int, ...]] = {}
-        for name, table in self._tables.items():
-            served, copied = FIELDS[name]
-            held[served], held[copied] = _served(table.partitions), _served(table.copies)
-        return msgspec.structs.replace(self._me, **held, lag_events=self._lag_events())
+        return msgspec.structs.replace(self._me, **self.own.said(), lag_events=self._lag_events())
 
     async def _speak(self, log: Log) -> None:
         last: NodeSaid | None = None
         due_s = 0.0
         while True:
             # Polled, so that the engine need not know that anybody wants to hear of its partitions.
-            if last is None or self._clock_s() >= due_s or self._has_changed(last):
+            if last is None or self._clock_s() >= due_s or self.own.has_changed(last):
                 said = msgspec.structs.replace(self._said(), asked=self._asked())
                 try:
                     await log.append(NODES, PARTITION, self.name.encode(), encode_said(said))
@@ -194,12 +245,6 @@ class Nodes:
                 except LogUnavailableError as error:
                     self._logger.debug("nodes_log_unavailable", reason=str(error))
             await asyncio.sleep(_LOOK_S)
-
-    def _has_changed(self, last: NodeSaid) -> bool:
-        return any(
-            _served(table.partitions) != last.served(name) or _served(table.copies) != last.copied(name)
-            for name, table in self._tables.items()
-        )
 
     async def _follow(self, log: Log) -> None:
         while True:

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 from aiokafka.partitioner import murmur2
 
+from streams.domain.view_versions import FIRST
+
 CONTEXT_EVENTS = "context-events"
 """`<context id>/<event id>` → a context event, JSON. Kept for ever. Written by the service."""
 SESSION_EVENTS = "session-events"
@@ -17,8 +19,8 @@ REGISTRY_EVENTS = "registry-events"
 NODES = "upnext-nodes"
 """Node name → what the node says of itself, JSON. The latest counts. Written by every node on Kafka."""
 
-VIEW = "upnext-v1"
-"""The version of the views: the Faust app id, and the prefix of every topic that only they use."""
+VIEW = FIRST
+"""The first version of the views. A version's name is its Faust app id, and the prefix of its own topics."""
 
 
 class Kept(enum.Enum):
@@ -68,13 +70,24 @@ def view_topics(view: str = VIEW) -> ViewTopics:
 
 
 def topic_specs(partitions: int, view: str = VIEW) -> list[TopicSpec]:
-    """Return every topic that a deployment of *partitions* partitions needs."""
-    names = view_topics(view)
+    """Return every topic that a deployment of *partitions* partitions with one version of the views needs."""
+    return [*shared_specs(partitions), *view_specs(partitions, view)]
+
+
+def shared_specs(partitions: int) -> list[TopicSpec]:
+    """Return the topics that there are whatever the version of the views."""
     return [
         TopicSpec(CONTEXT_EVENTS, partitions, Kept.FOR_EVER, log_append_time=True),
         TopicSpec(SESSION_EVENTS, partitions, Kept.FOR_EVER, log_append_time=True),
         TopicSpec(REGISTRY_EVENTS, 1, Kept.FOR_EVER, log_append_time=True),
         TopicSpec(NODES, 1, Kept.LATEST, log_append_time=True),
+    ]
+
+
+def view_specs(partitions: int, view: str) -> list[TopicSpec]:
+    """Return the topics of a version of the views."""
+    names = view_topics(view)
+    return [
         TopicSpec(names.subscriptions, partitions, Kept.UNTIL_FOLDED, log_append_time=True),
         TopicSpec(names.feed, partitions, Kept.UNTIL_FOLDED, log_append_time=True),
         TopicSpec(names.contexts_changelog, partitions, Kept.COMPACTED, log_append_time=True),

@@ -16,9 +16,9 @@ from streams.topics import view_topics
 PATH = f"{API}/deadletters"
 MOST_LISTED_BYTES = 1_024
 """Of a value in a list, as much is shown; one letter alone shows all that it has."""
-_NAMES = view_topics()
+_NAMES = view_topics("")
 _PACKED = {_NAMES.subscriptions: Kind.CONTEXT, _NAMES.feed: Kind.SESSION}
-"""Topics of messages between the processors, and of what their keys are the raw ids."""
+"""How topics of messages between the processors end, and of what their keys are the raw ids."""
 
 
 def show_letter(found: FoundLetter, *, most_bytes: int | None = None) -> Json:
@@ -59,9 +59,14 @@ def _bytes(text: str | None, most: int | None) -> bytes | None:
     return None if text is None else base64.b64decode(text)[:most]
 
 
+def _packed(topic: str) -> Kind | None:
+    return next((kind for end, kind in _PACKED.items() if topic.endswith(end)), None)
+
+
 def _key(topic: str, key: bytes | None) -> Json | None:
-    if key is not None and topic in _PACKED and len(key) == ID_BYTES:
-        return {"text": id_text(_PACKED[topic], key), "hex": key.hex()}
+    kind = _packed(topic)
+    if key is not None and kind is not None and len(key) == ID_BYTES:
+        return {"text": id_text(kind, key), "hex": key.hex()}
     return None if key is None else _said(key)
 
 
@@ -69,7 +74,7 @@ def _value(topic: str, value: bytes | None) -> Json | None:
     if value is None:
         return None
     try:
-        if topic in _PACKED:
+        if _packed(topic) is not None:
             return {"json": _plain(msgspec.msgpack.decode(value))}
         msgspec.json.decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

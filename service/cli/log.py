@@ -17,6 +17,7 @@ from service.setting_sources import Loaded
 from service.settings import Settings
 from streams.domain.errors import RefusedStartError
 from streams.engine.fatal import die
+from streams.folding import TABLES
 from streams.keys import FILE as KEY_FILE
 from streams.keys import MasterKey, load_master_key
 from streams.log.embedded import EmbeddedLog
@@ -29,7 +30,6 @@ from streams.moves.export import Tell, export
 from streams.moves.sinks import EmbeddedSink, KafkaSink, Sink
 from streams.moves.sources import deployment_of, ends_of
 from streams.moves.transfer import Transfer
-from streams.node import TABLES
 
 _NEW_LOG = "log.new"
 _DIRECTORY = "service.cli.log.directory"

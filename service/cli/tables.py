@@ -14,7 +14,17 @@ from service.setting_sources import Loaded
 from service.settings import Settings
 from streams import rebuild as rebuilds
 from streams.domain.errors import RefusedStartError
-from streams.topics import CONTEXT_EVENTS, REGISTRY_EVENTS, SESSION_EVENTS, VIEW, TopicSpec, topic_specs, view_topics
+from streams.domain.view_versions import live
+from streams.registry_once import folded_once
+from streams.topics import (
+    CONTEXT_EVENTS,
+    REGISTRY_EVENTS,
+    SESSION_EVENTS,
+    TopicSpec,
+    shared_specs,
+    view_specs,
+    view_topics,
+)
 
 _LEFT_LIMIT_S = 8.0
 """The group misses a node that was killed after 6 s."""
@@ -70,19 +80,20 @@ async def _rebuild(settings: Settings, *, asks: bool) -> None:
     check_there(settings)
     async with opened_log(settings) as log:
         # All topics of one deployment have as many partitions as its registry says, whatever this is started with.
-        sources = [spec for spec in topic_specs(settings.partition_count) if spec.name in _SOURCES]
+        sources = [spec for spec in shared_specs(settings.partition_count) if spec.name in _SOURCES]
         missing = [complaint for complaint in await log.check_topics(sources) if "is missing" in complaint]
         if missing:
             raise RefusedStartError(f"{missing[0]} Without it there is nothing to fold.")
-        await _until_nobody_folds(log)
+        view = live(await folded_once(log))
+        await _until_nobody_folds(log, view)
         if asks:
             click.confirm(_QUESTION, abort=True)
             # Whoever thinks about it for long may have had a node started meanwhile.
-            await _until_nobody_folds(log)
-        partitions = await rebuilds.begin(log)
-        topics = [name for name in view_topics() if name != view_topics().dead_letters]
+            await _until_nobody_folds(log, view)
+        partitions = await rebuilds.begin(log, view)
+        topics = [name for name in view_topics(view) if name != view_topics(view).dead_letters]
         deleted = await log.delete_topics(topics)
-        await made(log, [spec for spec in topic_specs(partitions) if spec.name in view_topics()], deleted)
+        await made(log, view_specs(partitions, view), deleted)
         click.echo(f"made anew: {', '.join(deleted)}" if deleted else "no topic was there")
 
 
@@ -108,10 +119,10 @@ async def made(log: Topics, specs: Sequence[TopicSpec], deleted: Iterable[str], 
         await asyncio.sleep(_AGAIN_S)
 
 
-async def _until_nobody_folds(log: Members) -> None:
+async def _until_nobody_folds(log: Members, view: str) -> None:
     """Return once the group has no member: one that was killed counts as one for a while."""
     end = asyncio.get_running_loop().time() + _LEFT_LIMIT_S
-    while members := await log.members(VIEW):
+    while members := await log.members(view):
         if asyncio.get_running_loop().time() > end:
             raise RefusedStartError(f"{len(members)} of the nodes that fold are running: stop every node first.")
         await asyncio.sleep(_AGAIN_S)

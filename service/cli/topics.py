@@ -15,11 +15,13 @@ from service.data_directory import held
 from service.setting_sources import Loaded
 from service.settings import Settings
 from streams.domain.errors import RefusedStartError
+from streams.domain.view_versions import kept
 from streams.engine.fatal import die
 from streams.log.embedded import EmbeddedLog
 from streams.log.embedded_directory import DATABASE
 from streams.log.kafka import KafkaLog
-from streams.topics import topic_specs
+from streams.registry_once import folded_once
+from streams.topics import TopicSpec, shared_specs, view_specs
 
 LOG_DIRECTORY = "log"
 L = TypeVar("L", EmbeddedLog, KafkaLog)
@@ -54,8 +56,10 @@ def check(loaded: Loaded) -> None:
 
 async def _create(settings: Settings) -> list[str]:
     async with opened_log(settings) as log:
-        specs = topic_specs(settings.partition_count)
+        specs = shared_specs(settings.partition_count)
         made = await log.create_topics(specs)
+        specs += await _of_views(settings, log)
+        made += await log.create_topics(specs)
         if complaints := await log.check_topics(specs):
             raise RefusedStartError(" ".join(complaints))
         return made
@@ -64,7 +68,15 @@ async def _create(settings: Settings) -> list[str]:
 async def _check(settings: Settings) -> list[str]:
     check_there(settings)
     async with opened_log(settings) as log:
-        return await log.check_topics(topic_specs(settings.partition_count))
+        shared = shared_specs(settings.partition_count)
+        if complaints := await log.check_topics(shared):
+            return complaints
+        return await log.check_topics(await _of_views(settings, log))
+
+
+async def _of_views(settings: Settings, log: EmbeddedLog | KafkaLog) -> list[TopicSpec]:
+    views = kept(await folded_once(log))
+    return [spec for view in views for spec in view_specs(settings.partition_count, view)]
 
 
 def check_there(settings: Settings) -> None:

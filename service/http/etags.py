@@ -8,7 +8,6 @@ from hashlib import blake2b
 from multidict import MultiMapping
 
 from service.http.params import Window
-from streams.topics import VIEW
 
 
 def list_etag(revision: str, state: str, tags: Iterable[str], window: Window) -> str:
@@ -16,12 +15,12 @@ def list_etag(revision: str, state: str, tags: Iterable[str], window: Window) ->
     Return the tag of one page of one list.
 
     Args:
-        revision: The whole list's, within one version of the views.
+        revision: The whole list's, with the version of the views.
         state: How the list stands to what it should hold; readers see it beside the list.
         tags: Of what belongs to the apps on the page, in an order that does not depend on the answer.
         window: Which page.
     """
-    made_from = f"{VIEW}\n{revision}\n{state}\n{list(tags)}\n{window.start}\n{window.limit}"
+    made_from = f"{revision}\n{state}\n{list(tags)}\n{window.start}\n{window.limit}"
     return f'"{blake2b(made_from.encode(), digest_size=12).hexdigest()}"'
 
 

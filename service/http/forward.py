@@ -58,12 +58,8 @@ class Hop(Protocol):
         """
 
 
-class Places(Protocol):
-    """Which partition is where."""
-
-    @property
-    def name(self) -> str:
-        """This node's name."""
+class Here(Protocol):
+    """Which partition is here."""
 
     def is_here(self, table: TableName, raw_id: bytes) -> bool:
         """Say whether the partition of an id is this node's, served yet or not."""
@@ -71,11 +67,19 @@ class Places(Protocol):
     def serves(self, table: TableName, raw_id: bytes) -> bool:
         """Say whether it is, and can be read."""
 
-    def owner(self, table: TableName, raw_id: bytes, but: Collection[str] = ()) -> NodeSaid | None:
-        """Return another node that answers for the partition, None where none is known; not one of *but*."""
-
     def has_copy(self, table: TableName, raw_id: bytes) -> bool:
         """Say whether there is a warm copy of the partition here that can be read."""
+
+
+class Places(Here, Protocol):
+    """Which partition is where."""
+
+    @property
+    def name(self) -> str:
+        """This node's name."""
+
+    def owner(self, table: TableName, raw_id: bytes, but: Collection[str] = ()) -> NodeSaid | None:
+        """Return another node that answers for the partition, None where none is known; not one of *but*."""
 
     def copying(self, table: TableName, raw_id: bytes, but: Collection[str] = ()) -> NodeSaid | None:
         """Return another node that has a warm copy of the partition, None where none is known; not one of *but*."""

@@ -10,7 +10,7 @@ from aiohttp import web
 from service.http.bodies import MAX_BODY_BYTES, read_body
 from service.http.calls import Answer, Call, Handler
 from service.http.deps import now_ms
-from service.http.forward import MISDIRECTED, PREFIX, READS, REFUSED, TABLES, UNKNOWN_ID, ForwardMetrics, Places
+from service.http.forward import MISDIRECTED, PREFIX, READS, REFUSED, TABLES, UNKNOWN_ID, ForwardMetrics, Here
 from service.http.forward_signature import ForgedCallError, ForwardedCall, verified
 from service.http.gate import problem_answer, response
 from service.http.paths import Paths
@@ -28,8 +28,8 @@ class MisdirectedError(UpNextError):
 class OnlyHere:
     """Implements `service.http.deps.Elsewhere` for forwarded calls, which never go on."""
 
-    def __init__(self, places: Places, *, copies: bool = False) -> None:
-        """Take who has what, and whether warm copies answer as well."""
+    def __init__(self, places: Here, *, copies: bool = False) -> None:
+        """Take what is here, and whether warm copies answer as well."""
         self._places, self._copies = places, copies
 
     async def answer(self, call: Call, place: Kind, handle: Handler) -> Answer | None:  # noqa: ARG002 - it reads nothing

@@ -22,7 +22,7 @@ class Page(NamedTuple):
     Some items of a list, newest `updated_at` first, ties by `content_id` then `context_id`.
 
     Each item is its app's raw id and its fragment: its JSON object without the closing brace, ending in `"hidden":…`.
-    `revision` names the whole list's state within one version of the views (for ETags).
+    `revision` names the whole list's state, and the tables that it is of (for ETags).
     """
 
     items: list[tuple[AppId, bytes]]

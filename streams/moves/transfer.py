@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from streams.domain import view_versions
 from streams.domain.errors import RefusedStartError
 from streams.domain.rebuilds import Rebuild, latest, rebuild_write
 from streams.domain.registry_events import AnyRegistryEvent, DeploymentMoved, Transaction
@@ -22,7 +23,7 @@ from streams.moves.sinks import Sink
 from streams.moves.sources import KEYED, MOVED, deployment_of, ends_of, new_partition, partitions_in, starts_of
 from streams.registry_codec import encode_registry_event, registry_key
 from streams.registry_once import folded_once
-from streams.topics import REGISTRY_EVENTS, VIEW, topic_specs
+from streams.topics import REGISTRY_EVENTS, TopicSpec, topic_specs
 
 _ROUND_BYTES = 4 << 20
 """What is appended, and then noted, at once."""
@@ -68,7 +69,7 @@ class Transfer:
             progress: The file that says how far the move is.
         """
         self._source, self._sink, self._partitions, self._path = source, sink, partitions, progress
-        self._specs = topic_specs(partitions)
+        self._specs: list[TopicSpec]
         self._progress: Progress
         self._old_partitions: int
 
@@ -77,7 +78,8 @@ class Transfer:
         Make the topics of the new log, or find what an earlier call has left; return how many records are to be moved.
 
         Raises:
-            RefusedStartError: The new log has records already, or the deployment has another master key.
+            RefusedStartError: The new log has records already, the deployment has another master key, or
+                several versions of the views.
             LogUnavailableError: A log did not answer.
         """
         deployment = await deployment_of(self._source)
@@ -90,6 +92,10 @@ class Transfer:
         kept = await asyncio.to_thread(_kept, self._path)
         if kept is not None and kept.done:
             raise RefusedStartError("All was moved, and the deployment goes on in the new log: start the nodes there.")
+        view, *others = view_versions.kept(await folded_once(self._source))
+        if others:
+            raise RefusedStartError(f"Only one version of the views can be moved: drop {', '.join(others)} first.")
+        self._specs = topic_specs(self._partitions, view)
         await self._sink.begin(self._specs)
         starts = await starts_of(self._source, deployment.partitions)
         none = {topic: [0] * partitions_in(topic, self._partitions) for topic in MOVED}
@@ -201,10 +207,11 @@ class Transfer:
         self._progress.closing = True
         await self._note()
         state = await folded_once(self._sink)
-        rebuild = Rebuild(latest(state, VIEW).generation + 1, {topic: self._progress.ends[topic] for topic in KEYED})
+        view = view_versions.live(state)
+        rebuild = Rebuild(latest(state, view).generation + 1, {topic: self._progress.ends[topic] for topic in KEYED})
         events: list[AnyRegistryEvent] = [
             DeploymentMoved(id=self._id("moved"), log=self._source.id, partitions=self._partitions),
-            Transaction(id=self._id("rebuild"), user=_USER, objects=(rebuild_write(state, VIEW, rebuild),)),
+            Transaction(id=self._id("rebuild"), user=_USER, objects=(rebuild_write(state, view, rebuild),)),
         ]
         there = await self._keys_in_registry()
         for event in events:

@@ -20,8 +20,10 @@ _PAGE_BYTES = 500
 class ContextReader:
     """Contexts' lists on the node that owns them, and only what the contexts table has committed."""
 
-    def __init__(self, table: Table, partitions: int, waits: WaitLimit, *, cache_bytes: int = CACHE_BYTES) -> None:
-        self._table, self._partitions, self._waits = table, partitions, waits
+    def __init__(
+        self, table: Table, partitions: int, waits: WaitLimit, *, cache_bytes: int = CACHE_BYTES, edition: str = ""
+    ) -> None:
+        self._table, self._partitions, self._waits, self._edition = table, partitions, waits, edition
         self._pages: Cache[tuple[ContextId, int, int], tuple[bytes | None, Page]] = Cache(cache_bytes)
 
     async def page(self, context: ContextId, *, start: int, limit: int, after: After, client: str) -> Page:
@@ -55,6 +57,7 @@ class ContextReader:
         if known is not None and known[0] == meta:
             return known[1]
         page = contexts.page(rows, context, start=start, limit=limit)
+        page = page._replace(revision=f"{self._edition}{page.revision}")
         size = _PAGE_BYTES + sum(len(fragment) + _FRAGMENT_BYTES for _, fragment in page.items)
         self._pages.put((context, start, limit), (meta, page), size)
         return page

@@ -51,8 +51,8 @@ class SessionLists:
     That row's revision grows with whatever can be seen of a session, so one row says whether all that is known holds.
     """
 
-    def __init__(self, max_bytes: int = CACHE_BYTES, *, piece: int = PIECE, generation: int = 0) -> None:
-        self._piece, self._generation = piece, generation
+    def __init__(self, max_bytes: int = CACHE_BYTES, *, piece: int = PIECE, edition: str = "") -> None:
+        self._piece, self._edition = piece, edition
         self._cache: Cache[SessionId, _Known] = Cache(max_bytes)
 
     @property
@@ -74,7 +74,7 @@ class SessionLists:
         if known is not None and known.state.value == rows.get(layout.session_key(session)):
             return known
         self._cache.drop(session)
-        known = _Known(sessions.read_state(rows, session, self._generation))
+        known = _Known(sessions.read_state(rows, session, self._edition))
         self._cache.put(session, known, known.size)
         return known
 

@@ -41,7 +41,7 @@ class SessionState:
     """Epoch, which is unique, and sequence of each member, in order."""
     view: ViewState
     revision: str
-    """The row's; of tables that were folded again, with how often."""
+    """The tables' edition and the row's own."""
 
     def member(self, context: ContextId) -> Member:
         """Return a context's member; raise `NotAttachedError` where it has none."""
@@ -51,11 +51,11 @@ class SessionState:
             raise NotAttachedError from None
 
 
-def read_state(rows: Rows, session: SessionId, generation: int = 0) -> SessionState:
+def read_state(rows: Rows, session: SessionId, edition: str = "") -> SessionState:
     """
     Return a session's state; one that was never heard of has no members.
 
-    Tables that are folded again may have other lists under the revisions of before: *generation* tells them apart.
+    Tables that are folded again may have other lists under the revisions of before: *edition* tells them apart.
 
     Raises:
         SessionDeletedError: The session was deleted.
@@ -66,7 +66,7 @@ def read_state(rows: Rows, session: SessionId, generation: int = 0) -> SessionSt
         raise SessionDeletedError
     members = dict(layout.members(rows, session)) if row.members else {}
     sequences = sorted((member.epoch, member.sequence) for member in members.values())
-    revision = f"{generation}.{row.revision}" if generation else str(row.revision)
+    revision = f"{edition}{row.revision}"
     view = view_state(members.values())
     return SessionState(session, value, row, members, current_loads(members), sequences, view, revision)
 

@@ -358,8 +358,8 @@ _SERVICE = [
         "etag-without-the-revision",
         "An entity tag changes with its list.",
         "service.http.etags",
-        "{VIEW}\\n{revision}\\n",
-        "{VIEW}\\n",
+        "{revision}\\n",
+        "",
         "tests/unit/test_http_contexts.py::test_etags",
     ),
 ]

@@ -47,11 +47,12 @@ class OneNode:
     """A node with partitions that a test gives and takes."""
 
     def __init__(self, log: EmbeddedLog | None, name: str) -> None:
+        self.live = VIEW
         contexts, sessions = Part(), Part()
         self.contexts, self.sessions, self.copies = contexts.partitions, sessions.partitions, contexts.copies
         me = NodeSaid(name=name, url=f"http://{name}", roles=("api", "streams"), view=VIEW, started_ms=1)
         tables = {TableName.CONTEXTS: contexts, TableName.SESSIONS: sessions}
-        self.nodes = Nodes(log, me, PARTITIONS, tables=tables, lag_events=lambda: 5, die=die)
+        self.nodes = Nodes(log, me, PARTITIONS, tables=tables, lag_events=lambda: 5, live=lambda: self.live, die=die)
 
     def owner(self, table: TableName, partition: int) -> str | None:
         found = self.nodes.owner(table, IDS[partition])

@@ -1,0 +1,186 @@
+"""One version of the views on this node: both processors, their tables, and what reads these."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import AbstractContextManager, AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from streams.commands import Judge, LogCommands
+from streams.domain.errors import ViewUnavailableError
+from streams.domain.feed import Verdict
+from streams.engine.app import ProcessorsOnFaust
+from streams.engine.batch import IsDecided
+from streams.engine.contact import Contact
+from streams.engine.copies import Copies
+from streams.engine.engine import Engine
+from streams.engine.fatal import Die
+from streams.engine.fold import Fold
+from streams.engine.processor import Processor
+from streams.engine.table import NoTable, OwnedTable
+from streams.engine.table_files import Identity, Storage, TableFiles
+from streams.engine.trimmer import Trimmer
+from streams.keys import MasterKey
+from streams.log.embedded import EmbeddedLog
+from streams.log.kafka import KafkaLog
+from streams.processors.contexts import ContextsFold
+from streams.processors.sessions import SessionsFold
+from streams.rebuild import Rebuilding
+from streams.status import ProcessorStatus
+from streams.topics import VIEW
+from streams.views.context_views import ContextReader
+from streams.views.session_lists import SessionLists
+from streams.views.session_views import SessionReader
+from streams.views.tables import Table, WaitLimit
+from streams.writer import LogWriter
+
+TABLES = "tables"
+
+
+def tables_directory(data: Path, view: str) -> Path:
+    """Return where a node keeps the tables of a version of the views."""
+    return data / TABLES if view == VIEW else data / TABLES / view
+
+
+@dataclass(frozen=True, kw_only=True)
+class Foundation:
+    """What every version of the views on this node stands on."""
+
+    log: EmbeddedLog | KafkaLog
+    writer: LogWriter
+    contact: Contact
+    is_decided: IsDecided
+    data: Path
+    """The node's directory."""
+    partitions: int
+    key: MasterKey
+    url: str
+    """Where other nodes reach the internal listener."""
+    name: str
+    """The node's."""
+    stale_reads_max_s: float
+    list_cache_bytes: int
+    die: Die
+
+
+class Folding:
+    """
+    Folds one version of the views, and reads it.
+
+    Attributes:
+        view: The version's name.
+        context_views: Reads contexts' lists.
+        session_views: Reads sessions' lists.
+        commands: Has session events judged.
+    """
+
+    def __init__(self, foundation: Foundation, view: str, rebuilding: Rebuilding) -> None:
+        """Take what it stands on, the version, and what says whether its lists are whole."""
+        self._on, self.view, self.rebuilding = foundation, view, rebuilding
+        self._edition = f"{view}.{rebuilding.generation}."
+        self._engine: Engine | None = None
+        self._faust: ProcessorsOnFaust | None = None
+        self._begun = AsyncExitStack()
+        self._read(NoTable(), NoTable(), _NoJudge())
+
+    async def start(self) -> None:
+        """Begin to recover the tables, and to fold."""
+        on = self._on
+        identity = Identity(on.log.id, on.partitions, on.key.fingerprint, self.rebuilding.generation)
+        storage = Storage(tables_directory(on.data, self.view), identity)
+        contexts = self._processor(ContextsFold(hash_key=on.key.hash_key, view=self.view), storage)
+        sessions = self._processor(SessionsFold(hash_key=on.key.hash_key, view=self.view), storage)
+        self._read(contexts.table, sessions.table, sessions)
+        self._engine = Engine(
+            (contexts, sessions),
+            partitions=on.partitions,
+            files_directory=storage.directory,
+            die=on.die,
+            copies=await self._begin_copies(),
+        )
+        self._faust = ProcessorsOnFaust(self._engine, view=self.view, url=on.url, name=on.name, die=on.die)
+        if isinstance(on.log, EmbeddedLog):
+            self._faust.on_embedded(on.log)
+        else:
+            self._faust.on_kafka(on.log)
+        self._begun.push_async_callback(self._faust.stop)
+        await self._faust.start()
+        self._begun.push_async_callback(self.rebuilding.stop)
+        self.rebuilding.start()
+        trimmer = Trimmer(on.log, self._engine.processors, die=on.die)
+        self._begun.push_async_callback(trimmer.stop)
+        trimmer.start()
+
+    def _processor(self, fold: Fold, storage: Storage) -> Processor:
+        on = self._on
+        table = OwnedTable(
+            fold,
+            TableFiles(storage, fold.name),
+            on.log,
+            on.contact,
+            stale_reads_max_s=on.stale_reads_max_s,
+            gate=self.rebuilding,
+        )
+        self._begun.callback(table.close)
+        return Processor(fold, table, on.log, on.die, partitions=on.partitions, is_decided=on.is_decided)
+
+    async def _begin_copies(self) -> Copies | None:
+        """Return what keeps copies of other nodes' partitions up to date, None where there can be no other."""
+        if isinstance(self._on.log, EmbeddedLog):
+            return None
+        copies = Copies(self._on.log.follower(), self._on.die)
+        self._begun.push_async_callback(copies.stop)
+        copies.start()
+        return copies
+
+    def _read(self, contexts: Table, sessions: Table, judge: Judge) -> None:
+        partitions, waits = self._on.partitions, WaitLimit()
+        lists = SessionLists(self._on.list_cache_bytes, edition=self._edition)
+        self.context_views = ContextReader(contexts, partitions, waits, edition=self._edition)
+        self.session_views = SessionReader(sessions, partitions, lists, waits)
+        self.commands = LogCommands(self._on.writer, judge, self.session_views, partitions)
+
+    async def stop(self) -> None:
+        """Finish what was begun, commit, close; also where `start` was cancelled or has failed."""
+        await self._begun.aclose()
+
+    @property
+    def is_started(self) -> bool:
+        """Whether it folds: not on a node that only hands calls on."""
+        return self._faust is not None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether all is served that is assigned here."""
+        # There may be no partition: a group of more nodes than partitions is settled all the same.
+        owned_all = all(processor.recovering == 0 for processor in self.status())
+        return self._faust is not None and self._faust.is_ready and owned_all and self.rebuilding.is_open
+
+    @property
+    def processors(self) -> tuple[Processor, ...]:
+        """The processors; none where it does not fold."""
+        return () if self._engine is None else self._engine.processors
+
+    def status(self) -> tuple[ProcessorStatus, ...]:
+        """Say how each processor is."""
+        return tuple(self._engine.status(self._ends(), time.time_ns() // 1_000_000)) if self._engine else ()
+
+    def _ends(self) -> dict[tuple[str, int], int]:
+        """Return the ends of the inputs, as far as they are known here: what was fetched of, and what was written."""
+        ends = dict(self._on.writer.ends)
+        if self._faust is not None:
+            for tp, end in self._faust.ends().items():
+                ends[tp] = max(end, ends.get(tp, 0))
+        return ends
+
+
+class _NoJudge:
+    """Implements `streams.commands.Judge` for a node that folds nothing: it judges nothing."""
+
+    def owns(self, partition: int) -> None:
+        raise ViewUnavailableError(f"partition {partition} is not folded on this node")
+
+    def expecting(self, event_id: str, partition: int) -> AbstractContextManager[asyncio.Future[Verdict]]:
+        raise ViewUnavailableError(f"{event_id} in {partition} is not folded on this node")
