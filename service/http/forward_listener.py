@@ -97,7 +97,7 @@ class ForwardedCalls:
             self._metrics.received("misdirected")
             return refusal(MISDIRECTED, "the partition is not here")
         self._metrics.received("answered")
-        return response(answer, call.request_id)
+        return response(answer, call.request_id, {})
 
     async def _judge(self, request: web.BaseRequest, call: ForwardedCall) -> Answer:
         paths = self._copies if call.of_copy else self._paths

@@ -75,15 +75,13 @@ class Gate:
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer in the one shape
             answer = problem_answer(error, request, request_id, self._log)
         self.metrics.count(request.method, route.path, answer.status, perf_counter() - began)
-        if beside:
-            answer = Answer(answer.status, {**beside, **answer.headers}, answer.body)
-        return response(answer, request_id)
+        return response(answer, request_id, beside)
 
 
-def response(answer: Answer, request_id: str) -> web.StreamResponse:
-    """Return *answer* with the headers that every one bears."""
-    status, headers, body = answer
-    headers["Paket-Request-Id"] = request_id
+def response(answer: Answer, request_id: str, beside: Mapping[str, str]) -> web.StreamResponse:
+    """Return *answer* with the headers that every one bears, and those *beside* its own."""
+    status, own, body = answer
+    headers = {**beside, **own, "Paket-Request-Id": request_id}
     if body is not None:
         headers["Content-Type"] = "application/json"
     if body is None or isinstance(body, bytes):
