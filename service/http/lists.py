@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 from aiohttp import web
@@ -41,7 +41,8 @@ class ListAnswers:
         headers = self._headers(page, page.state, (), window, version)
         if is_known(request.headers, headers["ETag"]):
             return Answer(304, headers)
-        return _list(headers, page, _closed(page.items, b"}"), window, version)
+        body = page.items.joined(headers["ETag"], lambda _app, _fragment: b"}", _framing(page, window, version))
+        return Answer(200, headers, body)
 
     def of_session(
         self, request: web.BaseRequest, page: Page, extras: Mapping[AppId, Extras], window: Window, version: Version
@@ -50,7 +51,9 @@ class ListAnswers:
         headers = self._headers(page, page.state, [one.tag for one in extras.values()], window, version)
         if is_known(request.headers, headers["ETag"]):
             return Answer(304, headers)
-        return _list(headers, page, _joined(page.items, extras), window, version)
+        framing = _framing(page, window, version)
+        body = page.items.joined(headers["ETag"], lambda app, fragment: extras[app].closing(fragment), framing)
+        return Answer(200, headers, body)
 
     def of_contexts(
         self, request: web.BaseRequest, page: SessionContextsPage, window: Window, version: Version
@@ -60,7 +63,7 @@ class ListAnswers:
         if is_known(request.headers, headers["ETag"]):
             return Answer(304, headers)
         entries = [msgspec.json.encode(session_context_out(entry)) for entry in page.items]
-        return _list(headers, page, b",".join(entries), window, version)
+        return Answer(200, headers, _framing(page, window, version)(b",".join(entries)))
 
     def _headers(
         self, page: Page | SessionContextsPage, state: ViewState, tags: Iterable[str], window: Window, version: Version
@@ -76,23 +79,6 @@ class ListAnswers:
         return headers
 
 
-def _joined(items: Sequence[tuple[AppId, bytes]], extras: Mapping[AppId, Extras]) -> bytes:
-    """Return the fragments of *items*, each closed with what belongs to its app, with commas in between."""
-    ends = {app: one.end for app, one in extras.items()}
-    if len(set(ends.values())) == 1 and (end := next(iter(ends.values()))) is not None:
-        return _closed(items, end)
-    parts: list[bytes] = []
-    for app, fragment in items:
-        parts += fragment, ends[app] or extras[app].closing(fragment), b","
-    return b"".join(parts[:-1])
-
-
-def _closed(items: Sequence[tuple[AppId, bytes]], end: bytes) -> bytes:
-    """Return the fragments of *items*, all closed with *end*: at one go, for to copy each for itself takes long."""
-    return (end + b",").join([fragment for _, fragment in items]) + end if items else b""
-
-
-def _list(
-    headers: dict[str, str], page: Page | SessionContextsPage, entries: bytes, window: Window, version: Version
-) -> Answer:
-    return Answer(200, headers, version.list_body(page.total, page.next_key, entries, window.limit))
+def _framing(page: Page | SessionContextsPage, window: Window, version: Version) -> Callable[[bytes], bytes]:
+    """Return what makes the list of its entries."""
+    return lambda entries: version.list_body(page.total, page.next_key, entries, window.limit)

@@ -11,6 +11,7 @@ from streams.domain.events import ContextAttached, ContextEvent, SessionEvent
 from streams.domain.feed import Attached, Done, Verdict
 from streams.domain.ids import EPOCH_S, AppId, ContextId, IdKeys, Kind, Mode, SessionId, id_text, known_id
 from streams.domain.items import Item, fragment
+from streams.domain.page_items import PageItems
 from streams.domain.pages import Page, SessionContext, SessionContextsPage, SubscribedSession
 from streams.domain.positions import After, ContextPosition, ListPosition, SessionsPosition, Written
 
@@ -191,7 +192,7 @@ def _page(
         for number, (item, (app, context)) in enumerate(zip(_ITEMS, sources, strict=True))
     ]
     part, next_key = _part(fragments, start, limit)
-    return Page(part, len(fragments), next_key, _REVISION, position)
+    return Page(PageItems(part), len(fragments), next_key, _REVISION, position)
 
 
 def _part(entries: Sequence[T], start: int, limit: int) -> tuple[list[T], int | None]:

@@ -44,5 +44,4 @@ class SessionLists:
         return self._with_extras(page, client.tenant)
 
     def _with_extras(self, page: Page, platform: bytes) -> SessionPage:
-        apps = sorted({app for app, _ in page.items})
-        return SessionPage(page, {app: self._pairs.of(platform, app).extras for app in apps})
+        return SessionPage(page, {app: self._pairs.of(platform, app).extras for app in page.items.apps})

@@ -6,6 +6,7 @@ import enum
 from typing import NamedTuple
 
 from streams.domain.ids import AppId, ContextId, SessionId
+from streams.domain.page_items import PageItems
 from streams.domain.positions import ContextPosition, ListPosition
 
 
@@ -25,7 +26,7 @@ class Page(NamedTuple):
     `revision` names the whole list's state, and the tables that it is of (for ETags).
     """
 
-    items: list[tuple[AppId, bytes]]
+    items: PageItems
     total: int
     next_key: int | None
     revision: str

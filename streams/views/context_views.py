@@ -13,7 +13,6 @@ from streams.views.cache import Cache
 from streams.views.tables import WAIT_S, Table, WaitLimit
 
 CACHE_BYTES = 16 << 20
-_FRAGMENT_BYTES = 60
 _PAGE_BYTES = 500
 
 
@@ -58,8 +57,7 @@ class ContextReader:
             return known[1]
         page = contexts.page(rows, context, start=start, limit=limit)
         page = page._replace(revision=f"{self._edition}{page.revision}")
-        size = _PAGE_BYTES + sum(len(fragment) + _FRAGMENT_BYTES for _, fragment in page.items)
-        self._pages.put((context, start, limit), (meta, page), size)
+        self._pages.put((context, start, limit), (meta, page), _PAGE_BYTES + page.items.size)
         return page
 
     async def _reached(self, context: ContextId, after: After, client: str) -> Rows:

@@ -7,6 +7,7 @@ from itertools import islice
 from streams.domain import context_rows as layout
 from streams.domain.context_rows import Meta
 from streams.domain.ids import AppId, ContextId, Kind, known_id
+from streams.domain.page_items import PageItems
 from streams.domain.pages import Page, SubscribedSession
 from streams.domain.positions import ContextPosition
 from streams.domain.rows import Rows
@@ -48,7 +49,7 @@ def page_of(context: ContextId, meta: Meta, served: list[bytes], *, start: int) 
     """Return the page that begins at *start* and serves these fragments."""
     app = app_of(served[0]) if served else _NO_APP
     return Page(
-        [(app, fragment) for fragment in served],
+        PageItems((app, fragment) for fragment in served),
         meta.count,
         next_key(start, len(served), meta.count),
         str(meta.sequence),

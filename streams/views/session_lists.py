@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from streams.domain import session_rows as layout
-from streams.domain.ids import AppId, SessionId
+from streams.domain.ids import SessionId
+from streams.domain.page_items import PageItems
 from streams.domain.rows import Rows
 from streams.views import sessions
 from streams.views.cache import Cache
@@ -21,27 +22,25 @@ PIECE = 2_000
 ATTEMPTS = 3
 """How often a far page is begun again because its session changed meanwhile; then it is read at one go."""
 CACHE_BYTES = 256 << 20
-"""The first pages of some 5,000 lists. A page that is not here costs twice as much as one that is."""
+"""The first pages of some 5,500 lists. A page that is not here costs three times as much as one that is."""
 _STATE_BYTES = 500
 _MEMBER_BYTES = 600
-_ITEM_BYTES = 100
-
-Items = list[tuple[AppId, bytes]]
+_MOST_PAGES = 8
+"""Of one list that are known: as many as are near, of the usual size."""
 
 
 @dataclass(slots=True)
 class _Known:
-    """A session's state, and the items with which its list begins."""
+    """A session's state, and what was read of its list."""
 
     state: SessionState
-    items: Items = field(default_factory=list)
-    whole: bool = False
-    """*items* is the whole list."""
+    pages: dict[tuple[int, int], PageItems] = field(default_factory=dict)
+    """Start and limit → the items."""
 
     @property
     def size(self) -> int:
-        fragments = sum(len(fragment) + _ITEM_BYTES for _, fragment in self.items)
-        return _STATE_BYTES + _MEMBER_BYTES * len(self.state.members) + fragments
+        items = sum(items.size for items in self.pages.values())
+        return _STATE_BYTES + _MEMBER_BYTES * len(self.state.members) + items
 
 
 class SessionLists:
@@ -78,20 +77,21 @@ class SessionLists:
         self._cache.put(session, known, known.size)
         return known
 
-    def near(self, rows: Rows, session: SessionId, *, start: int, limit: int) -> tuple[SessionState, Items]:
+    def near(self, rows: Rows, session: SessionId, *, start: int, limit: int) -> tuple[SessionState, PageItems]:
         """Return a session's state and up to *limit* items from *start* on, which is not far."""
         known = self._known(rows, session)
-        end = start + limit
-        if end > len(known.items) and not known.whole:
-            # One more tells whether this is all.
-            found = sessions.first(rows, known.state, end + 1)
-            known = _Known(known.state, found[:end], whole=len(found) <= end)
+        items = known.pages.get((start, limit))
+        if items is None:
+            items = PageItems(sessions.first(rows, known.state, start + limit)[start:])
+            if len(known.pages) >= _MOST_PAGES:
+                known.pages.clear()
+            known.pages[start, limit] = items
             self._cache.put(session, known, known.size)
-        return known.state, known.items[start:end]
+        return known.state, items
 
     async def far(
         self, read_rows: Callable[[], Rows], session: SessionId, *, start: int, limit: int
-    ) -> tuple[SessionState, Items]:
+    ) -> tuple[SessionState, PageItems]:
         """
         Return a session's state and up to *limit* items from *start* on, letting other tasks run in between.
 
@@ -105,7 +105,7 @@ class SessionLists:
             rows = read_rows()
             state = self.state(rows, session)
             if start >= state.row.total:
-                return state, []
+                return state, PageItems()
             beyond: bytes | None = None
             skipped = 0
             while skipped < start:
@@ -113,14 +113,15 @@ class SessionLists:
                 beyond, count = _skip(rows, state, beyond, piece)
                 skipped += count
                 if count < piece:
-                    return state, []
+                    return state, PageItems()
                 if attempt < ATTEMPTS:
                     await asyncio.sleep(0)
                     rows = read_rows()
                     if rows.get(layout.session_key(session)) != state.value:
                         break
             else:
-                return state, [entry.item for entry in islice(sessions.newest(rows, state, beyond=beyond), limit)]
+                found = islice(sessions.newest(rows, state, beyond=beyond), limit)
+                return state, PageItems(entry.item for entry in found)
         raise AssertionError  # The last attempt waits for nothing, so nothing can change.
 
 

@@ -10,6 +10,7 @@ from streams.domain import session_rows as layout
 from streams.domain.errors import NotAttachedError, SessionDeletedError
 from streams.domain.feed import NONE
 from streams.domain.ids import ID_BYTES, AppId, ContextId, SessionId
+from streams.domain.page_items import PageItems
 from streams.domain.pages import Page, SessionContext, SessionContextsPage, ViewState
 from streams.domain.positions import ListPosition
 from streams.domain.rows import Rows
@@ -102,9 +103,7 @@ def first(rows: Rows, state: SessionState, count: int) -> list[tuple[AppId, byte
     return items
 
 
-def page(
-    state: SessionState, items: list[tuple[AppId, bytes]], *, start: int, offset: int, age_s: int | None = None
-) -> Page:
+def page(state: SessionState, items: PageItems, *, start: int, offset: int, age_s: int | None = None) -> Page:
     """
     Return a page of the merged list.
 
@@ -146,11 +145,11 @@ def context_page(
         NotAttachedError: The context is not attached.
     """
     member = state.member(context)
-    items = [
+    items = PageItems(
         (AppId(member.app), fragment)
         for key in _places(rows, state.session, context, member)[start : start + limit]
         if (fragment := rows.get(key)) is not None
-    ]
+    )
     return Page(
         items,
         member.count,

@@ -30,6 +30,7 @@ from streams.domain.events import (
 from streams.domain.feed import Attached, Done, Limits, SessionGone, TooManyContexts, Verdict
 from streams.domain.ids import AppId, ContextId, Kind, SessionId, id_text, parse_id
 from streams.domain.items import Item, fragment
+from streams.domain.page_items import PageItems
 from streams.domain.pages import Page, SessionContext, SessionContextsPage, SubscribedSession, ViewState
 from streams.domain.positions import After, ContextPosition, ListPosition, SessionsPosition
 
@@ -255,7 +256,7 @@ class World:
     ) -> Page:
         items = self._list(contexts)
         next_key = start + limit if start + limit < len(items) else None
-        part = items[start : start + limit]
+        part = PageItems(items[start : start + limit])
         return Page(part, len(items), next_key, revision, position, self.state, self.age_s)
 
     def subscribed(self, context: bytes) -> list[SubscribedSession]:

@@ -57,7 +57,7 @@ async def test_a_contexts_list() -> None:
     views = Views()
     reader = contexts_of(views)
     empty = await reader.page(C, start=0, limit=50, after=NOTHING, client="c")
-    assert (empty.items, empty.total, empty.next_key, empty.position) == ([], 0, None, ContextPosition(C, -1))
+    assert (ids(empty), empty.total, empty.next_key, empty.position) == ([], 0, None, ContextPosition(C, -1))
     for name in ("a", "b", "c", "a", '","app_id":"AP'):
         written = views.put(C, name)
     views.put(D, "other")
@@ -68,7 +68,8 @@ async def test_a_contexts_list() -> None:
     assert (page.total, page.next_key, page.position, page.state) == (4, 2, written, ViewState.WHOLE)
     rest = await reader.page(C, start=2, limit=2, after=NOTHING, client="c")
     assert (ids(rest), rest.next_key) == (["c", "b"], None)
-    assert (await reader.page(C, start=4, limit=2, after=NOTHING, client="c"))[:3] == ([], 4, None)
+    beyond = await reader.page(C, start=4, limit=2, after=NOTHING, client="c")
+    assert (ids(beyond), beyond.total, beyond.next_key) == ([], 4, None)
     assert page.revision != empty.revision
 
 
@@ -216,7 +217,7 @@ async def test_one_contexts_list_waits_for_that_context_only() -> None:
     with views.behind():
         await reader.reach(S, after)
     late = await reader.context_page(S, D, start=0, limit=50, after=NOTHING, client="c")
-    assert (late.items, late.state) == ([], ViewState.CATCHING_UP)
+    assert (ids(late), late.state) == ([], ViewState.CATCHING_UP)
 
 
 async def test_what_is_not_attached_is_absent() -> None:
