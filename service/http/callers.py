@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from aiohttp import web
+from aiohttp.hdrs import AUTHORIZATION
+from multidict import istr
 
 from service.http.auth import authenticate
 from service.http.deps import Deps
@@ -14,6 +16,8 @@ from service.http.test_mode import HEADER, TEST
 from service.http.versions.version import HEADER as VERSION
 from service.http.versions.version import Version
 from service.ports import Client
+
+_NAMED = istr(VERSION)
 
 
 class Caller(NamedTuple):
@@ -44,15 +48,15 @@ class Callers:
         """
         self._tenants.ensure_fresh()
         try:
-            client = authenticate(self._tenants, request.headers.get("Authorization"))
+            client = authenticate(self._tenants, request.headers.get(AUTHORIZATION))
         except UnauthorizedError:
             self._limits.failed("credentials", request)
             raise
         if not client.live:
             beside[HEADER] = TEST
         version: Version | None = self._versions.first
-        if client.version or VERSION in request.headers:
-            version = self._named(request.headers.getall(VERSION, [client.version]))
+        if client.version or _NAMED in request.headers:
+            version = self._named(request.headers.getall(_NAMED, [client.version]))
         beside.update((version or self._versions.first).headers)
         return Caller(client, self._limits.count(client, request.method, beside), version)
 

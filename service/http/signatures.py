@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from hmac import compare_digest
 
 from aiohttp import web
-from multidict import MultiMapping, istr
+from aiohttp.hdrs import AUTHORIZATION
+from multidict import istr
 
 from service.http.addresses import client_scheme
 from service.http.auth import shown_secret
@@ -39,18 +40,18 @@ class Signatures:
             SignatureError: A signature is broken, or there is none and must be one.
         """
         headers = request.headers
-        of_body = OF_BODY in headers or TIMESTAMP in headers
+        timestamps, of_body = headers.getall(TIMESTAMP, ()), headers.getall(OF_BODY, ())
         of_message = SIGNATURE in headers or INPUT in headers
-        if not (of_body or of_message):
+        if not (of_body or timestamps or of_message):
             if client.must_sign:
                 raise SignatureError("This client's requests must be signed.")
             return
-        secret = shown_secret(headers["Authorization"])
+        secret = shown_secret(headers[AUTHORIZATION])
         if secret is None:
             raise SignatureError("Signatures go with Basic credentials: the secret is what they are made with.")
         now_ms = self._now_ms()
-        if of_body:
-            check_of_body(headers, body, secret, now_ms)
+        if of_body or timestamps:
+            check_of_body(timestamps, of_body, body, secret, now_ms)
         if of_message:
             message = Message(request.method, self._url(request), headers, body)
             self._messages.check(message, client.client_id, secret, now_ms // 1000)
@@ -66,9 +67,19 @@ class Signatures:
         return f"{scheme}://{request.headers.get('Host', '')}{request.raw_path}"
 
 
-def check_of_body(headers: MultiMapping[str], body: bytes, secret: bytes, now_ms: int) -> None:
-    """Raise `SignatureError` where `X-Paket-Signature` is not one of this body, made with this secret just now."""
-    timestamps, signatures = headers.getall(TIMESTAMP, ()), headers.getall(OF_BODY, ())
+def check_of_body(
+    timestamps: Sequence[str], signatures: Sequence[str], body: bytes, secret: bytes, now_ms: int
+) -> None:
+    """
+    Raise `SignatureError` where the one signature is not of the one time and the body, made with the secret just now.
+
+    Args:
+        timestamps: The lines of `X-Paket-Timestamp`.
+        signatures: The lines of `X-Paket-Signature`.
+        body: As it was sent.
+        secret: The client's.
+        now_ms: Unix time.
+    """
     if len(timestamps) != 1 or len(signatures) != 1:
         raise SignatureError(f"{TIMESTAMP} and {OF_BODY} go together, each once.")
     timestamp, signature = timestamps[0], signatures[0]
