@@ -10,7 +10,7 @@ import msgspec
 
 from docs.source_docs import Field, attribute_docs, fields, summary, tag
 from streams import topics
-from streams.domain import events, feed, items, nodes, registry_events
+from streams.domain import events, feed, items, nodes, notices, registry_events, webhook_events
 
 _INTRODUCTION = """# Events
 
@@ -26,9 +26,17 @@ _ITS_WRITERS = re.compile(r"Written by (?P<writers>.+)\.$")
 _SOURCES: tuple[tuple[str, type[msgspec.Struct], object], ...] = (
     (topics.CONTEXT_EVENTS, events.Event, events.ContextEvent),
     (topics.SESSION_EVENTS, events.Event, events.SessionEvent),
+    (topics.WEBHOOK_EVENTS, webhook_events.WebhookEvent, webhook_events.AnyWebhookEvent),
     (topics.REGISTRY_EVENTS, registry_events.RegistryEvent, registry_events.AnyRegistryEvent),
 )
-_PARTS = (items.Item, registry_events.ObjectWrite, registry_events.Reference, registry_events.UniqueValue)
+_PARTS = (
+    items.Item,
+    webhook_events.Planned,
+    webhook_events.Target,
+    registry_events.ObjectWrite,
+    registry_events.Reference,
+    registry_events.UniqueValue,
+)
 
 
 def events_page() -> str:
@@ -99,6 +107,9 @@ def _messages() -> Iterator[str]:
             yield f"### {message.__name__} ({tag(message)})\n"
             yield f"{summary(message)}\n"
             yield from _table(fields(message))
+    yield f"## In `{names.notices}`\n"
+    yield f"{summary(notices.Notice)} A msgpack array of the fields in this order.\n"
+    yield from _table(fields(notices.Notice))
     yield f"### {feed.Operation.__name__}\n"
     yield f"{summary(feed.Operation)}\n"
     yield from _table(fields(feed.Operation))

@@ -101,6 +101,8 @@ _NAMES: dict[type[Any], str] = {
     types.DictType: "object",
     types.NoneType: "null",
     types.AnyType: "anything",
+    types.RawType: "any JSON",
+    types.TupleType: "list",
 }
 _WIDEST = 2**53
 

@@ -29,6 +29,7 @@ from service.adapters.vault import Vault
 from service.api import Identity, RateLimits, Rates, RevokedTokens, Tokens, api_openapi, build_api_routes
 from service.api.key_uses import KeyUses
 from service.data_directory import held
+from service.deliveries import delivering
 from service.forwarding import forwarding
 from service.http.app import build_public_app
 from service.http.connections import Runner
@@ -97,6 +98,11 @@ async def serve(settings: Settings, stop: asyncio.Event, tell: Tell, die: Die) -
             derive, is_alone = claim.key.derive, settings.kafka is None
             deps = await open_things.enter_async_context(
                 forwarding(alone, node.nodes, derive, others, is_alone=is_alone)
+            )
+            vault = Vault(derive(b"secrets"))
+            loopback = settings.webhooks_allow_loopback
+            await open_things.enter_async_context(
+                delivering(node.webhooks, node.registry, vault, metrics, die, allows_loopback=loopback)
             )
             if settings.answers:
                 public = Runner(

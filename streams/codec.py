@@ -31,19 +31,24 @@ from streams.domain.events import (
 from streams.domain.feed import Change, FeedMessage, Operation, Snapshot, Subscription
 from streams.domain.ids import ID_BYTES, ContextId, EventId, Kind, SessionId, id_text, parse_id
 from streams.domain.items import Item, content_id_fault, item_faults
+from streams.domain.notices import Notice
+from streams.domain.webhook_events import AnyWebhookEvent, DeliveriesPlanned
 
 MAX_EVENT_BYTES = (1 << 20) + (4 << 10)
 """An item is never larger encoded than it was sent, so this is the largest body, and what an event says beside it."""
-_TAG = re.compile(r"(context|session|registry)\.[a-z0-9_]+\.v[0-9]+")
+_TAG = re.compile(r"(context|session|registry|webhook)\.[a-z0-9_]+\.v[0-9]+")
 _ID_CHARACTERS = 43
 
-E = TypeVar("E", ContextEvent, SessionEvent)
-M = TypeVar("M", FeedMessage, Subscription)
+E = TypeVar("E", ContextEvent, SessionEvent, AnyWebhookEvent)
+M = TypeVar("M", FeedMessage, Subscription, Notice)
 
 _CONTEXT_EVENT: msgspec.json.Decoder[ContextEvent] = msgspec.json.Decoder(ContextEvent)
 _SESSION_EVENT: msgspec.json.Decoder[SessionEvent] = msgspec.json.Decoder(SessionEvent)
+_WEBHOOK_EVENT: msgspec.json.Decoder[AnyWebhookEvent] = msgspec.json.Decoder(AnyWebhookEvent)
 _FEED: msgspec.msgpack.Decoder[FeedMessage] = msgspec.msgpack.Decoder(FeedMessage)
 _SUBSCRIPTION: msgspec.msgpack.Decoder[Subscription] = msgspec.msgpack.Decoder(Subscription)
+
+_NOTICE: msgspec.msgpack.Decoder[Notice] = msgspec.msgpack.Decoder(Notice)
 
 
 class _Tagged(msgspec.Struct):
@@ -58,7 +63,7 @@ def event_key(kind: Kind, raw: bytes, event_id: str) -> bytes:
     return f"{id_text(kind, raw)}/{event_id}".encode()
 
 
-def encode_event(event: ContextEvent | SessionEvent) -> bytes:
+def encode_event(event: ContextEvent | SessionEvent | AnyWebhookEvent) -> bytes:
     """Return an event's JSON."""
     return msgspec.json.encode(event)
 
@@ -111,8 +116,8 @@ def decode_session_event(key: bytes | None, value: bytes | None) -> tuple[Sessio
     return SessionId(raw), event
 
 
-def encode_message(message: FeedMessage | Subscription) -> bytes:
-    """Return a feed message's or a subscription's msgpack."""
+def encode_message(message: FeedMessage | Subscription | Notice) -> bytes:
+    """Return the msgpack of a feed message, a subscription or a notice."""
     return msgspec.msgpack.encode(message)
 
 
@@ -150,6 +155,36 @@ def decode_subscription(key: bytes | None, value: bytes | None) -> tuple[Context
     return ContextId(_raw_key(key)), message
 
 
+def decode_notice(key: bytes | None, value: bytes | None) -> tuple[ContextId, Notice]:
+    """
+    Return the message of a record of the notices, and the context that it is about.
+
+    Raises:
+        PoisonError: It is none.
+    """
+    notice = _message(_NOTICE, value)
+    if len(notice.of) != ID_BYTES or len(notice.app) != ID_BYTES:
+        raise PoisonError("whose record it is, or the app, is not an id")
+    return ContextId(_raw_key(key)), notice
+
+
+def decode_webhook_event(key: bytes | None, value: bytes | None) -> AnyWebhookEvent:
+    """
+    Return the event of a record of `webhook-events`.
+
+    Raises:
+        PoisonError: It is none, or breaks the rules of its type.
+        NewerEventError: It was written by a newer version.
+    """
+    if key is None:
+        raise PoisonError("the record has no key")
+    event = _event(_WEBHOOK_EVENT, value, EventId(key.decode("ascii", "replace")))
+    if isinstance(event, DeliveriesPlanned):
+        for planned in event.events:
+            _id(Kind.CONTEXT, planned.context)
+    return event
+
+
 def _key(kind: Kind, key: bytes | None) -> tuple[bytes, EventId]:
     if key is None:
         raise PoisonError("the record has no key")
@@ -183,8 +218,9 @@ def _event(decoder: msgspec.json.Decoder[E], value: bytes | None, event_id: Even
         raise PoisonError(f"no event of this topic: {error}") from error
     if event.id != event_id:
         raise PoisonError("the event's id is not the one in the key")
-    if event.corrects is not UNSET and parse_place(event.corrects) is None:
-        raise PoisonError(f"corrects: not a place: {event.corrects[:64]!r}")
+    corrects = getattr(event, "corrects", UNSET)
+    if corrects is not UNSET and parse_place(corrects) is None:
+        raise PoisonError(f"corrects: not a place: {corrects[:64]!r}")
     return event
 
 
@@ -199,8 +235,8 @@ def _stop_at_newer(value: bytes) -> None:
 
 
 def known_tags() -> frozenset[str]:
-    """Return the tags of every event of contexts and sessions that this version knows."""
-    types = (*ContextEvent.__args__, *SessionEvent.__args__)
+    """Return the tags of every event that this version knows, but for those of the registry."""
+    types = (*ContextEvent.__args__, *SessionEvent.__args__, *AnyWebhookEvent.__args__)
     return frozenset(str(event.__struct_config__.tag) for event in types)
 
 

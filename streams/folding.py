@@ -1,9 +1,10 @@
-"""One version of the views on this node: both processors, their tables, and what reads these."""
+"""One version of the views on this node: the processors, their tables, and what reads these."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager, AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from streams.log.embedded import EmbeddedLog
 from streams.log.kafka import KafkaLog
 from streams.processors.contexts import ContextsFold
 from streams.processors.sessions import SessionsFold
+from streams.processors.webhooks import WebhooksFold
 from streams.rebuild import Rebuilding
 from streams.status import ProcessorStatus
 from streams.topics import VIEW
@@ -34,6 +36,7 @@ from streams.views.context_views import ContextReader
 from streams.views.session_lists import SessionLists
 from streams.views.session_views import SessionReader
 from streams.views.tables import Table, WaitLimit
+from streams.webhooks import WebhookQueues
 from streams.writer import LogWriter
 
 TABLES = "tables"
@@ -52,6 +55,8 @@ class Foundation:
     writer: LogWriter
     contact: Contact
     is_decided: IsDecided
+    is_live: Callable[[str], bool]
+    """Says whether a version is the one that lists are served from."""
     data: Path
     """The node's directory."""
     partitions: int
@@ -74,6 +79,7 @@ class Folding:
         context_views: Reads contexts' lists.
         session_views: Reads sessions' lists.
         commands: Has session events judged.
+        webhooks: What is to be sent to webhook endpoints; None where it does not fold.
     """
 
     def __init__(self, foundation: Foundation, view: str, rebuilding: Rebuilding) -> None:
@@ -83,6 +89,7 @@ class Folding:
         self._engine: Engine | None = None
         self._faust: ProcessorsOnFaust | None = None
         self._begun = AsyncExitStack()
+        self.webhooks: WebhookQueues | None = None
         self._read(NoTable(), NoTable(), _NoJudge())
 
     async def start(self) -> None:
@@ -92,9 +99,13 @@ class Folding:
         storage = Storage(tables_directory(on.data, self.view), identity)
         contexts = self._processor(ContextsFold(hash_key=on.key.hash_key, view=self.view), storage)
         sessions = self._processor(SessionsFold(hash_key=on.key.hash_key, view=self.view), storage)
+        webhooks = self._processor(
+            WebhooksFold(hash_key=on.key.hash_key, partitions=on.partitions, view=self.view), storage
+        )
         self._read(contexts.table, sessions.table, sessions)
+        self.webhooks = WebhookQueues(on.log, webhooks.table, lambda: on.is_live(self.view))
         self._engine = Engine(
-            (contexts, sessions),
+            (contexts, sessions, webhooks),
             partitions=on.partitions,
             files_directory=storage.directory,
             die=on.die,

@@ -33,6 +33,7 @@ from streams.topics import VIEW, TopicSpec, shared_specs, view_specs
 from streams.views.context_views import ContextReader
 from streams.views.session_lists import CACHE_BYTES
 from streams.views.session_views import SessionReader
+from streams.webhooks import WebhookQueues
 from streams.writer import LogWriter
 
 LOG, NAME = "log", "node.name"
@@ -70,7 +71,7 @@ class Node:
 
     Attributes are there after `start`: `log`, `registry`, `writer` (a `service.ports.EventWriter`), `commands`
     (`SessionCommands`), `context_views` (`ContextViews`), `session_views` (`SessionViews`), `nodes`, `dead_letters` (a
-    `service.api.ports.DeadLetters`).
+    `service.api.ports.DeadLetters`), and where the node folds, `webhooks` (`service.webhooks.ports.Queues`).
     """
 
     log: EmbeddedLog | KafkaLog
@@ -81,6 +82,7 @@ class Node:
     context_views: ContextReader
     session_views: SessionReader
     nodes: Nodes
+    webhooks: WebhookQueues | None
 
     def __init__(self, config: NodeConfig, die: Die) -> None:
         """Take what to build; *die* ends the process where going on would do damage."""
@@ -126,7 +128,7 @@ class Node:
         if config.folds:
             await self._folding.start()
         self.context_views, self.session_views = self._folding.context_views, self._folding.session_views
-        self.commands = self._folding.commands
+        self.commands, self.webhooks = self._folding.commands, self._folding.webhooks
         self.nodes = self._nodes(self._folding)
         # Stopped first: nobody should forward to a node that lets its partitions go.
         self._begun.push_async_callback(self.nodes.stop)
@@ -152,6 +154,7 @@ class Node:
             writer=self.writer,
             contact=self._contact,
             is_decided=self.dead_letters.is_decided,
+            is_live=lambda view: view == live(self.registry.state),
             data=config.data,
             partitions=config.partitions,
             key=config.key,

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import enum
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from aiokafka.partitioner import murmur2
 
 from streams.domain.view_versions import FIRST
 
-CONTEXT_EVENTS = "context-events"
+CONTEXT_EVENTS: Final = "context-events"
 """`<context id>/<event id>` → a context event, JSON. Kept for ever. Written by the service."""
-SESSION_EVENTS = "session-events"
+SESSION_EVENTS: Final = "session-events"
 """`<session id>/<event id>` → a session event, JSON. Kept for ever. Written by the service."""
+WEBHOOK_EVENTS = "webhook-events"
+"""Event id → an event of webhooks, JSON. Kept for ever. Written by the service."""
 REGISTRY_EVENTS = "registry-events"
 """Transaction id → a registry event, JSON. One partition. Kept for ever. Written by the service."""
 NODES = "upnext-nodes"
@@ -50,10 +52,14 @@ class ViewTopics(NamedTuple):
     feed: str
     """Session id, raw → change, snapshot, sweep or refusal, msgpack. Written by the contexts processor, sweeps by the
     sessions processor too."""
+    notices: str
+    """Context id, raw → what its app is to hear of, msgpack. Written by the contexts and sessions processors."""
     contexts_changelog: str
     """Row key → row, or the inputs' positions. Written by the contexts processor."""
     sessions_changelog: str
     """Row key → row, or the inputs' positions. Written by the sessions processor."""
+    webhooks_changelog: str
+    """Row key → row, or the inputs' positions. Written by the webhooks processor."""
     dead_letters: str
     """`<topic>-<partition>-<offset>` → the record and the reason, JSON. Written by the processors."""
 
@@ -63,8 +69,10 @@ def view_topics(view: str = VIEW) -> ViewTopics:
     return ViewTopics(
         subscriptions=f"{view}-context-subscriptions",
         feed=f"{view}-session-feed",
+        notices=f"{view}-notices",
         contexts_changelog=f"{view}-contexts-changelog",
         sessions_changelog=f"{view}-sessions-changelog",
+        webhooks_changelog=f"{view}-webhooks-changelog",
         dead_letters=f"{view}-dead-letters",
     )
 
@@ -79,6 +87,7 @@ def shared_specs(partitions: int) -> list[TopicSpec]:
     return [
         TopicSpec(CONTEXT_EVENTS, partitions, Kept.FOR_EVER, log_append_time=True),
         TopicSpec(SESSION_EVENTS, partitions, Kept.FOR_EVER, log_append_time=True),
+        TopicSpec(WEBHOOK_EVENTS, partitions, Kept.FOR_EVER, log_append_time=True),
         TopicSpec(REGISTRY_EVENTS, 1, Kept.FOR_EVER, log_append_time=True),
         TopicSpec(NODES, 1, Kept.LATEST, log_append_time=True),
     ]
@@ -90,8 +99,10 @@ def view_specs(partitions: int, view: str) -> list[TopicSpec]:
     return [
         TopicSpec(names.subscriptions, partitions, Kept.UNTIL_FOLDED, log_append_time=True),
         TopicSpec(names.feed, partitions, Kept.UNTIL_FOLDED, log_append_time=True),
+        TopicSpec(names.notices, partitions, Kept.UNTIL_FOLDED, log_append_time=True),
         TopicSpec(names.contexts_changelog, partitions, Kept.COMPACTED, log_append_time=True),
         TopicSpec(names.sessions_changelog, partitions, Kept.COMPACTED, log_append_time=True),
+        TopicSpec(names.webhooks_changelog, partitions, Kept.COMPACTED, log_append_time=True),
         TopicSpec(names.dead_letters, partitions, Kept.DAYS_30, log_append_time=True),
     ]
 

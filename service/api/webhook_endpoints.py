@@ -10,16 +10,10 @@ from service.api.messages import Message, warning
 from service.api.resource import Action, Field, Issued, Means, ResourceType
 from service.api.webhook_urls import WebhookUrl
 from service.webhooks.signing import new_secret
+from streams.domain.notices import NOTICE_TYPES
 from streams.domain.registry_state import RegistryState, StoredObject
 from streams.domain.times import iso_ms
 
-EVENT_TYPES = (
-    "context.session.context_added",
-    "context.session.context_removed",
-    "context.session.deleted",
-    "context.list.item_hidden",
-    "context.list.item_unhidden",
-)
 SECRET_PURPOSE = "webhook secret"  # noqa: S105 - what secrets are sealed for is no secret
 OVERLAP_MS = 24 * 3_600_000
 """For so long after a roll, events are signed with the old secret too."""
@@ -62,7 +56,7 @@ WEBHOOK_ENDPOINTS = ResourceType(
         Field(name="endpointUrl", kind=WebhookUrl(), says="Where they are sent to.", required=True),
         Field(
             name="eventTypes",
-            kind=Many(Choice(EVENT_TYPES)),
+            kind=Many(Choice(NOTICE_TYPES)),
             says="Which events are sent; empty: all.",
             empty=(),
         ),

@@ -20,6 +20,7 @@ from streams.topics import (
     CONTEXT_EVENTS,
     REGISTRY_EVENTS,
     SESSION_EVENTS,
+    WEBHOOK_EVENTS,
     TopicSpec,
     shared_specs,
     view_specs,
@@ -30,7 +31,7 @@ _LEFT_LIMIT_S = 8.0
 """The group misses a node that was killed after 6 s."""
 _MADE_LIMIT_S = 30.0
 _AGAIN_S = 0.2
-_SOURCES = (CONTEXT_EVENTS, SESSION_EVENTS, REGISTRY_EVENTS)
+_SOURCES = (CONTEXT_EVENTS, SESSION_EVENTS, WEBHOOK_EVENTS, REGISTRY_EVENTS)
 _YES = "service.cli.tables.yes"
 _QUESTION = "All tables are thrown away, and lists are 503 until nodes have folded all events again. Go on?"
 
@@ -66,7 +67,7 @@ def _note(context: click.Context, _option: click.Parameter, yes: bool) -> None:
 @with_settings
 def rebuild(loaded: Loaded) -> None:
     """
-    Throw the tables away, to be folded again from context-events and session-events.
+    Throw the tables away, to be folded again from context-events, session-events and webhook-events.
 
     For a changelog, or a topic between the processors, that was lost or replaced. Stop every node that folds. The
     topics of the views are made anew; nodes that are started then set their own stores aside and fold all events. Lists

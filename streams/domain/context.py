@@ -35,8 +35,9 @@ from streams.domain.feed import (
     ToSession,
     Unsubscribe,
 )
-from streams.domain.ids import ContextId, SessionId
-from streams.domain.items import Item, fragment, item_hash, with_hidden
+from streams.domain.ids import ContextId, Kind, SessionId, known_id
+from streams.domain.items import Item, app_text, fragment, item_hash, with_hidden
+from streams.domain.notices import NoticeType, ToApp
 from streams.domain.rows import WritableRows
 from streams.domain.times import LAST_MS
 
@@ -86,6 +87,16 @@ def fold_context_event(
         case _:
             assert_never(event)
     yield from fold.tell(sequence, operations)
+    if isinstance(event, ItemHidden):
+        yield from _hidden(context, operations, hidden=event.hidden)
+
+
+def _hidden(context: ContextId, operations: list[Operation], *, hidden: bool) -> Iterator[ToApp]:
+    """Yield what the app hears of an item that a platform's user has hidden or shown: that it was not so before."""
+    for operation in operations:
+        encoded = operation.fragment or b""
+        what: NoticeType = "context.list.item_hidden" if hidden else "context.list.item_unhidden"
+        yield ToApp(context, known_id(Kind.APP, app_text(encoded)), what, encoded + b"}")
 
 
 def fold_subscription(

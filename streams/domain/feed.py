@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from streams.domain.ids import ContextId, SessionId
+from streams.domain.notices import ToApp
 
 Offset = Annotated[int, Meta(ge=-1, le=2**63 - 1)]
 Number = Annotated[int, Meta(ge=0, le=2**63 - 1)]
@@ -147,5 +148,5 @@ class Noticed(NamedTuple):
     what: str
 
 
-Effect = ToSession | ToContext | Verdict | Noticed
+Effect = ToSession | ToContext | ToApp | Verdict | Noticed
 """What a fold yields: messages to append, a verdict for whoever waits, and things to count."""

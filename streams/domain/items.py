@@ -113,6 +113,12 @@ def content_id_json(encoded: bytes) -> bytes:
     return encoded[len(_HEAD) : encoded.index(_AFTER_ID, len(_HEAD))]
 
 
+def app_text(encoded: bytes) -> str:
+    """Return the app of the fragment *encoded*, as text."""
+    begin = encoded.index(_AFTER_ID, len(_HEAD)) + len(_AFTER_ID)
+    return encoded[begin : encoded.index(b'"', begin)].decode("ascii")
+
+
 def with_hidden(encoded: bytes, *, hidden: bool) -> bytes:
     """Return the fragment *encoded* marked as hidden, or not."""
     end = len(_HIDDEN[True]) if encoded.endswith(_HIDDEN[True]) else len(_HIDDEN[False])

@@ -22,6 +22,7 @@ class TableName(enum.StrEnum):
 
     CONTEXTS = "contexts"
     SESSIONS = "sessions"
+    WEBHOOKS = "webhooks"
 
 
 Asked = Mapping[str, tuple[float, float]]
@@ -47,6 +48,10 @@ class NodeSaid(msgspec.Struct, frozen=True, kw_only=True):
     """The partitions of which it has a warm copy that can be read, contexts'."""
     session_copies: tuple[int, ...] = ()
     """And sessions'."""
+    webhooks: tuple[int, ...] = ()
+    """The partitions whose contexts' webhooks it sends."""
+    webhook_copies: tuple[int, ...] = ()
+    """Those of whose webhooks it has a warm copy."""
     lag_events: int = 0
     """Records of its partitions that are in the log and not folded."""
     started_ms: int = 0
@@ -68,6 +73,7 @@ class NodeSaid(msgspec.Struct, frozen=True, kw_only=True):
 FIELDS: Mapping[TableName, tuple[str, str]] = {
     TableName.CONTEXTS: ("contexts", "context_copies"),
     TableName.SESSIONS: ("sessions", "session_copies"),
+    TableName.WEBHOOKS: ("webhooks", "webhook_copies"),
 }
 """Table → the fields of `NodeSaid` that say which of its partitions the node serves, and has copies of."""
 

@@ -33,6 +33,7 @@ from streams.domain.feed import (
 )
 from streams.domain.ids import ContextId, Kind, SessionId, known_id
 from streams.domain.items import item_hash
+from streams.domain.notices import NoticeType, ToApp, session_context_json
 from streams.domain.rows import WritableRows
 from streams.domain.session_rows import Loading, Member
 
@@ -136,20 +137,27 @@ class _SessionFold:
         self._rows.put(layout.member_key(self._session, context), layout.encode_member(member))
         self.touch(members=1)
         yield ToContext(context, Subscribe(self._session, offset))
+        yield self._told("context.session.context_added", context, member)
         yield Attached(time_ms, refreshed=False)
 
     def detach(self, context: ContextId, epoch: int | None) -> Iterator[Effect]:
         member = layout.read_member(self._rows, self._session, context)
         if member is not None and epoch in (None, member.epoch):
             yield from self._end(context, member)
+            yield self._told("context.session.context_removed", context, member)
             self.touch(members=-1, total=-member.count)
         yield Done()
 
     def delete(self) -> Iterator[Effect]:
         for context, member in list(layout.members(self._rows, self._session)):
             yield from self._end(context, member)
+            yield self._told("context.session.deleted", context, member)
         self.touch(members=-self.state.members, total=-self.state.total, deleted=True)
         yield Done()
+
+    def _told(self, what: NoticeType, context: ContextId, member: Member) -> ToApp:
+        data = session_context_json(self._session, context, member.app, member.created_at_ms)
+        return ToApp(context, member.app, what, data)
 
     def _end(self, context: ContextId, member: Member) -> Iterator[Effect]:
         """Take a member off at once; its rows go later."""

@@ -55,6 +55,8 @@ class OwnedPartition:
         self.waiters = waiters or Waiters()
         self.on_failed: Callable[[], None] = lambda: None
         """Called when the rows cannot be read, and so must be restored."""
+        self.on_committed: Callable[[], None] = lambda: None
+        """Called when rows were written."""
         self.expected: set[asyncio.Future[Verdict]] = set()
         """Verdicts that somebody waits for."""
         self._turn: asyncio.Future[None] | None = None
@@ -205,6 +207,7 @@ class OwnedPartition:
         self.positions = dict(positions)
         self._serve_if_caught_up()
         self.waiters.committed(rows.keys(), source_moved=moved)
+        self.on_committed()
 
 
 def position_rows(positions: Mapping[str, int]) -> dict[bytes, bytes]:

@@ -46,6 +46,8 @@ class OwnedTable:
         self.files = files
         self.on_failed: Callable[[], None] = lambda: None
         """Called when a partition that is owned cannot be read."""
+        self.on_committed: Callable[[], None] = lambda: None
+        """Called when rows of a partition that is owned were written."""
         self.partitions: dict[int, OwnedPartition] = {}
         self.copies: dict[int, WarmCopy] = {}
 
@@ -78,7 +80,7 @@ class OwnedTable:
             self.copies[number] = self._copy(number)
             await asyncio.sleep(0)
         for owned in self.partitions.values():
-            owned.on_failed = self.on_failed
+            owned.on_failed, owned.on_committed = self.on_failed, self.on_committed
         return [self.partitions[number] for number in sorted(wanted)]
 
     def _own(self, number: int) -> OwnedPartition:

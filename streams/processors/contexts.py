@@ -22,9 +22,11 @@ from streams.domain.feed import (
     TooManyContexts,
     ToSession,
 )
+from streams.domain.notices import ToApp
 from streams.domain.rows import WritableRows
 from streams.engine.fold import Emit, Output
 from streams.log.port import Record
+from streams.processors.told import Told
 from streams.topics import CONTEXT_EVENTS, VIEW, view_topics
 
 NAME = "contexts"
@@ -43,6 +45,7 @@ class ContextsFold:
         self.changelog = topics.contexts_changelog
         self.dead_letters = topics.dead_letters
         self._feed = topics.feed
+        self._notices = topics.notices
         self._hash_key = hash_key
         self._limits = limits
 
@@ -61,12 +64,12 @@ class ContextsFold:
                 hash_key=self._hash_key,
                 limits=self._limits,
             )
-        else:
-            context, message = decode_subscription(record.key, record.value)
-            effects = fold_subscription(rows, message, context, time_ms=record.time_ms, limits=self._limits)
-        return self._emits(effects)
+            return self._emits(effects, Told(CONTEXT_EVENTS, context, record, event.request))
+        context, message = decode_subscription(record.key, record.value)
+        effects = fold_subscription(rows, message, context, time_ms=record.time_ms, limits=self._limits)
+        return self._emits(effects, None)
 
-    def _emits(self, effects: Iterable[Effect]) -> Iterator[Emit]:
+    def _emits(self, effects: Iterable[Effect], told: Told | None) -> Iterator[Emit]:
         encoded, of = b"", None
         for effect in effects:
             match effect:
@@ -75,9 +78,11 @@ class ContextsFold:
                         # One change goes to every session of its context, in the same bytes.
                         encoded, of = encode_message(message), message
                     yield Output(self._feed, session, encoded)
+                case ToApp() if told is not None:
+                    yield told.output(self._notices, effect)
                 case Noticed():
                     yield effect
-                case ToContext() | Attached() | Done() | SessionGone() | TooManyContexts():
+                case ToApp() | ToContext() | Attached() | Done() | SessionGone() | TooManyContexts():
                     msg = f"a fold of contexts yielded {type(effect).__name__}"
                     raise TypeError(msg)
                 case _:

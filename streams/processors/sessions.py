@@ -21,10 +21,12 @@ from streams.domain.feed import (
     TooManyContexts,
     ToSession,
 )
+from streams.domain.notices import ToApp
 from streams.domain.rows import WritableRows
 from streams.domain.session import fold_feed, fold_session_event
 from streams.engine.fold import Emit, Judged, Output
 from streams.log.port import Record
+from streams.processors.told import Told
 from streams.topics import SESSION_EVENTS, VIEW, view_topics
 
 NAME = "sessions"
@@ -43,6 +45,7 @@ class SessionsFold:
         self.changelog = topics.sessions_changelog
         self.dead_letters = topics.dead_letters
         self._subscriptions = topics.subscriptions
+        self._notices = topics.notices
         self._hash_key = hash_key
         self._limits = limits
 
@@ -55,21 +58,26 @@ class SessionsFold:
             effects = fold_session_event(
                 rows, event, session, offset=record.offset, time_ms=record.time_ms, limits=self._limits
             )
-            return self._emits(effects, event.id)
+            return self._emits(effects, event.id, Told(SESSION_EVENTS, session, record, event.request))
         session, message = decode_feed(record.key, record.value)
         effects = fold_feed(rows, message, session, offset=record.offset, hash_key=self._hash_key, limits=self._limits)
-        return self._emits(effects, "")
+        return self._emits(effects, "", None)
 
-    def _emits(self, effects: Iterable[Effect], event_id: str) -> Iterator[Emit]:
+    def _emits(self, effects: Iterable[Effect], event_id: str, told: Told | None) -> Iterator[Emit]:
         for effect in effects:
             match effect:
                 case ToSession(session, message):
                     yield Output(self.until_folded, session, encode_message(message))
                 case ToContext(context, wish):
                     yield Output(self._subscriptions, context, encode_message(wish))
+                case ToApp() if told is not None:
+                    yield told.output(self._notices, effect)
                 case Attached() | Done() | SessionGone() | TooManyContexts():
                     yield Judged(event_id, effect)
                 case Noticed():
                     yield effect
+                case ToApp():
+                    msg = "what a context feeds tells no app"
+                    raise TypeError(msg)
                 case _:
                     assert_never(effect)

@@ -44,6 +44,7 @@ from streams.domain.feed import (
 )
 from streams.domain.ids import ContextId, Kind, SessionId, id_text
 from streams.domain.items import Item
+from streams.domain.notices import ToApp
 from streams.domain.session import fold_feed, fold_session_event
 from streams.engine.overlay import Overlay
 from tests.support.protocol_checks import BrokenError, Checks
@@ -296,6 +297,8 @@ class Run:
                     yield self.feed, session, message
                 case ToContext(context, wish):
                     yield self.subscriptions, context, wish
+                case ToApp():
+                    pass  # apps have no part in the feed
                 case Noticed(what):
                     self.noticed.append(what)
                     if what not in self.day.expected:

@@ -30,6 +30,7 @@ from streams.engine.fold import Fold, Judged, Output, inputs_of
 from streams.log.port import Record
 from streams.processors.contexts import ContextsFold
 from streams.processors.sessions import SessionsFold
+from streams.processors.webhooks import WebhooksFold
 from streams.views.tables import WAIT_S
 from tests.support.rows import MemoryRows
 
@@ -104,11 +105,12 @@ class Views:
     """The two processors and what they tell each other, folded when the test says so."""
 
     def __init__(self, limits: Limits = LIMITS) -> None:
-        self.contexts, self.sessions = MemoryTable(), MemoryTable()
+        self.contexts, self.sessions, self.webhooks = MemoryTable(), MemoryTable(), MemoryTable()
         self._folds: dict[str, tuple[Fold, MemoryTable]] = {}
         folds: list[tuple[Fold, MemoryTable]] = [
             (ContextsFold(hash_key=HASH_KEY, limits=limits), self.contexts),
             (SessionsFold(hash_key=HASH_KEY, limits=limits), self.sessions),
+            (WebhooksFold(hash_key=HASH_KEY, partitions=1), self.webhooks),
         ]
         for fold, table in folds:
             for topic in inputs_of(fold):

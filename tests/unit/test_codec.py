@@ -45,6 +45,15 @@ from streams.domain.feed import (
 )
 from streams.domain.ids import ContextId, Kind, SessionId, id_text
 from streams.domain.items import Item
+from streams.domain.notices import Notice, session_context_json
+from streams.domain.webhook_events import (
+    AnyWebhookEvent,
+    DeliveriesPlanned,
+    DeliveryAttempted,
+    DeliveryResent,
+    Planned,
+    Target,
+)
 from tests.support.tables import context_id, make_item, session_id
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -85,6 +94,57 @@ SESSION_EVENTS: dict[str, SessionEvent] = {
     "context_detached": ContextDetached(**CAUSE, context=CONTEXT),
     "context_detached_epoch": ContextDetached(**CAUSE, context=CONTEXT, epoch=7),
     "session_deleted": SessionDeleted(**CAUSE),
+}
+EVENT = "ab" * 16
+WEBHOOK_EVENTS: dict[str, AnyWebhookEvent] = {
+    "deliveries_planned": DeliveriesPlanned(
+        id=ID,
+        until={"session-events-3": (12, 0)},
+        events=[
+            Planned(
+                id=EVENT,
+                source="session-events-3",
+                offset=12,
+                number=0,
+                context=CONTEXT,
+                type="context.session.context_added",
+                created=1_700_000_000_000,
+                request="req_0123456789abcdef",
+                data=msgspec.Raw(b'{"session_id":"SN1"}'),
+                targets=[
+                    Target(endpoint="e1", version="2024-02-16"),
+                    Target(endpoint="e2", version="2026-11-01", ordered=True),
+                ],
+            )
+        ],
+    ),
+    "deliveries_planned_none": DeliveriesPlanned(id=ID, until={"context-events-0": (7, 0)}, events=[]),
+    "delivery_attempted": DeliveryAttempted(
+        id=ID,
+        event=EVENT,
+        endpoint="e1",
+        attempt=1,
+        at=1_700_000_000_000,
+        status=503,
+        error=None,
+        duration_ms=20,
+        outcome="PENDING",
+        again_at=1_700_000_005_000,
+    ),
+    "delivery_resent": DeliveryResent(id=ID, event=EVENT, endpoint="e1"),
+}
+NOTICES: dict[str, Notice] = {
+    "notice": Notice(
+        "session-events",
+        S,
+        12,
+        0,
+        1_700_000_000_000,
+        "req_0123456789abcdef",
+        bytes(17),
+        "context.session.deleted",
+        session_context_json(S, C, bytes(17), 1_700_000_000_000),
+    )
 }
 OPERATIONS = [Operation(b"a", 1_700_000_000_000, b'{"content_id":"a"'), Operation("\u00e9".encode(), 0, None)]
 FEED: dict[str, FeedMessage] = {
@@ -139,14 +199,67 @@ def test_subscriptions_of_version_1(name: str) -> None:
     assert codec.decode_subscription(C, golden) == (C, SUBSCRIPTIONS[name])
 
 
+@pytest.mark.parametrize("name", WEBHOOK_EVENTS)
+def test_webhook_events_of_version_1(name: str) -> None:
+    """They decode to what they say, and encode to the same bytes."""
+    golden = (GOLDEN / f"{name}.json").read_bytes()
+    assert codec.encode_event(WEBHOOK_EVENTS[name]) == golden
+    assert codec.decode_webhook_event(ID.encode(), golden) == WEBHOOK_EVENTS[name]
+
+
+@pytest.mark.parametrize("name", NOTICES)
+def test_notices_of_version_1(name: str) -> None:
+    """They decode to what they say, and encode to the same bytes."""
+    golden = (GOLDEN / f"{name}.bin").read_bytes()
+    assert codec.encode_message(NOTICES[name]) == golden
+    assert codec.decode_notice(C, golden) == (C, NOTICES[name])
+
+
+WEBHOOK = json.dumps({"type": "webhook.delivery_resent.v1", "id": ID, "event": "ab" * 16, "endpoint": "e1"}).encode()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        (None, WEBHOOK),
+        (ID.encode(), None),
+        (b"\xff", WEBHOOK),
+        (b"another", WEBHOOK),
+        (ID.encode(), WEBHOOK.replace(b"e1", b"e 1")),
+        (ID.encode(), WEBHOOK.replace(b"abab", b"XXXX")),
+        (ID.encode(), codec.encode_event(WEBHOOK_EVENTS["deliveries_planned"]).replace(b'"CX', b'"SN')),
+    ],
+)
+def test_what_is_no_webhook_event(key: bytes | None, value: bytes | None) -> None:
+    """It is poison, which is put aside."""
+    assert codec.decode_webhook_event(ID.encode(), WEBHOOK)
+    with pytest.raises(PoisonError):
+        codec.decode_webhook_event(key, value)
+
+
+def test_a_webhook_event_of_a_newer_version() -> None:
+    """It is not skipped."""
+    with pytest.raises(NewerEventError):
+        codec.decode_webhook_event(ID.encode(), WEBHOOK.replace(b"resent.v1", b"resent.v2"))
+
+
+@pytest.mark.parametrize("place", [1, 6])
+def test_a_notice_of_no_id(place: int) -> None:
+    """Whose record it is, and which app hears of it, are ids."""
+    fields = msgspec.msgpack.decode(codec.encode_message(NOTICES["notice"]))
+    fields[place] = b"short"
+    with pytest.raises(PoisonError):
+        codec.decode_notice(C, msgspec.msgpack.encode(fields))
+
+
 def test_every_type_has_a_golden_file() -> None:
     """One that is added needs its own."""
-    events = [*CONTEXT_EVENTS.values(), *SESSION_EVENTS.values()]
+    events = [*CONTEXT_EVENTS.values(), *SESSION_EVENTS.values(), *WEBHOOK_EVENTS.values()]
     assert {event.__struct_config__.tag for event in events} == codec.known_tags()
     messages = {type(message) for message in (*FEED.values(), *SUBSCRIPTIONS.values())}
     assert messages == {*FeedMessage.__args__, *Subscription.__args__}
-    files = {f"{name}.json" for name in (*CONTEXT_EVENTS, *SESSION_EVENTS)} | {
-        f"{n}.bin" for n in (*FEED, *SUBSCRIPTIONS)
+    files = {f"{name}.json" for name in (*CONTEXT_EVENTS, *SESSION_EVENTS, *WEBHOOK_EVENTS)} | {
+        f"{n}.bin" for n in (*FEED, *SUBSCRIPTIONS, *NOTICES)
     }
     assert {path.name for path in GOLDEN.iterdir()} == files
 

@@ -37,6 +37,7 @@ from streams.domain.feed import (
 )
 from streams.domain.ids import Kind, SessionId, id_text
 from streams.domain.items import item_hash
+from streams.domain.notices import ToApp
 from streams.domain.times import LAST_MS
 from tests.support.protocol_oracle import ContextOracle
 from tests.support.rows import MemoryRows
@@ -145,16 +146,22 @@ def test_hiding_changes_neither_time_nor_place() -> None:
     context.put("a")
     context.put("b")
     context.subscribe(S, 0)
-    (change,) = changes(context.hide("a"))
+    effects = context.hide("a")
+    (change,) = changes(effects)
     assert context.items == [b"b", b"a"]
     ((content_id, time_ms, fragment),) = (msgspec.structs.astuple(operation) for operation in change.operations)
     assert (content_id, time_ms) == (b"a", START_MS + 10)
     assert fragment is not None
     assert fragment.endswith(b'"hidden":true')
+    assert effects[1:] == [ToApp(C, app_of(C), "context.list.item_hidden", fragment + b"}")]
     for again in (partial(context.hide, "a"), partial(context.hide, "gone"), partial(context.remove, "gone")):
-        (change,) = changes(again())
+        effects = again()
+        (change,) = changes(effects)
+        assert len(effects) == 1  # of what was so before, no app hears
         assert (change.operations, change.sequence, change.after) == ([], context.offset, context.offset - 1)
     assert context.meta.time_ms == START_MS + 20
+    (shown,) = (effect for effect in context.hide("a", hidden=False) if isinstance(effect, ToApp))
+    assert (shown.type, msgspec.json.decode(shown.data)["hidden"]) == ("context.list.item_unhidden", False)
 
 
 def test_one_more_than_fit_drops_the_oldest() -> None:
@@ -412,16 +419,26 @@ EVENTS = st.one_of(
 @settings(max_examples=200, deadline=None, print_blob=True)
 @given(events=st.lists(st.tuples(EVENTS, st.integers(-5_000, 5_000)), max_size=30), items=st.integers(1, 4))
 def test_a_context_is_a_plain_dict(events: list[tuple[ContextEvent, int]], items: int) -> None:
-    """After each event: the same items in the same order, the same bytes; digest and count are those of the rows."""
+    """
+    After each event: the same items in the same order, the same bytes; digest and count are those of the rows.
+
+    The app hears of what was hidden or shown by others than itself.
+    """
     limits = Limits(items=items)
     rows, oracle, last = MemoryRows(), ContextOracle(C, limits), 0
     for offset, (event, drift) in enumerate(events):
         time_ms = START_MS + drift
-        list(fold_context_event(rows, event, C, sequence=offset, time_ms=time_ms, hash_key=HASH_KEY, limits=limits))
+        before = dict(layout.newest_items(rows, C))
+        effects = list(
+            fold_context_event(rows, event, C, sequence=offset, time_ms=time_ms, hash_key=HASH_KEY, limits=limits)
+        )
         oracle.fold(event, offset, time_ms)
         kept = oracle.at(offset)
         ordered = sorted((-updated, content_id, fragment) for content_id, (updated, fragment) in kept.items())
         assert list(layout.newest_items(rows, C)) == [entry[1:] for entry in ordered]
+        changed = dict(layout.newest_items(rows, C)).items() - before.items()
+        told = [effect.data for effect in effects if isinstance(effect, ToApp)]
+        assert told == ([fragment + b"}" for _, fragment in changed] if isinstance(event, ItemHidden) else [])
         meta = layout.read_meta(rows, C)
         hashes = [item_hash(HASH_KEY, content_id, *item) for content_id, item in kept.items()]
         assert (meta.sequence, meta.count, meta.digest) == (offset, len(kept), sum(hashes) % 2**64)

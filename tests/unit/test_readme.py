@@ -10,9 +10,12 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from service.adapters.node_metrics import NodeCollector
+from service.adapters.webhook_metrics import WebhookCollector
 from service.http.forward import ForwardMetrics
 from service.http.metrics import HttpMetrics
 from service.http.rate_limits import RateLimits
+from service.webhooks.deliverer import Counts
+from service.webhooks.lanes import Lanes
 from streams.status import NodeStatus, ProcessorStatus
 
 ROOT = Path(__file__).parents[2]
@@ -101,5 +104,6 @@ def test_every_metric_is_explained() -> None:
     HttpMetrics(registry)
     ForwardMetrics(registry)
     registry.register(RateLimits())
+    registry.register(WebhookCollector(Counts(), Lanes()))
     there = {f"{m.name}_total" if m.type == "counter" else m.name for m in registry.collect()}
     assert set(re.findall(r"`(upnext_\w+)`", read("docs/operations.md"))) == there

@@ -32,6 +32,7 @@ from streams.domain.feed import (
 )
 from streams.domain.ids import ContextId, Kind, id_text
 from streams.domain.items import item_hash
+from streams.domain.notices import NoticeType, ToApp, session_context_json
 from streams.domain.session import fold_feed, fold_session_event
 from streams.views.sessions import newest, read_state
 from tests.support.protocol_checks import items_of
@@ -125,11 +126,23 @@ A1, A5, B2, B6, C3 = item("a", 1), item("a", 5), item("b", 2), item("b", 6), ite
 ASKED = ToContext(C, Subscribe(S, 0))
 
 
+def told(what: NoticeType, created_at_ms: int, context: ContextId = C) -> ToApp:
+    """Return what the context's app is to hear of the session."""
+    app = app_of(context)
+    return ToApp(context, app, what, session_context_json(S, context, app, created_at_ms))
+
+
+ADDED: NoticeType = "context.session.context_added"
+REMOVED: NoticeType = "context.session.context_removed"
+DELETED: NoticeType = "context.session.deleted"
+
+
 def test_attach_asks_for_the_items() -> None:
     """The member has the event's offset as its epoch, and waits."""
     session = Session()
     assert session.fold(SessionCreated(**CAUSE, platform=id_text(Kind.PLATFORM, bytes(17)))) == [Done()]
-    assert session.attach() == [ToContext(C, Subscribe(S, 1)), Attached(START_MS + 20, refreshed=False)]
+    attached = Attached(START_MS + 20, refreshed=False)
+    assert session.attach() == [ToContext(C, Subscribe(S, 1)), told(ADDED, START_MS + 20), attached]
     assert session.member() == layout.Member(1, app_of(C), START_MS + 20, gaps=1)
     assert session.member().waits
     assert session.attach() == [Attached(START_MS + 20, refreshed=True)]
@@ -162,7 +175,8 @@ def test_a_detach_hides_the_items_at_once() -> None:
     session = Session()
     session.attach()
     session.snapshot(4, A1, B2)
-    assert session.detach() == [ToContext(C, Unsubscribe(S, 0)), ToSession(S, Sweep(C, 0)), Done()]
+    removed = told(REMOVED, START_MS + 10)
+    assert session.detach() == [ToContext(C, Unsubscribe(S, 0)), ToSession(S, Sweep(C, 0)), removed, Done()]
     assert (session.list, session.row.total, session.row.members) == ([], 0, 0)
     assert len(list(session.rows.range(layout.LIST + S))) == 2
     assert session.feed(Sweep(C, 0)) == []
@@ -192,7 +206,9 @@ def test_a_deleted_session_is_gone() -> None:
     assert effects == [
         ToContext(C, Unsubscribe(S, 0)),
         ToSession(S, Sweep(C, 0)),
+        told(DELETED, START_MS + 10),
         ToContext(D, Unsubscribe(S, 1)),
+        told(DELETED, START_MS + 20, D),
         Done(),
     ]
     assert session.row == layout.Session(deleted=True, revision=session.row.revision)
@@ -216,7 +232,7 @@ def test_a_half_loaded_member_leaves_both_loads() -> None:
     session.attach()
     session.snapshot(4, A1)
     session.feed(parts(5, A5, B2)[0])
-    assert session.detach()[1:] == [ToSession(S, Sweep(C, 0)), ToSession(S, Sweep(C, 1)), Done()]
+    assert session.detach()[1:3] == [ToSession(S, Sweep(C, 0)), ToSession(S, Sweep(C, 1))]
 
 
 def test_changes_that_follow_on() -> None:
@@ -460,17 +476,25 @@ EVENTS = st.one_of(
 @settings(max_examples=150, deadline=None, print_blob=True)
 @given(events=st.lists(EVENTS, max_size=14), contexts=st.integers(1, 3))
 def test_what_is_attached_is_a_plain_dict(events: list[SessionEvent], contexts: int) -> None:
-    """After each event: exactly one verdict, the one of the model, and the same attachments."""
+    """After each event: one verdict, the model's; the same attachments; of each that changed, its app hears."""
     session = Session(Limits(contexts=contexts))
     oracle = SessionOracle(session.limits)
     by_text = {id_text(Kind.CONTEXT, context): context for context in (C, D, context_id(3))}
     for offset, event in enumerate(events):
-        verdicts = [e for e in session.fold(event) if not isinstance(e, ToContext | ToSession)]
+        before = dict(layout.members(session.rows, S))
+        effects = session.fold(event)
+        verdicts = [e for e in effects if not isinstance(e, ToContext | ToSession | ToApp)]
         oracle.fold(event, offset, session.now_ms, by_text.get(getattr(event, "context", ""), C))
         assert verdicts == [oracle.verdicts[offset]]
         epochs = {context: member.epoch for context, member in layout.members(session.rows, S)}
         assert (session.row.deleted, epochs) == oracle.at(offset)
         assert session.row.members == len(epochs)
+        after = dict(layout.members(session.rows, S))
+        gone: NoticeType = DELETED if isinstance(event, SessionDeleted) else REMOVED
+        assert [e for e in effects if isinstance(e, ToApp)] == [
+            told(ADDED if context in after else gone, (after | before)[context].created_at_ms, context)
+            for context in sorted(before.keys() ^ after.keys())
+        ]
 
 
 STATES = st.lists(st.dictionaries(st.sampled_from("abcd"), st.integers(1, 6), max_size=4), min_size=2, max_size=8)

@@ -1,0 +1,94 @@
+"""Webhooks of a real node: what a platform does with a context arrives at the endpoints of its app, signed."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from aiohttp import web
+
+from service.webhooks.signing import verify_paket, verify_standard
+from tests.service.conftest import Connect, OwnNode, Pair, make_pair
+from tests.support.nodes import item
+from tests.support.webhooks import Received, receiving
+
+LOOPBACK = {"UPNEXT_WEBHOOKS_ALLOW_LOOPBACK": "true"}
+
+
+async def endpoint(pair: Pair, url: str, **more: Any) -> dict[str, Any]:
+    """Make a webhook endpoint of the pair's app; return it, with its secret."""
+    clients = (await pair.deployment.admin.ok("GET", f"/api/v1/clients?context={pair.company}")).json["results"]
+    client = next(one["id"] for one in clients if one["clientId"] == pair.app.client_id)
+    made: dict[str, Any] = await pair.configure("webhookendpoints", {"client": client, "endpointUrl": url, **more})
+    return made
+
+
+async def hide(pair: Pair, content_id: str, action: str, after: str) -> None:
+    body = {"content_id": content_id, "action": action}
+    await pair.platform.ok("PUT", f"{pair.session_path}/{pair.context}", body, after=after)
+
+
+def types(received: list[Received]) -> list[str]:
+    return [one.json["type"].removeprefix("context.") for one in received]
+
+
+async def test_what_a_platform_does_arrives(own_node: OwnNode, connect: Connect) -> None:
+    """Each thing once, signed, with what it was done to; a refresh and a publisher's own writes are no events."""
+    own_node.node.env |= LOOPBACK
+    async with own_node.node, receiving() as receiver:
+        pair = await make_pair(connect(own_node.node))
+        made = await endpoint(pair, receiver.url(), ordered=True)
+        attached = await pair.platform.ok(
+            "PUT", pair.session_path, {"app_id": pair.app.tenant, "context_id": pair.context}
+        )
+        await pair.attach()
+        written = await pair.app.ok("PUT", pair.context_path, item("a"))
+        await hide(pair, "a", "hide", written.position)
+        await hide(pair, "a", "unhide", written.position)
+        await pair.platform.ok("DELETE", f"{pair.session_path}/{pair.context}")
+        await pair.attach()
+        await pair.platform.ok("DELETE", pair.session_path)
+        received = await receiver.until(lambda all_of: len(all_of) >= 6, 12)
+        assert types(received) == [
+            "session.context_added",
+            "list.item_hidden",
+            "list.item_unhidden",
+            "session.context_removed",
+            "session.context_added",
+            "session.deleted",
+        ]
+        assert len({one.id for one in received}) == 6
+        for one in received:
+            verify_paket(one.headers, one.body, made["secret"], time.time_ns() // 1_000_000)
+            verify_standard(one.headers, one.body, made["secret"], time.time_ns() // 1_000_000)
+        event = received[0].json
+        assert list(event) == ["id", "object", "type", "created", "api_version", "request", "data"]
+        assert (event["object"], event["api_version"], event["data"]) == ("event", "2024-02-16", attached.json)
+        assert event["request"] == {"id": attached.headers["Paket-Request-Id"], "idempotency_key": None}
+        shown = received[1].json["data"]
+        assert (shown["content_id"], shown["hidden"], shown["app_id"]) == ("a", True, pair.app.tenant)
+
+
+async def test_killed_at_any_time(own_node: OwnNode, connect: Connect) -> None:
+    """What was acknowledged arrives, at least once, with the same id: also what was on its way when the node died."""
+    own_node.node.env |= LOOPBACK
+    async with receiving() as receiver:
+        async with own_node.node as node:
+            pair = await make_pair(connect(node))
+            await endpoint(pair, receiver.url())
+
+            async def killed(_: Received) -> web.Response:
+                node.kill()
+                return web.Response(status=500)
+
+            receiver.answer = killed
+            await pair.attach()
+            (first,) = await receiver.until(bool)
+        receiver.answer = None
+        async with own_node.node as node:
+            second = (await receiver.until(lambda all_of: len(all_of) > 1))[1]
+            assert (second.id, second.body) == (first.id, first.body)
+            pair.platform.headers = dict(pair.platform.headers)
+            await pair.platform.ok("DELETE", f"{pair.session_path}/{pair.context}")
+            third = (await receiver.until(lambda all_of: len(all_of) > 2))[2]
+            assert third.json["type"] == "context.session.context_removed"
