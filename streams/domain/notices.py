@@ -18,6 +18,8 @@ NoticeType = Literal[
     "context.list.item_hidden",
     "context.list.item_unhidden",
 ]
+LAST_NUMBER = 2**31 - 1
+"""No record gives so many notices."""
 NOTICE_TYPES: tuple[NoticeType, ...] = get_args(NoticeType)
 
 
@@ -46,7 +48,7 @@ class Notice(msgspec.Struct, frozen=True, array_like=True):
     """The raw id of the context or session whose record it is."""
     offset: Annotated[int, Meta(ge=0, le=2**63 - 1)]
     """The record's."""
-    number: Annotated[int, Meta(ge=0, le=2**31 - 1)]
+    number: Annotated[int, Meta(ge=0, le=LAST_NUMBER)]
     """Which of the record's notices it is, from 0."""
     time_ms: Annotated[int, Meta(ge=0, le=2**63 - 1)]
     """The record's."""
@@ -57,6 +59,11 @@ class Notice(msgspec.Struct, frozen=True, array_like=True):
     type: NoticeType
     data: bytes
     """What it happened to, JSON."""
+
+
+def source_text(topic: str, partition: int) -> str:
+    """Return what a partition of a source is called where it is said how far it was decided about."""
+    return f"{topic}-{partition}"
 
 
 def session_context_json(session: SessionId, context: ContextId, app: bytes, created_at_ms: int) -> bytes:

@@ -110,6 +110,8 @@ class _Fold:
         arrives = event.outcome == "DELIVERED" and delivery.status != "DELIVERED"
         if not arrives and (event.attempt <= delivery.made or delivery.status != "PENDING"):
             return
+        # One that waits for those before it goes on waiting: an owner that was away has sent it out of its turn.
+        is_due = event.outcome == "PENDING" and delivery.due_ms is not None
         attempt = Attempt(event.at, event.status, event.error, event.duration_ms)
         self._move(
             key,
@@ -117,7 +119,7 @@ class _Fold:
             replace(
                 delivery,
                 status=event.outcome,
-                due_ms=event.again_at if event.outcome == "PENDING" else None,
+                due_ms=event.again_at if is_due else None,
                 tries=delivery.tries + 1,
                 made=max(delivery.made, event.attempt),
                 attempts=[*delivery.attempts, attempt][-self._limits.attempts :],

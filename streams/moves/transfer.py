@@ -12,10 +12,13 @@ from pathlib import Path
 
 import msgspec
 
+from streams.codec import encode_event
 from streams.domain import view_versions
 from streams.domain.errors import RefusedStartError
+from streams.domain.notices import LAST_NUMBER, source_text
 from streams.domain.rebuilds import Rebuild, latest, rebuild_write
 from streams.domain.registry_events import AnyRegistryEvent, DeploymentMoved, Transaction
+from streams.domain.webhook_events import DeliveriesPlanned
 from streams.log.port import Readable, Record, row_bytes
 from streams.moves.archive import write_durably
 from streams.moves.export import Tell
@@ -23,7 +26,7 @@ from streams.moves.sinks import Sink
 from streams.moves.sources import KEYED, MOVED, deployment_of, ends_of, new_partition, partitions_in, starts_of
 from streams.registry_codec import encode_registry_event, registry_key
 from streams.registry_once import folded_once
-from streams.topics import REGISTRY_EVENTS, TopicSpec, topic_specs
+from streams.topics import REGISTRY_EVENTS, WEBHOOK_EVENTS, TopicSpec, topic_specs
 
 _ROUND_BYTES = 4 << 20
 """What is appended, and then noted, at once."""
@@ -213,6 +216,7 @@ class Transfer:
             DeploymentMoved(id=self._id("moved"), log=self._source.id, partitions=self._partitions),
             Transaction(id=self._id("rebuild"), user=_USER, objects=(rebuild_write(state, view, rebuild),)),
         ]
+        await self._decide(now_ms)
         there = await self._keys_in_registry()
         for event in events:
             if registry_key(event) not in there:
@@ -221,6 +225,21 @@ class Transfer:
         await self._sink.finish(self._specs)
         self._progress.done = True
         await self._note()
+
+    async def _decide(self, now_ms: Callable[[], int]) -> None:
+        """Have apps be told of nothing that happened in the old log: the nodes there have told them."""
+        ends = self._progress.ends
+        until = {
+            source_text(topic, number): (end - 1, LAST_NUMBER)
+            for topic in KEYED
+            for number, end in enumerate(ends[topic])
+            if end
+        }
+        event = DeliveriesPlanned(id=self._id("decided"), until=until, events=[])
+        for partition in range(self._partitions):
+            if await self._sink.end_offset(WEBHOOK_EVENTS, partition) == 0:
+                record = Record(0, now_ms(), event.id.encode(), encode_event(event))
+                await self._sink.put({(WEBHOOK_EVENTS, partition): [record]})
 
     def _id(self, what: str) -> str:
         """Return the id of an event that is appended once, however often this is run."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from streams.codec import decode_notice, decode_webhook_event
-from streams.domain.notices import event_id
+from streams.domain.notices import event_id, source_text
 from streams.domain.rows import WritableRows
 from streams.domain.webhook_rows import Undecided
 from streams.domain.webhooks import WEBHOOK_LIMITS, WebhookLimits, fold_notice, fold_webhook_event
@@ -39,7 +39,7 @@ class WebhooksFold:
             fold_webhook_event(rows, event, offset=record.offset, time_ms=record.time_ms, limits=self._limits)
             return ()
         context, notice = decode_notice(record.key, record.value)
-        source = f"{notice.source}-{partition_of(notice.of, self._partitions)}"
+        source = source_text(notice.source, partition_of(notice.of, self._partitions))
         id_ = event_id(self._hash_key, source, notice.offset, notice.number)
         fold_notice(rows, Undecided(id_, source, context, notice), offset=record.offset)
         return ()

@@ -11,11 +11,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from streams.codec import event_key
+from streams.codec import decode_webhook_event, event_key
 from streams.domain.errors import LogUnavailableError, RefusedStartError
 from streams.domain.ids import Kind
+from streams.domain.notices import LAST_NUMBER
 from streams.domain.rebuilds import latest
 from streams.domain.registry_state import Deployment
+from streams.domain.webhook_events import DeliveriesPlanned
 from streams.log.embedded import EmbeddedLog
 from streams.log.embedded_directory import mark_moved
 from streams.log.embedded_files import EmbeddedFiles
@@ -24,7 +26,15 @@ from streams.moves import transfer as transfers
 from streams.moves.sinks import Batches, EmbeddedSink
 from streams.moves.transfer import Progress, Transfer
 from streams.registry_once import folded_once
-from streams.topics import CONTEXT_EVENTS, REGISTRY_EVENTS, SESSION_EVENTS, VIEW, TopicSpec, partition_of
+from streams.topics import (
+    CONTEXT_EVENTS,
+    REGISTRY_EVENTS,
+    SESSION_EVENTS,
+    VIEW,
+    WEBHOOK_EVENTS,
+    TopicSpec,
+    partition_of,
+)
 from tests.support.engine_nodes import die
 from tests.support.moves import FINGERPRINT, begun, opened, records_of
 from tests.support.tables import context_id, session_id
@@ -157,7 +167,7 @@ async def test_records_of_several_partitions_go_by_their_time(tmp_path: Path) ->
             assert times == sorted(times)
 
 
-@pytest.mark.parametrize("cut_at", [0, 1, 2])
+@pytest.mark.parametrize("cut_at", range(6))
 async def test_the_deployment_goes_on_in_the_new_log(tmp_path: Path, cut_at: int) -> None:
     """The registry says so once, wherever it was cut off, and no list is served before all is folded."""
     rng, clock = random.Random(2), Clock()
@@ -182,6 +192,18 @@ async def test_the_deployment_goes_on_in_the_new_log(tmp_path: Path, cut_at: int
             for topic in (CONTEXT_EVENTS, SESSION_EVENTS)
         }
         assert len(await records_of(sink, REGISTRY_EVENTS, 0)) == len(await records_of(old, REGISTRY_EVENTS, 0)) + 2
+        for partition in range(NEW):
+            (decided,) = await records_of(sink, WEBHOOK_EVENTS, partition)
+            event = decode_webhook_event(decided.key, decided.value)
+            assert isinstance(event, DeliveriesPlanned)
+            assert (event.events, event.until) == (
+                [],
+                {
+                    f"{topic}-{number}": (end - 1, LAST_NUMBER)
+                    for topic in (CONTEXT_EVENTS, SESSION_EVENTS)
+                    for number, end in enumerate(rebuild.ends[topic])
+                },
+            )
 
 
 async def test_a_log_that_was_left_is_not_moved_again(tmp_path: Path) -> None:

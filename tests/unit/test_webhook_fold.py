@@ -257,6 +257,18 @@ def test_in_order() -> None:
     assert set(webhooks.due()) == {id_of(2), id_of(4)}
 
 
+def test_out_of_its_turn() -> None:
+    """One that another owner has sent before its turn waits all the same; if it has arrived, it has."""
+    webhooks = Webhooks()
+    webhooks.plan(1, 2, 3, ordered=True)
+    webhooks.attempt(2, 1, "PENDING", again_at=5)
+    assert webhooks.due() == [id_of(1)]
+    webhooks.attempt(2, 2, "DELIVERED")
+    assert webhooks.due() == [id_of(1)]
+    webhooks.attempt(1, 1, "DELIVERED")
+    assert webhooks.due() == [id_of(3)]
+
+
 def test_too_many_that_wait() -> None:
     """One more has failed at once, and can be sent again."""
     webhooks = Webhooks(WebhookLimits(pending=2))
