@@ -11,7 +11,7 @@ from streams.domain.errors import LogUnavailableError, RefusedStartError
 from streams.log.kafka_appender import Appender
 from streams.log.kafka_claim import KafkaClaim
 from streams.log.kafka_config import KafkaConfig
-from streams.log.kafka_connection import KafkaConnection
+from streams.log.kafka_connection import KafkaConnection, NoRightError
 from streams.log.kafka_follower import KafkaFollower
 from streams.log.kafka_lane import compress_fast
 from streams.log.kafka_reader import KafkaReader
@@ -53,6 +53,11 @@ class KafkaLog:
         while True:
             try:
                 await self._connect()
+            except NoRightError as error:
+                raise RefusedStartError(
+                    f"Kafka at {self.config.bootstrap} lets this node in and not do what it must: {error}. "
+                    "Give it the rights that docs/operations.md names."
+                ) from error
             except (KafkaError, OSError, LogUnavailableError) as error:
                 if loop.time() > end:
                     config = self.config

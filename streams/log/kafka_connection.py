@@ -8,19 +8,24 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
 
+import structlog
 from aiokafka import TopicPartition
 from aiokafka.client import AIOKafkaClient, ConnectionGroup, CoordinationType
 from aiokafka.conn import collect_hosts, create_conn
 from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
     ConcurrentTransactions,
     CoordinatorLoadInProgressError,
     CoordinatorNotAvailableError,
+    GroupAuthorizationFailedError,
     IllegalSaslStateError,
     InvalidProducerEpoch,
     KafkaError,
     NotCoordinatorError,
     OffsetOutOfRangeError,
     SaslAuthenticationFailed,
+    TopicAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
     UnknownError,
     UnsupportedSaslMechanismError,
     for_code,
@@ -39,6 +44,12 @@ _COORDINATOR_AGAIN_S = 0.05
 _EARLIEST, _LATEST = -2, -1
 _TRANSACTION_LIMIT_MS = 60_000
 _REFUSED = (ssl.SSLError, SaslAuthenticationFailed, UnsupportedSaslMechanismError, IllegalSaslStateError)
+_NO_RIGHT = (
+    ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
+    TopicAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
+)
 _COORDINATOR_MOVES = (
     ConcurrentTransactions,
     CoordinatorLoadInProgressError,
@@ -47,6 +58,10 @@ _COORDINATOR_MOVES = (
 )
 _PRODUCER_FENCED = 90
 """What newer brokers say instead of `InvalidProducerEpoch`; aiokafka does not know it."""
+
+
+class NoRightError(LogUnavailableError):
+    """The brokers know who asks, and do not let them do this: somebody must give them the right."""
 
 
 class ProducerId(NamedTuple):
@@ -248,7 +263,10 @@ class KafkaConnection:
                     except KafkaError as error:
                         why = error
                         if not _may_pass(error):
-                            raise LogUnavailableError(f"{what}: {error!r}") from error
+                            # What waits for this asks again, and would never say why it waits.
+                            structlog.get_logger(__name__).error("kafka_refuses", about=what, error=repr(error))
+                            kind = NoRightError if isinstance(error, _NO_RIGHT) else LogUnavailableError
+                            raise kind(f"{what}: {error!r}") from error
                     await asyncio.sleep(_COORDINATOR_AGAIN_S if isinstance(why, _COORDINATOR_MOVES) else _AGAIN_S)
         except TimeoutError:
             raise LogUnavailableError(f"no broker answered about {what}: {why!r}") from why

@@ -1,18 +1,20 @@
-"""Kafka that wants a password or a certificate, and encrypts."""
+"""Kafka that wants a password or a certificate, encrypts, and asks who may do what."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import structlog
 
-from streams.domain.errors import RefusedStartError
+from streams.domain.errors import LogUnavailableError, RefusedStartError
 from streams.log.kafka import KafkaLog
 from streams.topics import Kept
 from tests.contract.appending import records
 from tests.contract.conftest import unique
-from tests.support.guarded import Guarded
+from tests.support.guarded import GUEST, Guarded
 
 pytestmark = pytest.mark.kafka
 
@@ -21,7 +23,7 @@ pytestmark = pytest.mark.kafka
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     guarded = Guarded(tmp_path_factory.mktemp("guarded"))
     try:
-        guarded.broker.start()
+        guarded.start()
         yield guarded
     finally:
         guarded.broker.stop()
@@ -72,3 +74,25 @@ async def test_who_may_not_log_in_is_told_why(guarded: Guarded, listener: str, c
     with pytest.raises(RefusedStartError, match=told) as refused:
         await KafkaLog(guarded.config(listener, **changed)).start()
     print(refused.value)
+
+
+async def test_who_may_do_nothing_is_told_at_once(guarded: Guarded) -> None:
+    """Whoever has logged in, and has no right, does not wait for one."""
+    config = guarded.config("PASSWORD", sasl_username=GUEST, start_limit_s=600)
+    with pytest.raises(
+        RefusedStartError, match=r"lets this node in and not do .*: ClusterAuthorization.*operations\.md"
+    ):
+        async with asyncio.timeout(60):
+            await KafkaLog(config).start()
+
+
+async def test_a_right_that_is_missing_is_told(guarded: Guarded) -> None:
+    """A claim that is not allowed says so: to whoever waits for it, and in the log, for it is tried again."""
+    log = KafkaLog(guarded.config("PASSWORD", claim_limit_s=5))
+    await log.start()
+    try:
+        with structlog.testing.capture_logs() as told, pytest.raises(LogUnavailableError, match="Authorization"):
+            await log.claim("somebody-elses", 0)
+        assert [(line["event"], line["about"]) for line in told] == [("kafka_refuses", "somebody-elses-0")]
+    finally:
+        await log.stop()

@@ -17,7 +17,7 @@ from tests.support.nodes import NodeProcess, item
 def guarded(tmp_path: Path) -> Iterator[Guarded]:
     guarded = Guarded(tmp_path)
     try:
-        guarded.broker.start()
+        guarded.start()
         yield guarded
     finally:
         guarded.broker.stop()
