@@ -6,7 +6,7 @@ import asyncio
 import multiprocessing
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import cast
@@ -119,9 +119,10 @@ async def load(port: int, draws: Requests, *, connections: int = 32, seconds: fl
     return measured
 
 
-def request(method: str, path: str, authorization: str, body: bytes = b"") -> bytes:
-    """Return one whole HTTP/1.1 request."""
-    head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: {authorization}\r\n"
+def request(method: str, path: str, authorization: str, body: bytes = b"", *, more: Mapping[str, str] = {}) -> bytes:
+    """Return one whole HTTP/1.1 request, with *more* headers."""
+    headers = {"Host": "127.0.0.1", "Authorization": authorization, **more}
+    head = f"{method} {path} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     if body:
         head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
     return head.encode() + b"\r\n" + body

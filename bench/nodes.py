@@ -25,9 +25,12 @@ class Node(NodeProcess):
     def __init__(self, directory: Path, *flags: str, kafka: str | None = None, how: How = list) -> None:
         super().__init__(directory, "--log-format", "json", *flags, kafka=kafka)
         self._how = how
+        self.program: Sequence[str] = ()
+        """What is run in place of `upnext`, from the next start on."""
 
     def command(self) -> list[str]:
-        return self._how(super().command())
+        upnext, *flags = super().command()
+        return self._how([*(self.program or [upnext]), *flags])
 
     async def start(self) -> Self:
         """Start the process and return once it is ready, however much it has to recover."""

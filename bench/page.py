@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from bench.checks import UNCHECKED, cost_of_checks
 from bench.cores import elsewhere, on_one_core, resident_mib
 from bench.figures import Figure
 from bench.households import Household, Tenants, pairs_of, poll_total, tenants, writer_to
@@ -16,6 +17,7 @@ from bench.pairs import BARE_AUTHORIZATION, Target, bare, paired
 from bench.sizes import Sizes
 from streams.topics import CONTEXT_EVENTS, SESSION_EVENTS
 from tests.support.nodes import Caller
+from tests.support.signing import over_body
 
 ITEMS, CONTEXTS = 30, 3
 """Of each context; of each session. A context is in as many sessions as a session has contexts."""
@@ -27,6 +29,7 @@ CHECKED = 20
 
 async def page(directory: Path, sizes: Sizes) -> list[Figure]:
     """GET pages of 50 by Zipf's law, of sessions of 90 items, embedded log; and the memory of the node."""
+    what = f"GET page of 50, warm, {sizes.page_sessions:,} sessions of {CONTEXTS * ITEMS} items, Zipf"
     with elsewhere():
         async with _filled(directory, sizes) as (node, made, there):
             requests = _gets(made.platform, there)
@@ -35,12 +38,18 @@ async def page(directory: Path, sizes: Sizes) -> list[Figure]:
                 await _warm(made.platform, there)
                 pair = await paired(Target(node.port, node.pid, requests), theirs, sizes)
             resident = resident_mib(node.pid)
-    what = f"GET page of 50, warm, {sizes.page_sessions:,} sessions of {CONTEXTS * ITEMS} items, Zipf"
+            node.stop()
+            node.program = UNCHECKED
+            await node.start()
+            await _warm(made.platform, there)
+            signed = _gets(made.platform, there, over_body(made.platform.secret))
+            checks = await cost_of_checks(node, signed, sizes, f"a {what}, signed over time and body")
     there_are = f"{sizes.memory_items:,} items in its two tables"
     beside = f"bare handler, {len(body):,} bytes too, {pair.theirs}; {pair.by_cpu}"
     return [
         Figure(what, str(pair.ours), beside, pair.ratio, at_least=0.35),
         Figure(f"memory of a node with {there_are}, after its pages were read", f"{resident:,.0f} MiB resident"),
+        checks,
     ]
 
 
@@ -96,9 +105,9 @@ async def _check(platform: Caller, there: Household) -> None:
         assert len(answer.json["items"]) == 50, answer.json
 
 
-def _gets(platform: Caller, there: Household) -> Requests:
+def _gets(platform: Caller, there: Household, more: Mapping[str, str] = {}) -> Requests:
     authorization = platform.headers["Authorization"]
-    made = [request("GET", there.session_path(n), authorization) for n in range(len(there.sessions))]
+    made = [request("GET", there.session_path(n), authorization, more=more) for n in range(len(there.sessions))]
     weights = zipf(len(made))
     return lambda draws: draws.choices(made, cum_weights=weights)[0]
 

@@ -6,7 +6,7 @@ import asyncio
 import subprocess
 import sys
 from base64 import b64encode
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
@@ -28,6 +28,8 @@ class Target(NamedTuple):
     port: int
     pid: int
     requests: Requests
+    begin: Callable[[], None] = lambda: None
+    """Called before each load."""
 
 
 class Side(NamedTuple):
@@ -84,15 +86,18 @@ async def _answers(http: aiohttp.ClientSession, port: int) -> bool:
 async def paired(ours: Target, theirs: Target, sizes: Sizes) -> Pair:
     """Load both in turn; return the pair whose ratio is the median."""
     for target in (ours, theirs):
+        target.begin()
         await load(target.port, target.requests, seconds=sizes.load_s / 2, seed=-1)
     pairs = [
-        Pair(await _side(ours, sizes.load_s, seed), await _side(theirs, sizes.load_s, seed))
-        for seed in range(sizes.rounds)
+        # Not the same requests: where both are one process, it would have at hand what it has just been asked for.
+        Pair(await _side(ours, sizes.load_s, 2 * n), await _side(theirs, sizes.load_s, 2 * n + 1))
+        for n in range(sizes.rounds)
     ]
     return sorted(pairs, key=lambda pair: pair.ratio)[len(pairs) // 2]
 
 
 async def _side(target: Target, seconds: float, seed: int) -> Side:
+    target.begin()
     before = cpu_s(target.pid)
     measured = await load(target.port, target.requests, seconds=seconds, seed=seed)
     assert measured.errors == 0, measured

@@ -40,6 +40,5 @@ def _signed(caller: Caller, kind: str, path: str) -> dict[str, str]:
 
 
 def _only(caller: Caller, path: str, headers: dict[str, str]) -> Requests:
-    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    made = request("GET", path, caller.headers["Authorization"]).removesuffix(b"\r\n") + lines.encode() + b"\r\n"
+    made = request("GET", path, caller.headers["Authorization"], more=headers)
     return lambda _: made

@@ -86,10 +86,11 @@ class RegistryTenants:
 
     def authenticate(self, client_id: str, secret: str) -> Client | None:
         """Return the ACTIVE client of an ACTIVE tenant whose key this is, else None; how soon says nothing."""
-        self._forget_what_changed()
+        if self._state.revision != self._revision:
+            self._forget()
         # Found by a hash with a random key, which no guess comes near to. Guesses are compared below, in constant time.
         known = self._shown.get((client_id, secret))
-        if known is not None and self._is_good(known):
+        if known is not None and (known.expires is None or self._is_good(known)):
             return self._used(client_id, known)
         keys = self._keys.get(client_id)
         if keys is None:
@@ -158,10 +159,13 @@ class RegistryTenants:
 
     def _forget_what_changed(self) -> None:
         if self._state.revision != self._revision:
-            self._revision = self._state.revision
-            self._keys.clear()
-            self._shown.clear()
-            self._apps.clear()
+            self._forget()
+
+    def _forget(self) -> None:
+        self._revision = self._state.revision
+        self._keys.clear()
+        self._shown.clear()
+        self._apps.clear()
 
     def _find_keys(self, client_id: str) -> tuple[_Key, ...]:
         client = self._state.holder("clients", UniqueValue("clientId", client_id))

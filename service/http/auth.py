@@ -22,7 +22,9 @@ def authenticate(tenants: Tenants, authorization: str | None) -> Client:
     Source:
         RFC 7617, RFC 6750.
     """
-    client = _client(tenants, authorization or "")
+    shown = authorization or ""
+    credentials = _basic(shown)
+    client = _of_token(tenants, shown) if credentials is None else tenants.authenticate(*credentials)
     if client is None:
         raise UnauthorizedError
     return client
@@ -34,10 +36,7 @@ def shown_secret(authorization: str) -> bytes | None:
     return None if credentials is None else credentials[1].encode()
 
 
-def _client(tenants: Tenants, authorization: str) -> Client | None:
-    credentials = _basic(authorization)
-    if credentials is not None:
-        return tenants.authenticate(*credentials)
+def _of_token(tenants: Tenants, authorization: str) -> Client | None:
     scheme, _, token = authorization.partition(" ")
     return tenants.authenticate_token(token.strip()) if scheme.lower() == "bearer" else None
 

@@ -51,6 +51,7 @@ class _Kind:
         self.number, self.name, self.per_s = number, name, per_s
         self.buckets = Buckets(clock_s, burst_s=BURST_S)
         self.policies: dict[int, str] = {}
+        self._told = f'"{name}";r='
 
     def policy(self, limit: int) -> str:
         """Return what clients with this limit are told of it."""
@@ -62,11 +63,12 @@ class _Kind:
 
     def tell(self, limit: int, per_s: float, left_s: float, headers: dict[str, str]) -> None:
         """Put into *headers* what clients with this limit are told that have *left_s* of it, at *per_s*."""
-        quota_s = left_s - (BURST_S - WINDOW_S)
-        remaining = int(quota_s * per_s + _ALMOST) if quota_s > 0 else 0
-        whole_in_s = 1 if quota_s >= 0 else math.ceil(WINDOW_S - quota_s - _ALMOST)
         headers[POLICY] = self.policies.get(limit) or self.policy(limit)
-        headers[LIMIT] = f'"{self.name}";r={remaining};t={whole_in_s}'
+        quota_s = left_s - (BURST_S - WINDOW_S)
+        if quota_s >= 0:
+            headers[LIMIT] = f"{self._told}{int(quota_s * per_s + _ALMOST)};t=1"
+        else:
+            headers[LIMIT] = f"{self._told}0;t={math.ceil(WINDOW_S - quota_s - _ALMOST)}"
 
 
 class RateLimits(Collector):
