@@ -400,6 +400,74 @@ _REBUILDS = [
     ),
 ]
 
+_WEBHOOKS = [
+    Bug(
+        "refresh-is-told",
+        "Apps hear of what has changed, not of an attachment that was refreshed.",
+        "streams.domain.session",
+        "            yield Attached(member.created_at_ms, refreshed=True)\n",
+        '            yield self._told("context.session.context_added", context, member)\n'
+        "            yield Attached(member.created_at_ms, refreshed=True)\n",
+        "tests/unit/test_session_fold.py::test_attach_asks_for_the_items",
+    ),
+    Bug(
+        "notice-heard-twice",
+        "What a fold says again, after a crash or when all is folded again, is known.",
+        "streams.domain.webhooks",
+        "if notice.place > known:",
+        "if known:",
+        "tests/contract/test_webhook_queues.py::test_each_thing_is_heard_of_once",
+    ),
+    Bug(
+        "decided-twice",
+        "Who is told is decided once: of two who decide at once, the first in the log counts.",
+        "streams.domain.webhooks",
+        "if (planned.offset, planned.number) > before.get(planned.source, layout.NOWHERE):",
+        "if before:",
+        "tests/unit/test_webhook_fold.py::test_two_who_decide_at_once",
+    ),
+    Bug(
+        "out-of-order",
+        "What an ordered endpoint is told of a context waits for what it was told before.",
+        "streams.domain.webhooks",
+        "due_ms=None if waits else delivery.due_ms",
+        "due_ms=delivery.due_ms",
+        "tests/unit/test_webhook_fold.py::test_in_order",
+    ),
+    Bug(
+        "sent-before-known",
+        "A node sends nothing of a partition before it knows what others have sent of it.",
+        "streams.webhooks",
+        ">= known[1] - 1",
+        ">= -1",
+        "tests/contract/test_webhook_queues.py::test_nothing_is_sent_before_all_is_known_that_was",
+    ),
+    Bug(
+        "sent-while-on-its-way",
+        "An event that is on its way is not sent beside itself.",
+        "service.webhooks.deliverer",
+        "if (event, endpoint) in self._on_way:",
+        "if not event:",
+        "tests/unit/test_webhook_deliverer.py::test_what_is_on_its_way_is_not_sent_again",
+    ),
+    Bug(
+        "one-lane-for-all",
+        "Endpoints that are dead or slow hold back no other.",
+        "service.webhooks.lanes",
+        "return self.is_slow or self.failures > 0",
+        "return False",
+        "tests/unit/test_webhook_deliverer.py::test_a_hundred_that_hang_hold_back_nobody",
+    ),
+    Bug(
+        "gone-is-called-again",
+        "An endpoint that answers 410 is called no more.",
+        "service.webhooks.deliverer",
+        "if sent.status == GONE:",
+        "if sent.status == 0:",
+        "tests/unit/test_webhook_deliverer.py::test_an_endpoint_that_is_gone",
+    ),
+]
+
 
 def _named(bugs: Iterable[Bug]) -> dict[str, Bug]:
     named = {}
@@ -409,4 +477,4 @@ def _named(bugs: Iterable[Bug]) -> dict[str, Bug]:
     return named
 
 
-BUGS: Mapping[str, Bug] = _named([*_WRITES, *_ENGINE, *_FOLDS, *_SERVICE, *_REBUILDS])
+BUGS: Mapping[str, Bug] = _named([*_WRITES, *_ENGINE, *_FOLDS, *_SERVICE, *_REBUILDS, *_WEBHOOKS])

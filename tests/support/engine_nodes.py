@@ -92,7 +92,7 @@ class Node:
 
         self.contexts = processor(parts.contexts(hash_key=HASH_KEY, limits=limits))
         self.sessions = processor(SessionsFold(hash_key=HASH_KEY, limits=limits))
-        self.processors = self.contexts, self.sessions
+        self.processors: tuple[Processor, ...] = (self.contexts, self.sessions)
         self.engine = parts.engine(
             self.processors, partitions=partitions, files_directory=directory, die=die, again_s=0.0
         )
