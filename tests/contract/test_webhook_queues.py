@@ -175,6 +175,9 @@ async def test_nothing_is_sent_before_all_is_known_that_was() -> None:
             await node.decide()
         async with alive(real, directory / "a") as node:
             assert await node.queues.ready() == [1 - AT]
+            # As one that was a warm copy, which is served from the first moment.
+            node.processors[2].table.partitions[AT].served = True
+            assert await node.queues.ready() == [1 - AT]
             await node.drain()
             assert await node.queues.ready() == [0, 1]
             node.is_live = False
