@@ -11,6 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.protocol.admin import CreateAclsRequest
 
 from streams.log.kafka import KafkaConfig
+from streams.topics import topic_specs
 from tests.support.certificates import Authority
 from tests.support.kafka import Broker
 
@@ -24,17 +25,15 @@ LITERAL, PREFIXED = 3, 4
 ALLOW = 3
 TOPIC, GROUP, TRANSACTIONAL_ID = 2, 3, 5
 READ, WRITE, CREATE, DELETE, DESCRIBE, DESCRIBE_CONFIGS = 3, 4, 5, 6, 8, 10
+SOURCES = [spec.name for spec in topic_specs(1) if not spec.name.startswith("upnext-")]
 RIGHTS = (
     *(
         (TOPIC, name, pattern, operation)
-        for name, pattern in (
-            *(("context-events", LITERAL), ("session-events", LITERAL), ("registry-events", LITERAL)),
-            *(("upnext-", PREFIXED), ("t-", PREFIXED)),
-        )
+        for name, pattern in (*((name, LITERAL) for name in SOURCES), ("upnext-", PREFIXED), ("t-", PREFIXED))
         for operation in (READ, WRITE, CREATE, DESCRIBE, DELETE, DESCRIBE_CONFIGS)
     ),
-    (GROUP, "upnext-v1", LITERAL, READ),
-    *((TRANSACTIONAL_ID, name, PREFIXED, WRITE) for name in ("upnext-v1-", "t-")),
+    (GROUP, "upnext-v", PREFIXED, READ),
+    *((TRANSACTIONAL_ID, name, PREFIXED, WRITE) for name in ("upnext-v", "t-")),
 )
 """
 What a node needs, and tests whose topics begin with `t-`.
