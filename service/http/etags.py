@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from hashlib import blake2b
 
+from aiohttp.hdrs import IF_NONE_MATCH
 from multidict import MultiMapping
 
 from service.http.params import Window
@@ -26,9 +27,9 @@ def list_etag(revision: str, state: str, tags: Iterable[str], window: Window) ->
 
 def is_known(headers: MultiMapping[str], etag: str) -> bool:
     """Say whether the request's `If-None-Match` holds *etag*, which ends in 304 (RFC 9110, 13.1.2)."""
-    if "If-None-Match" not in headers:
+    if IF_NONE_MATCH not in headers:
         return False
-    known = ",".join(headers.getall("If-None-Match"))
+    known = ",".join(headers.getall(IF_NONE_MATCH))
     if known.strip() == "*":
         return True
     # The comparison is the weak one; our own tags hold no commas, so others' may be cut at theirs.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import msgspec
 from aiohttp import web
+from multidict import istr
 
 from service.http.addresses import client_address
 from service.http.bodies import MAX_BODY_BYTES, check_media_type, read_body
@@ -31,6 +32,8 @@ from service.ports import Client
 from streams.domain.errors import UnknownIdError, ViewUnavailableError
 from streams.domain.ids import Kind
 from streams.domain.positions import NOTHING
+
+_POSITION = istr(POSITION)  # looked for in every request, and not folded to lower case each time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,8 +141,8 @@ class Resource:
             raise InvalidVersionError(self._versions.names)
         # Idempotency keys (400) are read here; keys that were used before (409) count after positions.
         after = NOTHING
-        if POSITION in request.headers:
-            after = self._tokens.after(request.headers.getall(POSITION))
+        if _POSITION in request.headers:
+            after = self._tokens.after(request.headers.getall(_POSITION))
         call = Call(request, path, client, request_id, after, body, beside, version)
         if self._elsewhere is None or operation.place is None:
             return await handle(call)

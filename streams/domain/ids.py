@@ -31,6 +31,8 @@ class Kind(enum.Enum):
     SESSION = "SN"
     CONTEXT = "CX"
 
+    __hash__ = object.__hash__  # an enum's own is written in Python, and asked three times for each id
+
 
 _PREFIXES = {kind: kind.value.encode() for kind in Kind}
 
@@ -40,6 +42,8 @@ class Mode(enum.Enum):
 
     LIVE = b"live"
     TEST = b"test"
+
+    __hash__ = object.__hash__
 
 
 @lru_cache(maxsize=1 << 15)
