@@ -294,16 +294,18 @@ async def test_redirects_are_not_followed(status: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "low", "high"),
+    ("said", "low", "high"),
     [
-        ("0", 0, 0),
-        ("120", 120, 120),
-        (formatdate(time() + 600, usegmt=True), 500, 600),
-        (formatdate(0, usegmt=True), 0, 0),
+        (lambda: "0", 0, 0),
+        (lambda: "120", 120, 120),
+        (lambda: formatdate(time() + 600, usegmt=True), 500, 600),
+        (lambda: formatdate(0, usegmt=True), 0, 0),
     ],
+    ids=["now", "seconds", "date", "date that is over"],
 )
-async def test_retry_after(text: str, low: float, high: float) -> None:
+async def test_retry_after(said: Callable[[], str], low: float, high: float) -> None:
     """In seconds, be it said so or as a date; one that is over is now."""
+    text = said()
     async with (
         endpoint(answering(503, Retry_After=text)) as server,
         sending(allows_loopback=True) as sender,
