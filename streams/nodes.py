@@ -74,7 +74,11 @@ class Own:
 
     def serves(self, table: TableName, raw_id: bytes) -> bool:
         """Say whether it is owned here, and can be read."""
-        held = self._tables[table].partitions.get(partition_of(raw_id, self._partitions))
+        return self.serves_partition(table, partition_of(raw_id, self._partitions))
+
+    def serves_partition(self, table: TableName, partition: int) -> bool:
+        """Say whether a partition, by its number, is owned here, and can be read."""
+        held = self._tables[table].partitions.get(partition)
         return held is not None and held.served
 
     def has_copy(self, table: TableName, raw_id: bytes) -> bool:
@@ -149,6 +153,11 @@ class Nodes:
         """This node's name."""
         return self._me.name
 
+    @property
+    def partitions(self) -> int:
+        """How many partitions each of the tables has."""
+        return self._partitions
+
     async def start(self) -> None:
         """Read what the others have last said, then follow them and speak; raise `LogUnavailableError` where not."""
         if self._log is None:
@@ -197,6 +206,14 @@ class Nodes:
         """Return another node that answers for the partition of an id, None where none is known; not one of *but*."""
         partition = partition_of(raw_id, self._partitions)
         return self._state.answering(table, partition, self._live(), {self.name, *but})
+
+    def serves_partition(self, table: TableName, partition: int) -> bool:
+        """Say whether a partition, by its number, is owned here, and can be read."""
+        return self.own.serves_partition(table, partition) and self._is_live
+
+    def owner_of_partition(self, table: TableName, partition: int) -> NodeSaid | None:
+        """Return another node that answers for a partition, by its number, None where none is known."""
+        return self._state.answering(table, partition, self._live(), {self.name})
 
     def copying(self, table: TableName, raw_id: bytes, but: Collection[str] = ()) -> NodeSaid | None:
         """Return another node that has a warm copy of the partition of an id, None where none is; not one of *but*."""

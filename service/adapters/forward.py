@@ -58,14 +58,14 @@ class HopPool:
         """Close every connection."""
         await self._http.close()
 
-    async def send(self, url: str, call: ForwardedCall, *, limit_s: float) -> HopAnswer:
-        """Sign *call*, send it, and return the answer; see `service.http.forward.Hop`."""
+    async def send(self, url: str, call: ForwardedCall, *, limit_s: float, held_bytes: int = HELD_BYTES) -> HopAnswer:
+        """Sign *call*, send it, and return the answer, read whole up to a size; see `service.http.forward.Hop`."""
         if self._under_way[url] >= self._most_at_once:
             raise OverloadedError(f"{self._most_at_once} calls to {url} are under way")
         self._under_way[url] += 1
         try:
             async with asyncio.timeout(limit_s):
-                return await self._send(url, call)
+                return await self._send(url, call, held_bytes)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL) as error:
             raise UnreachableError(repr(error)) from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -78,7 +78,7 @@ class HopPool:
         if not self._under_way[url]:
             del self._under_way[url]
 
-    async def _send(self, url: str, call: ForwardedCall) -> HopAnswer:
+    async def _send(self, url: str, call: ForwardedCall, held_bytes: int) -> HopAnswer:
         # A command goes as a POST, which the client never sends a second time by itself.
         answer = await self._http.request(
             "GET" if call.method in READS else "POST",
@@ -99,7 +99,7 @@ class HopPool:
         if answer.status in _NO_BODY:
             answer.release()
             return HopAnswer(answer.status, answer.headers, None)
-        if call.method != "HEAD" and (answer.content_length or 0) > HELD_BYTES:
+        if call.method != "HEAD" and (answer.content_length or 0) > held_bytes:
             if answer.connection is not None:
                 # Under way until its last byte is here, or nobody wants it any more.
                 self._under_way[url] += 1

@@ -17,6 +17,8 @@ from service.api.openapi_paths import EVENT, SCHEMAS, id_schema, paths_of
 from service.api.openapi_transactions import transactions_path
 from service.api.resource import NO_NAME, STATES, Action, Field, ResourceType
 from service.api.types import TYPES
+from service.api.webhook_deliveries import WEBHOOK_DELIVERIES
+from service.api.webhook_deliveries_openapi import deliveries_paths
 
 _LINK: Json = {
     "type": "object",
@@ -40,8 +42,7 @@ def api_openapi() -> Mapping[str, Any]:
     schemas["ResourceMessage"] = errors["Message"]
     for resource in TYPES:
         schemas[resource.label] = _shown(resource)
-        if resource.writable:
-            schemas[f"{resource.label}Write"] = _written(resource)
+        schemas[f"{resource.label}Write"] = _written(resource)
         for action in resource.actions:
             schemas[f"{resource.label}{action.name.capitalize()}"] = _asked(action)
         paths |= paths_of(resource)
@@ -49,6 +50,8 @@ def api_openapi() -> Mapping[str, Any]:
     paths |= transactions_path()
     paths |= letters_paths()
     schemas |= letters_schemas()
+    schemas[WEBHOOK_DELIVERIES.label] = _shown(WEBHOOK_DELIVERIES)
+    paths |= deliveries_paths()
     paths |= ways_in()
     schemas |= ways_in_schemas()
     bearer = {"type": "http", "scheme": "bearer", "description": "A user's access token or API key."}

@@ -86,10 +86,10 @@ _OBJECTS: Mapping[str, Json] = {
         "ordered": True,
     },
     "webhookdeliveries": {
-        "id": "delivery-1",
+        "id": "3-0f1e2d3c4b5a69788796a5b4c3d2e1f0-5f2b9c0d1e8a7463",
         "name": "",
         "endpoint": "play-hooks",
-        "eventId": "evt_0f1e2d3c4b5a6978",
+        "eventId": "evt_0f1e2d3c4b5a69788796a5b4c3d2e1f0",
         "eventType": "context.list.item_hidden",
         "status": "PENDING",
         "attempts": [{"time": TIME, "status": 503, "error": None, "durationMs": 212}],

@@ -133,7 +133,7 @@ def _path(resource: ResourceType, read: Json, summary: str, body: Json, answer: 
     """Return all methods of one path."""
     item: Json = {"get": read, "head": _without_bodies(read)}
     name = resource.label if of_path else _plural(resource)
-    for method in ("post", "put") if resource.writable else ():
+    for method in ("post", "put"):
         operation_id = f"{method}{name}"
         says = "What is left out is not changed. What changes nothing writes nothing."
         write = _operation(resource, operation_id, summary, says, answer, WRITE_ERRORS)

@@ -19,7 +19,7 @@ _GIVEN: Json = {
     "type": "object",
     "description": "An object as its type takes it, with its type, and its context where it belongs to a company.",
     "properties": {
-        "type": {"enum": [resource.name for resource in TYPES if resource.writable]},
+        "type": {"enum": [resource.name for resource in TYPES]},
         "context": {**id_schema(), "description": "In whose context it is written; its `company` where left out."},
         "id": {
             **_TEXT,

@@ -54,7 +54,7 @@ def read_context(query: MultiMapping[str]) -> str:
         text = "The parameter context is required: the id of the company that the request is about"
         raise MessagesError(400, [invalid("context.required", text)])
     if len(set(values)) > 1 or not OBJECT_ID.fullmatch(values[0]):
-        raise MessagesError(400, [_broken("context", "one id of a company", values[-1])])
+        raise MessagesError(400, [parameter_broken("context", "one id of a company", values[-1])])
     return values[0]
 
 
@@ -74,7 +74,7 @@ def _integer(query: MultiMapping[str], name: str, default: int, least: int, most
     text = values[0]
     good = len(values) == 1 and text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS
     if not good or not least <= int(text) <= most:
-        broken.append(_broken(name, f"an integer from {least} to {most}, given once", values[-1]))
+        broken.append(parameter_broken(name, f"an integer from {least} to {most}, given once", values[-1]))
         return default
     return int(text)
 
@@ -84,7 +84,7 @@ def _flag(query: MultiMapping[str], name: str, broken: list[Message]) -> bool:
     # Client libraries write a flag as their language does.
     flag = values[0].lower()
     if len(values) > 1 or flag not in ("true", "false"):
-        broken.append(_broken(name, "true or false, given once", values[-1]))
+        broken.append(parameter_broken(name, "true or false, given once", values[-1]))
     return flag == "true"
 
 
@@ -93,10 +93,13 @@ def _ids(query: MultiMapping[str], broken: list[Message]) -> frozenset[str] | No
     if not values:
         return None
     ids = [part for value in values for part in value.split(";") if part]
-    broken += [_broken("id", "ids, separated by semicolons", part) for part in ids if not OBJECT_ID.fullmatch(part)]
+    broken += [
+        parameter_broken("id", "ids, separated by semicolons", part) for part in ids if not OBJECT_ID.fullmatch(part)
+    ]
     return frozenset(ids)
 
 
-def _broken(name: str, what: str, value: str) -> Message:
+def parameter_broken(name: str, what: str, value: str) -> Message:
+    """Return what a parameter must be, and is not."""
     text = "The parameter {{parameter}} must be {{what}}, not {{value}}"
     return invalid("parameter.invalid", text, parameter=name, what=what, value=value[:_MAX_TOLD])

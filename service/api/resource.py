@@ -129,8 +129,6 @@ class ResourceType:
     name_kind: Text = NAME
     name_required: bool = True
     """Otherwise a name may be given, of whatever kind."""
-    writable: bool = True
-    """Whether callers change its objects."""
     creatable: bool = True
     """Whether a write also makes them; otherwise that is done in another way, and a write to an unknown id is 404."""
     names_are_public: bool = False

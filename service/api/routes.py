@@ -28,6 +28,7 @@ from service.api.resource import Entropy
 from service.api.resources import Resources
 from service.api.targets import Target, targets
 from service.api.transactions import TRANSACTIONS, Transactions
+from service.api.webhook_deliveries_calls import AllDeliveries, DeliveryCalls
 from service.api.writing import Making, Writes
 from service.http.app import GATE
 from service.http.bodies import READ_LIMIT_S
@@ -53,6 +54,7 @@ def build_api_routes(
     identity: Identity,
     blobs: BlobStore,
     letters: DeadLetters,
+    deliveries: AllDeliveries,
     *,
     now_s: Callable[[], int] = now_s,
     limits: RateLimits | None = None,
@@ -69,6 +71,7 @@ def build_api_routes(
         identity: What people and clients are known by.
         blobs: Where what is uploaded goes.
         letters: The deployment's dead letters.
+        deliveries: Its webhook deliveries.
         now_s: Unix time; dates the ids that are minted, and the keys that expire.
         limits: How often callers may ask; as often as they like where this is left out.
         entropy: Makes ids and secrets.
@@ -85,7 +88,8 @@ def build_api_routes(
         # Before the rest, which takes every path.
         doors.ways.add_to(app, app[GATE].metrics)
         resources, uploads = Resources(registry, writes, body_limit_s), Uploads(registry, writes, blobs)
-        ends = targets(resources, uploads, Transactions(registry, writes), DeadLetterCalls(letters))
+        transactions, of_webhooks = Transactions(registry, writes), DeliveryCalls(registry, deliveries)
+        ends = targets(resources, uploads, transactions, DeadLetterCalls(letters), of_webhooks)
         api = Api(registry, ends, doors.callers, limits, entropy, app[GATE].metrics)
         for path in (_PREFIX, _PREFIX + "/{path:.*}"):
             app.router.add_route("*", path, api.answer, expect_handler=_bodies_see_to_it)

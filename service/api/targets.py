@@ -17,6 +17,8 @@ from service.api.resource import ResourceType
 from service.api.resources import Resources
 from service.api.transactions import PATH, TRANSACTIONS, Transactions
 from service.api.types import TYPES
+from service.api.webhook_deliveries import WEBHOOK_DELIVERIES
+from service.api.webhook_deliveries_calls import DeliveryCalls
 from service.http.calls import Answer
 
 EVENTS = "events"
@@ -50,14 +52,19 @@ def methods(*, reads: bool, writes: bool) -> list[str]:
 
 
 def targets(
-    resources: Resources, uploads: Uploads, transactions: Transactions, letters: DeadLetterCalls
+    resources: Resources,
+    uploads: Uploads,
+    transactions: Transactions,
+    letters: DeadLetterCalls,
+    deliveries: DeliveryCalls,
 ) -> Mapping[str, Target]:
     """Return every path's target, by template."""
     upload = Target(UPLOAD, ASSETS, is_one=True, read=None, write=uploads.write, receive=uploads.receive)
     transact = Target(PATH, TRANSACTIONS, is_one=False, read=None, write=transactions.write, receive=resources.receive)
     of_types = (target for resource in TYPES for target in _targets(resource, resources))
     of_letters = _letters(letters, resources)
-    return {target.template: target for target in (upload, transact, *of_letters, *of_types)}
+    of_deliveries = _deliveries(deliveries, resources)
+    return {target.template: target for target in (upload, transact, *of_letters, *of_deliveries, *of_types)}
 
 
 def _letters(letters: DeadLetterCalls, resources: Resources) -> Iterator[Target]:
@@ -68,13 +75,21 @@ def _letters(letters: DeadLetterCalls, resources: Resources) -> Iterator[Target]
     yield Target(f"{one}/replace", DEAD_LETTERS, is_one=True, read=None, write=letters.replace, receive=receive)
 
 
+def _deliveries(deliveries: DeliveryCalls, resources: Resources) -> Iterator[Target]:
+    every, receive = f"{API}/{WEBHOOK_DELIVERIES.name}", resources.receive
+    one, kind = f"{every}/{{id}}", WEBHOOK_DELIVERIES
+    yield Target(every, kind, is_one=False, read=deliveries.list, write=None, receive=receive)
+    yield Target(f"{every}/resend", kind, is_one=False, read=None, write=deliveries.resend_all, receive=receive)
+    yield Target(one, kind, is_one=True, read=deliveries.read, write=None, receive=receive)
+    yield Target(f"{one}/resend", kind, is_one=True, read=None, write=deliveries.resend, receive=receive)
+
+
 def _targets(resource: ResourceType, resources: Resources) -> Iterator[Target]:
     every = f"{API}/{resource.name}"
     one = f"{every}/{{id}}"
-    write = resources.write if resource.writable else None
     receive = resources.receive
-    yield Target(every, resource, is_one=False, read=resources.list, write=write, receive=receive)
-    yield Target(one, resource, is_one=True, read=resources.read, write=write, receive=receive)
+    yield Target(every, resource, is_one=False, read=resources.list, write=resources.write, receive=receive)
+    yield Target(one, resource, is_one=True, read=resources.read, write=resources.write, receive=receive)
     yield Target(f"{one}/{EVENTS}", resource, is_one=True, read=resources.history, write=None, receive=receive)
     for action in resource.actions:
         acts = partial(resources.act, action)

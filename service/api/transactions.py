@@ -222,9 +222,6 @@ def _type_of(name: object, number: int) -> ResourceType:
     if resource is None:
         text = "{{field}} must be the type of the object, as apps or clients"
         raise MessagesError(400, [invalid("type.unknown", text, field="type", index=str(number))])
-    if not resource.writable:
-        text = "Objects of the type {{type}} are only read"
-        raise MessagesError(400, [invalid("type.read.only", text, type=resource.name, index=str(number))])
     return resource
 
 

@@ -13,7 +13,6 @@ from service.api.platform_attributes import PLATFORM_ATTRIBUTES
 from service.api.platform_values import PLATFORM_VALUES
 from service.api.platforms import PLATFORMS
 from service.api.users import USERS
-from service.api.webhook_deliveries import WEBHOOK_DELIVERIES
 from service.api.webhook_endpoints import WEBHOOK_ENDPOINTS
 
 TYPES = (
@@ -25,7 +24,6 @@ TYPES = (
     CLIENTS,
     API_KEYS,
     WEBHOOK_ENDPOINTS,
-    WEBHOOK_DELIVERIES,
     PLATFORM_ATTRIBUTES,
     PLATFORM_VALUES,
     AVAILABILITIES,

@@ -12,6 +12,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from service.http.connections import MAX_HEADER_BYTES, MAX_HEADERS, MAX_LINE_BYTES
 from service.http.forward import PREFIX
+from service.http.forward_deliveries import PATH as DELIVERIES
 from service.http.forward_listener import refusal
 from streams.domain.nodes import KnownNode, NodeSaid
 
@@ -44,6 +45,11 @@ class OtherNodes:
     def __init__(self) -> None:
         self._known: Callable[[], Sequence[KnownNode]] | None = None
         self._answer: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]] | None = None
+        self._deliveries: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]] | None = None
+
+    def deliver(self, answer: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]) -> None:
+        """Take what answers a node that asks for this one's webhook deliveries."""
+        self._deliveries = answer
 
     def started(
         self,
@@ -56,6 +62,10 @@ class OtherNodes:
     async def forwarded(self, request: web.Request) -> web.StreamResponse:
         """Answer a call that another node forwards."""
         return refusal(503, _STARTING) if self._answer is None else await self._answer(request)
+
+    async def deliveries(self, request: web.Request) -> web.StreamResponse:
+        """Answer a node that asks for this one's webhook deliveries; one that folds nothing has none."""
+        return refusal(503, _STARTING) if self._deliveries is None else await self._deliveries(request)
 
     async def nodes(self, _request: web.Request) -> web.Response:
         """Tell which nodes there are."""
@@ -104,6 +114,7 @@ def build_internal_app(
     app.router.add_get("/health/ready", ready)
     app.router.add_get("/metrics", exposition)
     app.router.add_get("/nodes", others.nodes)
+    app.router.add_post(f"{PREFIX}{DELIVERIES}{{what}}", others.deliveries)
     app.router.add_get(f"{PREFIX}{{path:/.*}}", others.forwarded, allow_head=False)
     app.router.add_post(f"{PREFIX}{{path:/.*}}", others.forwarded)
     return app

@@ -34,6 +34,7 @@ from streams.log.port import Log
 from streams.registry import Registry
 from streams.topics import REGISTRY_EVENTS, Kept, TopicSpec
 from tests.support.blobs import BlobsFake
+from tests.support.deliveries import DeliveriesWorld
 from tests.support.fakes import ContextViewsFake, SessionViewsFake, World
 from tests.support.nodes import ADMIN_TOKEN, Caller, yarl_raw
 
@@ -114,6 +115,7 @@ async def api_node(
     allows_loopback: bool = False,
     blobs: BlobStore | None = None,
     limits: RateLimits | None = None,
+    deliveries: DeliveriesWorld | None = None,
 ) -> AsyncIterator[ApiNode]:
     """Run a node on *log*; several may share one. *clock* is what people's tokens, codes and waits go by."""
     clock = clock or Clock()
@@ -141,6 +143,7 @@ async def api_node(
         identity,
         cached,
         DeadLetters(log, registry, PARTITIONS),
+        (deliveries or DeliveriesWorld(range(4))).all,
         now_s=clock.now_s,
         limits=limits,
         body_limit_s=0.5,

@@ -227,7 +227,6 @@ CASES = [
     ),
 ]
 PLANTED = [
-    Type("webhookdeliveries", "WebhookDelivery", name_required=False),
     Type("assets", "Asset", name_required=False),
 ]
 """Types that no write makes."""

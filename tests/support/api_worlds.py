@@ -48,10 +48,6 @@ class World:
         return next(resource for resource in TYPES if resource.name == self.type.name)
 
     @property
-    def allow(self) -> str:
-        return "GET, HEAD, OPTIONS, POST, PUT" if self.resource.writable else "GET, HEAD, OPTIONS"
-
-    @property
     def valid(self) -> dict[str, Any]:
         return self.filled(self.type.valid)
 

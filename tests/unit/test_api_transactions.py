@@ -290,7 +290,7 @@ async def test_what_is_no_transaction(node: ApiNode) -> None:
     app = {"type": "apps", "context": company, "id": "$a", "name": "A"}
     await refused(node, 400, "type.unknown", [{"name": "N"}])
     await refused(node, 400, "type.unknown", [{"type": "credentials", "name": "N"}])
-    await refused(node, 400, "type.read.only", [{"type": "webhookdeliveries", "context": company, "name": "N"}])
+    await refused(node, 400, "type.unknown", [{"type": "webhookdeliveries", "context": company, "name": "N"}])
     await refused(node, 400, "context.required", [{"type": "apps", "name": "N"}])
     await refused(node, 403, "context.forbidden", [{"type": "apps", "context": "absent", "name": "N"}])
     await refused(node, 400, "id.invalid", [{"type": "companies", "id": "$c", "name": "N"}])
