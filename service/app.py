@@ -29,7 +29,7 @@ from service.adapters.vault import Vault
 from service.api import Identity, RateLimits, Rates, RevokedTokens, Tokens, api_openapi, build_api_routes
 from service.api.key_uses import KeyUses
 from service.data_directory import held
-from service.deliveries import delivering
+from service.deliveries import deliveries_of_all, delivering
 from service.forwarding import forwarding
 from service.http.app import build_public_app
 from service.http.connections import Runner
@@ -40,6 +40,7 @@ from service.limits import limits_of
 from service.listeners import bound, connection_limits, port_refused, public_url, where
 from service.settings import Settings
 from service.stages import Listening, Ready, Recovering, Starting, Stopped, Stopping, Tell
+from service.webhooks.deliveries_everywhere import AllDeliveries
 from streams.domain.errors import RefusedStartError
 from streams.engine.fatal import Die
 from streams.keys import MasterKey, keep_secret, load_master_key
@@ -94,8 +95,11 @@ async def serve(settings: Settings, stop: asyncio.Event, tell: Tell, die: Die) -
             health.started()
             passwords = PasswordPool()
             open_things.callback(passwords.close)
-            alone = _deps(settings, node, claim, passwords, metrics)
             derive, is_alone = claim.key.derive, settings.kafka is None
+            deliveries = await open_things.enter_async_context(
+                deliveries_of_all(node.webhooks, node.nodes, derive, others)
+            )
+            alone = _deps(settings, node, claim, passwords, metrics, deliveries)
             deps = await open_things.enter_async_context(
                 forwarding(alone, node.nodes, derive, others, is_alone=is_alone)
             )
@@ -178,7 +182,14 @@ def _metrics(health: NodeHealth) -> CollectorRegistry:
     return metrics
 
 
-def _deps(settings: Settings, node: Node, claim: _Claim, passwords: PasswordPool, metrics: CollectorRegistry) -> Deps:
+def _deps(
+    settings: Settings,
+    node: Node,
+    claim: _Claim,
+    passwords: PasswordPool,
+    metrics: CollectorRegistry,
+    deliveries: AllDeliveries,
+) -> Deps:
     revoked = RevokedTokens(node.registry)
     tokens = Tokens(claim.key.derive(b"tokens"), now_s, os.urandom, revoked.holds)
     uses = KeyUses(node.registry, time.time, os.urandom)
@@ -206,13 +217,13 @@ def _deps(settings: Settings, node: Node, claim: _Claim, passwords: PasswordPool
         metrics=metrics,
         proxies=identity.proxies,
         limits=limits_of(settings, node.nodes),
-        add_routes=_routes(settings, node, claim, identity, uses),
+        add_routes=_routes(settings, node, claim, identity, uses, deliveries),
         more_openapi=api_openapi(),
     )
 
 
 def _routes(
-    settings: Settings, node: Node, claim: _Claim, identity: Identity, uses: KeyUses
+    settings: Settings, node: Node, claim: _Claim, identity: Identity, uses: KeyUses, deliveries: AllDeliveries
 ) -> Callable[[web.Application], None]:
     rates = Rates(settings.api_requests_per_address, settings.api_requests_per_token)
     add_api = build_api_routes(
@@ -221,6 +232,7 @@ def _routes(
         identity,
         claim.blobs,
         node.dead_letters,
+        deliveries,
         limits=RateLimits(rates, identity.proxies, identity.clock_s),
         allows_loopback=settings.webhooks_allow_loopback,
     )

@@ -15,6 +15,7 @@ from tests.support.kafka import Broker
 from tests.support.listener import basic
 from tests.support.nodes import Caller, Deployment, NodeProcess
 
+LOOPBACK = {"UPNEXT_WEBHOOKS_ALLOW_LOOPBACK": "true"}
 LOGS = [pytest.param("embedded", id="embedded"), pytest.param("kafka", id="kafka", marks=pytest.mark.kafka)]
 
 
@@ -77,6 +78,13 @@ class Pair:
         """Write objects of a type of the pair's company; return them as they are then."""
         path = f"/api/v1/{kind}?context={self.company}"
         return (await self.deployment.admin.ok("POST", path, body)).json
+
+    async def be_told(self, *urls: str) -> list[str]:
+        """Make webhook endpoints of the app; return their ids."""
+        clients = (await self.deployment.admin.ok("GET", f"/api/v1/clients?context={self.company}")).json["results"]
+        client = next(one["id"] for one in clients if one["clientId"] == self.app.client_id)
+        made = await self.configure("webhookendpoints", [{"client": client, "endpointUrl": url} for url in urls])
+        return [one["id"] for one in made]
 
     async def tell(self, **values: Any) -> str:
         """Have the platform ask for these values, and make a link of them and of each item; have the app tell them."""

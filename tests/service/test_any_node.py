@@ -14,10 +14,11 @@ import pytest
 from click.testing import CliRunner
 
 from service.cli import main
-from tests.service.conftest import Pair, make_pair
+from tests.service.conftest import LOOPBACK, Pair, make_pair
 from tests.support.hops import Forwarded, name_of
 from tests.support.kafka import Broker
 from tests.support.nodes import Answer, Caller, Deployment, NodeProcess, item
+from tests.support.webhooks import receiving
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
 
@@ -48,7 +49,8 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
     broker = Broker(directory / "broker")
 
     def node(name: str, *flags: str) -> NodeProcess:
-        return NodeProcess(directory / name, "--partitions", str(PARTITIONS), *flags, kafka=broker.bootstrap)
+        own = "--partitions", str(PARTITIONS)
+        return NodeProcess(directory / name, *own, *flags, kafka=broker.bootstrap, env=LOOPBACK)
 
     broker.start()
     made = Nodes(node("both"), node("folds", "--roles", "streams"), node("fronts", "--roles", "api"))
@@ -313,3 +315,40 @@ async def test_a_limit_is_one_for_all_nodes(nodes: Nodes, deployment: Deployment
             await asyncio.sleep(0.05)
         assert rate(2) > 0.5 * per_s
         done.set()
+
+
+async def test_webhook_deliveries(nodes: Nodes, deployment: Deployment) -> None:
+    """Every node lists those of all, reads each, and has them be sent again, wherever they are sent from."""
+    pair = await make_pair(deployment)
+    fronts = at(nodes.fronts, deployment.admin)
+    path, context = "/api/v1/webhookdeliveries", f"?context={pair.company}"
+    async with receiving() as receiver:
+        (endpoint,) = await pair.be_told(receiver.url())
+        for _ in range(3 * PARTITIONS):
+            other = (await pair.app.ok("POST", "/v1/contexts")).json["context_id"]
+            await replace(pair, context=other).attach()
+        first = await receiver.until(lambda came: len(came) == 3 * PARTITIONS)
+        listed = await until_delivered(fronts, path + context, 3 * PARTITIONS)
+        assert {one["eventId"] for one in listed} == {one.id for one in first}
+        assert [one["createTime"] for one in listed] == sorted((one["createTime"] for one in listed), reverse=True)
+        assert len({one["id"].partition("-")[0] for one in listed}) > 1
+        for node in nodes.public:
+            caller = at(node, deployment.admin)
+            assert (await caller.ok("GET", path + context)).json["results"] == listed
+            for one in listed[:4]:
+                assert (await caller.ok("GET", f"{path}/{one['id']}{context}")).json == one
+        times = {"from": "2020-01-01T00:00:00Z", "to": "2100-01-01T00:00:00Z"}
+        again = await fronts.ok("POST", f"{path}/resend{context}", {"endpoint": endpoint, **times})
+        assert again.json == {"count": 3 * PARTITIONS}
+        every = await receiver.until(lambda came: len(came) == 6 * PARTITIONS)
+        assert sorted(one.id for one in every) == sorted(one.id for one in [*first, *first])
+
+
+async def until_delivered(caller: Caller, path: str, count: int) -> list[dict[str, Any]]:
+    """Return the deliveries of a list, once there are so many and all have arrived."""
+    async with asyncio.timeout(30):
+        while True:
+            listed: list[dict[str, Any]] = (await caller.ok("GET", path)).json["results"]
+            if [one["status"] for one in listed] == ["DELIVERED"] * count:
+                return listed
+            await asyncio.sleep(0.05)

@@ -207,7 +207,7 @@ async def test_broken_ranges(setting: Setting) -> None:
 
 
 async def test_what_cannot_be_known_now(setting: Setting) -> None:
-    """Without a partition there is no list and none of its deliveries; without the log nobody knows what is sent again."""
+    """Without a partition there is no list, nor its deliveries; without the log nobody knows what is sent again."""
     event = await setting.world.plan(1, setting.endpoint)
     (shown,) = (await setting.call("GET")).json["results"]
     setting.world.nodes[1].log_is_away = True
