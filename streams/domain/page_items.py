@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from streams.domain.ids import AppId
 
-ITEM_BYTES = 60
-"""What an item takes beside its fragment: what it is closed with, and where it begins."""
-
-FRAME_BYTES = 100
-"""What a list takes beside its items."""
+ITEM_BYTES = 100
+"""What an item takes beside its fragment, apart."""
+MOST_TIMES = 2
+"""Lists that joined take more than so many times the room are not kept so: it would be that of other lists."""
+_SPAN_BYTES = 16
 
 Closing = Callable[[AppId, bytes], bytes]
 """App and fragment of an item → what its fragment is closed with."""
@@ -27,7 +27,7 @@ class PageItems:
     it takes to gather fifty pieces from all over it. The pieces are cut out of it again where they are asked for.
     """
 
-    __slots__ = ("_apps", "_at", "_items", "_spans", "_tag", "_text", "apps", "size")
+    __slots__ = ("_apart_bytes", "_apps", "_at", "_items", "_spans", "_tag", "_text", "apps", "size")
 
     def __init__(self, items: Iterable[tuple[AppId, bytes]] = ()) -> None:
         self._items: list[tuple[AppId, bytes]] | None = list(items)
@@ -35,8 +35,9 @@ class PageItems:
         """Of each item."""
         self.apps: Sequence[AppId] = sorted(set(self._apps))
         """Each once, in order."""
-        self.size = FRAME_BYTES + sum(len(fragment) + ITEM_BYTES for _, fragment in self._items)
-        """About how many bytes of memory they take, joined or not."""
+        self.size = sum(len(fragment) + ITEM_BYTES for _, fragment in self._items)
+        """About how many bytes of memory they take now."""
+        self._apart_bytes = self.size
         self._text: bytes | None = None
         self._tag = ""
         self._spans = array("I")
@@ -77,12 +78,13 @@ class PageItems:
             parts += fragment, end, b","
         entries = b"".join(parts[:-1])
         text = framing(entries)
-        # What takes more than was reckoned is not kept: whoever bounds what all pages take reckons with `size`.
-        if len(text) <= self.size:
+        if len(text) <= MOST_TIMES * self._apart_bytes:
             self._spans, self._at = spans, text.index(entries)
             self._text, self._tag, self._items = text, tag, None
+            self.size = len(text) + _SPAN_BYTES * len(self)
         elif self._items is None:
             self._items, self._text = self._cut(), None
+            self.size = self._apart_bytes
         return text
 
     def _cut(self) -> list[tuple[AppId, bytes]]:

@@ -53,6 +53,8 @@ class SessionLists:
     def __init__(self, max_bytes: int = CACHE_BYTES, *, piece: int = PIECE, edition: str = "") -> None:
         self._piece, self._edition = piece, edition
         self._cache: Cache[SessionId, _Known] = Cache(max_bytes)
+        self._given: tuple[SessionId, PageItems, int] | None = None
+        """The last page that was read, and what it took then."""
 
     @property
     def bytes(self) -> int:
@@ -79,6 +81,7 @@ class SessionLists:
 
     def near(self, rows: Rows, session: SessionId, *, start: int, limit: int) -> tuple[SessionState, PageItems]:
         """Return a session's state and up to *limit* items from *start* on, which is not far."""
+        self._reckon()
         known = self._known(rows, session)
         items = known.pages.get((start, limit))
         if items is None:
@@ -87,7 +90,15 @@ class SessionLists:
                 known.pages.clear()
             known.pages[start, limit] = items
             self._cache.put(session, known, known.size)
+        self._given = session, items, items.size
         return known.state, items
+
+    def _reckon(self) -> None:
+        """Reckon anew what the last page takes, where whoever got it has joined it since."""
+        if self._given is not None:
+            session, items, size = self._given
+            if items.size != size and (known := self._cache.get(session)) is not None:
+                self._cache.put(session, known, known.size)
 
     async def far(
         self, read_rows: Callable[[], Rows], session: SessionId, *, start: int, limit: int

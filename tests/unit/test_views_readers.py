@@ -306,6 +306,26 @@ async def test_a_small_cache_stays_small() -> None:
     assert 0 < lists.bytes <= 20_000
 
 
+async def test_what_is_joined_counts_in_the_cache() -> None:
+    """Pages that are closed with much take more than they did as they were read; the next read knows of it."""
+    views = Views()
+    for n in range(8):
+        views.attach(session_id(n), C)
+    for n in range(10):
+        views.put(C, f"c{n}")
+    views.drain()
+    lists = SessionLists(1_000_000)
+    reader = SessionReader(views.sessions, 1, lists, WaitLimit())
+    read = []
+    for end in (b"", b"x" * 100):
+        for n in range(8):
+            page = await reader.page(session_id(n), start=0, limit=50, after=NOTHING, client="c")
+            page.items.joined(end.hex(), lambda _app, _fragment, end=end: end, lambda entries: entries)  # type: ignore[misc]
+        await reader.page(session_id(0), start=0, limit=50, after=NOTHING, client="c")
+        read.append(lists.bytes)
+    assert read[1] - read[0] == 8 * 10 * 100
+
+
 async def test_waits_are_bounded_per_client() -> None:
     """One client's waiting requests refuse its next, and nobody else's."""
     views = Views()
