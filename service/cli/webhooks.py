@@ -13,6 +13,7 @@ from service.cli.node_calls import NodeError
 from service.cli.node_options import token_in
 from service.cli.output import printable
 from service.cli.process import signals_set
+from service.cli.webhooks_deliveries import deliveries, resend, show
 from service.listeners import bound, where
 from service.setting_kinds import Address, read_address
 from service.webhooks.listener import Received, Receiver
@@ -22,9 +23,13 @@ from streams.domain.times import iso_ms
 _STOP_LIMIT_S = 1.0
 
 
-@click.group(short_help="Receive events of webhooks on this machine.")
+@click.group(short_help="Look at what is sent to webhook endpoints, send it again, or receive it here.")
 def webhooks() -> None:
-    """Receive events of webhooks on this machine."""
+    """Look at what is sent to webhook endpoints, send it again, or receive it on this machine."""
+
+
+for _command in (deliveries, show, resend):
+    webhooks.add_command(_command)
 
 
 def _address(_context: click.Context, _parameter: click.Parameter, text: str) -> Address:
