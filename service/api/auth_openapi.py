@@ -64,15 +64,21 @@ _ASKED: Json = {
         "grant_type": {"enum": ["password", "client_credentials", "refresh_token"]},
         "username": _TEXT,
         "password": _SECRET,
-        "otp": _CODE,
+        "otp": {**_TEXT, "description": "What the user's device shows now, where they have one."},
         "client_id": _TEXT,
         "client_secret": _SECRET,
         "refresh_token": _SECRET,
         "scope": {**_TEXT, "description": "Words, separated by spaces."},
     },
     "required": ["grant_type"],
+    "additionalProperties": _TEXT,
 }
-_CODE_ASKED: Json = {"type": "object", "properties": {"code": _CODE}, "required": ["code"]}
+_CODE_ASKED: Json = {
+    "type": "object",
+    "properties": {"code": _CODE},
+    "required": ["code"],
+    "additionalProperties": _TEXT,
+}
 _REVOKED: Json = {
     "type": "object",
     "properties": {
@@ -82,6 +88,7 @@ _REVOKED: Json = {
             "description": "Without a `token`: whose tokens all end; the caller's where this is left out too.",
         },
     },
+    "additionalProperties": _TEXT,
 }
 
 

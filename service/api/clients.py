@@ -69,7 +69,7 @@ class Network(Plain):
 
     def schema(self) -> Json:
         """Return the JSON schema."""
-        return {"type": "string", "maxLength": 49}
+        return {"type": "string", "maxLength": 49, "pattern": f"^{_CIDR.pattern}$"}
 
 
 def _shown(keys: Iterable[Mapping[str, Any]], of: StoredObject, used: Mapping[str, Any]) -> list[Json]:

@@ -10,6 +10,7 @@ from service.api.openapi_paths import OPTIONS_SAY, SCHEMAS, headers_of, path_id,
 from service.http.openapi_examples import CONTEXT, TIME
 from service.http.openapi_schemas import whatever
 
+AFTER_PATTERN = "^(0|[1-9][0-9]{0,8})-(0|[1-9][0-9]{0,17})$"
 _TAG = "Deadletters"
 _LETTER = {"$ref": f"{SCHEMAS}{DEAD_LETTERS.label}"}
 _READ_ERRORS = (400, 401, 403, 404, 429, 500, 503)
@@ -90,13 +91,14 @@ def letters_schemas() -> Json:
             "event": {"type": "object", "description": "As its topic has it; `id` and `corrects` are made here."},
         },
         "required": ["event"],
+        "additionalProperties": False,
     }
     return {DEAD_LETTERS.label: letter, f"{DEAD_LETTERS.label}Replace": event}
 
 
 def letters_paths() -> Json:
     """Return the paths, by template. They are for the super user."""
-    after = query_parameter("after", "Where to go on: what `next` was.", _TEXT)
+    after = query_parameter("after", "Where to go on: what `next` was.", {**_TEXT, "pattern": AFTER_PATTERN})
     most = {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}
     flag = {"type": "boolean", "default": False}
     page = {

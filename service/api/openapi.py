@@ -16,6 +16,7 @@ from service.api.openapi_examples import api_examples
 from service.api.openapi_paths import EVENT, SCHEMAS, id_schema, paths_of
 from service.api.openapi_transactions import transactions_path
 from service.api.resource import NO_NAME, STATES, Action, Field, ResourceType
+from service.api.shown import ENVELOPE
 from service.api.types import TYPES
 from service.api.webhook_deliveries import WEBHOOK_DELIVERIES
 from service.api.webhook_deliveries_openapi import deliveries_paths
@@ -95,7 +96,9 @@ def _written(resource: ResourceType) -> Json:
     properties["id"] = {**id_schema(), "description": "Left out: made by the service."}
     if resource.minted is not None:
         properties["id"]["description"] = "Of an object that is there; of a new one it is made by the service."
-    properties |= {declared.name: _given(_field(declared)) for declared in resource.fields if not declared.read_only}
+    properties |= {declared.name: _given(_field(declared)) for declared in resource.fields}
+    given_back = (*ENVELOPE, "company") if resource.in_company else ENVELOPE
+    properties |= {name: {"readOnly": True, "description": "As it was answered, or left out."} for name in given_back}
     required = [declared.name for declared in resource.fields if declared.required]
     if resource.name_required:
         required.insert(0, "name")
@@ -103,7 +106,7 @@ def _written(resource: ResourceType) -> Json:
         properties["id"]["description"] = "Of an object that is there."
     says = "Fields that are left out are not changed. "
     says += f"A new object must have: {', '.join(required)}." if required else "No field is required."
-    return {"type": "object", "description": says, "properties": properties}
+    return {"type": "object", "description": says, "properties": properties, "additionalProperties": False}
 
 
 def _field(declared: Field) -> Json:
@@ -136,7 +139,7 @@ def _given(schema: Any) -> Any:
 def _asked(action: Action) -> Json:
     properties = {declared.name: _field(declared) for declared in action.fields}
     required = [declared.name for declared in action.fields if declared.required]
-    return {"type": "object", "properties": properties, "required": required}
+    return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
 
 
 def _name(resource: ResourceType) -> Json:

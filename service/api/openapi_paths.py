@@ -21,6 +21,7 @@ _STATUSES = {
 }  # fmt: skip
 _READ_ERRORS = (400, 401, 403, 404, 429, 500, 503)
 WRITE_ERRORS = (400, 401, 403, 404, 409, 412, 413, 429, 500, 503)
+
 _ERRORS: Json = {"schema": {"$ref": f"{SCHEMAS}ResourceErrors"}}
 OPTIONS_SAY = "For everyone, whatever the path's parameters are."
 EVENT: Json = {
@@ -58,7 +59,8 @@ def paths_of(resource: ResourceType) -> Json:
 
 def _collection(resource: ResourceType) -> Json:
     one = {"$ref": f"{SCHEMAS}{resource.label}"}
-    listed = content(_page(one), page=page(shown(resource)))
+    results = {"anyOf": [one, _name_alone()]} if resource.names_are_public else one
+    listed = content(_page(results), page=page(shown(resource)))
     says = f"{resource.says} By name, ties by id; without HIDDEN ones."
     read = _operation(resource, f"list{_plural(resource)}", f"Retrieve {resource.name}", says, listed, _READ_ERRORS)
     read["parameters"] = [*_context(resource), *_listing(resource)]
@@ -70,6 +72,16 @@ def _collection(resource: ResourceType) -> Json:
     answer = content({"oneOf": [one, {"type": "array", "items": one}]}, one=made, list=[made])
     verb = "Create or update" if resource.creatable else "Update"
     return _path(resource, read, f"{verb} {resource.name}, all or none", body, answer, [])
+
+
+def _name_alone() -> Json:
+    return {
+        "type": "object",
+        "description": "Another company's, with `includeOthers`.",
+        "properties": {"id": id_schema(), "url": {"type": "string"}, "name": {"type": "string"}},
+        "required": ["id", "url", "name"],
+        "additionalProperties": False,
+    }
 
 
 def _page(one: Json) -> Json:
@@ -224,6 +236,11 @@ def id_schema() -> Json:
     return {"type": "string", "pattern": f"^{OBJECT_ID.pattern}$"}
 
 
+def _ids_schema() -> Json:
+    one = r"((?!\.{1,2}(;|$))[A-Za-z0-9._-]{1,64})?"
+    return {"type": "string", "pattern": f"^{one}(;{one})*$"}
+
+
 def _tag(resource: ResourceType) -> str:
     return resource.name.capitalize()
 
@@ -260,7 +277,7 @@ def _listing(resource: ResourceType) -> list[Json]:
     )
     return [
         *_paging(MAX_PAGE_SIZE),
-        query_parameter("id", "Only these objects: ids, separated by semicolons.", {"type": "string"}),
+        query_parameter("id", "Only these objects: ids, separated by semicolons.", _ids_schema()),
         query_parameter("includeHidden", "Whether HIDDEN objects are listed.", flag),
         *([others] if resource.names_are_public else []),
     ]

@@ -15,7 +15,7 @@ from service.api.drafts import Given
 from service.api.history import changes
 from service.api.kinds import API, Json
 from service.api.messages import MessagesError, error, invalid
-from service.api.params import read_flag
+from service.api.params import read_context, read_flag
 from service.api.planning import checked_id
 from service.api.ports import Registry
 from service.api.resource import ResourceType
@@ -97,11 +97,14 @@ class Transactions:
             text = "A request may have at most {{most}} objects"
             raise MessagesError(413, [error("body.too.large", text, most=str(MAX_OBJECTS))])
         made_here = {str(one.get("id")) for one in objects if one.get("type") == "companies"}
-        return [self._one(call, number, one, made_here) for number, one in enumerate(objects)]
+        usual = read_context(call.request.query) if "context" in call.request.query else None
+        return [self._one(call, number, one, made_here, usual) for number, one in enumerate(objects)]
 
-    def _one(self, call: Call, number: int, fields: Mapping[str, Any], made_here: Collection[str]) -> Asked:
+    def _one(
+        self, call: Call, number: int, fields: Mapping[str, Any], made_here: Collection[str], usual: str | None
+    ) -> Asked:
         resource = _type_of(fields.get("type"), number)
-        company = self._company(call, resource, fields, number, made_here)
+        company = self._company(call, resource, fields, number, made_here, usual)
         check_role(call.caller, resource.name, company, writes=True)
         cause = Cause(resource, company, call.caller.user, call.request_id)
         own = {name: value for name, value in fields.items() if name not in ("type", "context")}
@@ -114,7 +117,13 @@ class Transactions:
         return Asked(cause, Given(None, own, number), str(label))
 
     def _company(
-        self, call: Call, resource: ResourceType, fields: Mapping[str, Any], number: int, made_here: Collection[str]
+        self,
+        call: Call,
+        resource: ResourceType,
+        fields: Mapping[str, Any],
+        number: int,
+        made_here: Collection[str],
+        usual: str | None,
     ) -> str | None:
         """Return the company in whose context an object is written, None where its type has none."""
         if not resource.in_company:
@@ -122,7 +131,7 @@ class Transactions:
         own = fields.get("company")
         given = fields.get("context", own.get("id") if isinstance(own, dict) else own)
         if given is None:
-            given = call.request.query.get("context")
+            given = usual
         if given is None:
             text = "An object of the type {{type}} must say its context: the id of the company that it is about"
             raise MessagesError(400, [invalid("context.required", text, type=resource.name, index=str(number))])

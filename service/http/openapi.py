@@ -14,7 +14,7 @@ from service.http.openapi_examples import CONTEXT, SESSION, examples, of_errors,
 from service.http.openapi_headers import HEADERS, OF_CALLERS, OF_REQUESTS, PARAMETERS
 from service.http.openapi_schemas import CONTENT_ID, components, reference, whatever
 from service.http.openapi_signatures import BASIC
-from service.http.openapi_versions import OF_DOCUMENT, versions_info
+from service.http.openapi_versions import OF_DOCUMENT, of_requests, versions_info
 from service.http.params import DEFAULT_PAGE
 from service.http.problems import (
     PROBLEMS,
@@ -33,6 +33,7 @@ from service.http.problems import (
 )
 from service.http.routes import Operation
 from service.http.versions.known import VERSIONS
+from service.http.versions.version import HEADER as VERSION_HEADER
 from service.http.versions.version import Version
 from streams.domain.errors import InvalidPositionError, OverloadedError, RegistryBehindError
 from streams.domain.ids import Kind
@@ -128,7 +129,7 @@ def _components(version: Version) -> Mapping[str, Json]:
             },
         },
         "headers": HEADERS,
-        "parameters": PARAMETERS,
+        "parameters": {**PARAMETERS, VERSION_HEADER: of_requests(version)},
         "schemas": components(OPERATIONS, version),
         "examples": examples(version),
     }
@@ -254,7 +255,7 @@ def _document_operation() -> Json:
     return {
         "operationId": "readOpenapi",
         "summary": "Retrieve this document",
-        "description": "For everyone, without credentials.",
+        "description": "For everyone, without credentials. `/docs` shows it to people.",
         "tags": ["Core"],
         "security": [],
         "parameters": [OF_DOCUMENT],

@@ -6,7 +6,6 @@ from typing import Any
 
 from service.http.openapi_signatures import PARAMETERS as OF_SIGNATURES
 from service.http.openapi_versions import OF_ANSWERS as VERSION_OF_ANSWERS
-from service.http.openapi_versions import OF_REQUESTS as VERSION_OF_REQUESTS
 from service.http.positions import MAX_TOKENS
 from service.http.test_mode import HEADER as TEST_HEADER
 from service.http.test_mode import TEST
@@ -77,6 +76,5 @@ PARAMETERS: Json = {
         "description": "ETags of pages that the reader has, or `*`.",
         "schema": {"type": "string"},
     },
-    VERSION: VERSION_OF_REQUESTS,
     **OF_SIGNATURES,
 }

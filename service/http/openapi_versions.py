@@ -14,14 +14,6 @@ OF_ANSWERS: Json = {
     "schema": {"enum": list(VERSIONS.names)},
     "example": VERSIONS.first.name,
 }
-OF_REQUESTS: Json = {
-    "name": HEADER,
-    "in": "header",
-    "description": "The version that the answer is to be in; left out, the client's default, and where it has none, "
-    f"{VERSIONS.first.name}. `GET /openapi.json?version=…` describes each.",
-    "schema": {"enum": list(VERSIONS.names)},
-    "example": VERSIONS.first.name,
-}
 OF_DOCUMENT: Json = {
     "name": "version",
     "in": "query",
@@ -29,6 +21,18 @@ OF_DOCUMENT: Json = {
     "schema": {"enum": list(VERSIONS.names)},
     "example": VERSIONS.first.name,
 }
+
+
+def of_requests(version: Version) -> Json:
+    """Return the header that asks for the version which the document describes."""
+    return {
+        "name": HEADER,
+        "in": "header",
+        "description": "The version that the answer is to be in; left out, the client's default, and where it has "
+        f"none, {VERSIONS.first.name}. This is {version.name}; `GET /openapi.json?version=…` describes each.",
+        "schema": {"enum": [version.name]},
+        "example": version.name,
+    }
 
 
 def versions_info() -> list[Json]:

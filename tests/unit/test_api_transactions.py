@@ -316,6 +316,14 @@ async def test_the_context_of_all(node: ApiNode) -> None:
     assert made["object"]["company"]["id"] == company
 
 
+@pytest.mark.parametrize("query", ["?context=", "?context=..", "?context=acme&context=other"])
+async def test_a_context_that_is_none(node: ApiNode, query: str) -> None:
+    """It is refused even where no object needs it."""
+    answer = await node.admin.call("POST", PATH + query, {"type": "companies", "id": "acme", "name": "Acme"})
+    assert answer.status == 400
+    assert answer.json["errors"][0]["code"] == "error.parameter.invalid"
+
+
 async def test_roles_and_scopes(node: ApiNode) -> None:
     """Each object needs what it would need alone; one that the caller may not write keeps all from being written."""
     ours, theirs = await make_company(node), await make_company(node)
