@@ -8,7 +8,7 @@ READY := $(BIN)/python -c 'import urllib.request as web; web.urlopen("http://127
 SOURCES := service streams tests bench docs
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-fast nemesis lint format bench docs clean
+.PHONY: help serve test test-fast nemesis schemathesis lint format bench docs swagger-ui clean
 
 help: ## List the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,10 @@ nemesis: $(STAMP) ## Try to break a deployment of three nodes: SEED=… MINUTES=
 	bash tests/support/fetch_kafka.sh
 	$(if $(BUG),UPNEXT_TEST_BUG=$(BUG)) $(BIN)/python -m tests.nemesis $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES))
 
+schemathesis: $(STAMP) ## Make up requests from the OpenAPI document: SEED=… SECONDS=… (Java 17, Maven)
+	bash tests/support/fetch_kafka.sh
+	$(BIN)/python -m tests.fuzz $(if $(SEED),--seed $(SEED)) $(if $(SECONDS),--seconds $(SECONDS))
+
 lint: $(STAMP) ## Check style, types and who imports whom
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/ruff format --check $(SOURCES)
@@ -50,6 +54,9 @@ bench: $(STAMP) ## Measure, beside a bare loop, on this machine (Java 17, Maven)
 
 docs: $(STAMP) ## Write the pages that are generated from the code
 	$(BIN)/python -m docs.generate
+
+swagger-ui: $(STAMP) ## Replace the renderer of /docs by another version: VERSION=… (npm)
+	$(BIN)/python -m docs.swagger_ui $(VERSION)
 
 clean: ## Remove what the tasks made, but no data
 	rm -rf $(VENV) .kafka .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info

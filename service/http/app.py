@@ -10,6 +10,7 @@ from service.http.bulks import Bulks
 from service.http.calls import Handler
 from service.http.contexts import Contexts
 from service.http.deps import Deps
+from service.http.docs_page import DocsAssets, DocsPage
 from service.http.document import Document
 from service.http.gate import Gate, Route
 from service.http.metrics import HttpMetrics
@@ -26,7 +27,7 @@ GATE = web.AppKey("gate", Gate)
 
 def build_public_app(deps: Deps) -> web.Application:
     """Return the application that answers clients. Run it with `service.http.connections.Runner`."""
-    routes: list[Route] = [*resources(deps), Document(deps.more_openapi)]
+    routes: list[Route] = [*resources(deps), Document(deps.more_openapi), DocsPage(), DocsAssets()]
     deps.metrics.register(deps.limits)
     gate = Gate(routes, UnknownPath(deps), deps.entropy, HttpMetrics(deps.metrics))
     app = web.Application()

@@ -39,7 +39,7 @@ class Call(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What a handler answers; the content type is JSON wherever there is a body."""
+    """What a handler answers; the content type of a body is JSON where the headers say no other."""
 
     status: int
     headers: dict[str, str]

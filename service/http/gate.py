@@ -83,7 +83,7 @@ def response(answer: Answer, request_id: str, beside: Mapping[str, str]) -> web.
     status, own, body = answer
     headers = {**beside, **own, "Paket-Request-Id": request_id}
     if body is not None:
-        headers["Content-Type"] = "application/json"
+        headers.setdefault("Content-Type", "application/json")
     if body is None or isinstance(body, bytes):
         return WholeResponse(status, headers, body)
     return web.Response(status=status, body=body, headers=headers)
