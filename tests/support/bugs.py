@@ -466,6 +466,38 @@ _WEBHOOKS = [
         "if sent.status == 0:",
         "tests/unit/test_webhook_deliverer.py::test_an_endpoint_that_is_gone",
     ),
+    Bug(
+        "any-address-is-called",
+        "No address that is not public is connected to, whatever a name leads to.",
+        "service.webhooks.sender",
+        "if not may_connect(ipaddress.ip_address(where[0])):",
+        "if not where:",
+        "tests/unit/test_webhook_sender.py::test_names_that_lead_to_what_is_private_are_never_connected_to",
+    ),
+    Bug(
+        "redirects-are-followed",
+        "An endpoint does not say who else is called.",
+        "service.webhooks.sender",
+        "allow_redirects=False",
+        "allow_redirects=True",
+        "tests/unit/test_webhook_sender.py::test_redirects_are_not_followed",
+    ),
+    Bug(
+        "list-of-some-nodes",
+        "A list of deliveries has those of all nodes, or is none.",
+        "service.webhooks.deliveries_everywhere",
+        'raise ViewUnavailableError("no node is known that has all of the deliveries now")',
+        "continue",
+        "tests/unit/test_webhook_deliveries.py::test_a_list_is_whole_or_not_at_all",
+    ),
+    Bug(
+        "others-deliveries-are-seen",
+        "A company sees the deliveries to its own endpoints.",
+        "service.api.webhook_deliveries_calls",
+        "if endpoint is not None and endpoint.is_seen_by(call.company)",
+        "if endpoint is not None",
+        "tests/unit/test_api_webhook_deliveries.py::test_who_may_do_what",
+    ),
 ]
 
 
