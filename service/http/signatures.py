@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from hmac import compare_digest
 
 from aiohttp import web
-from aiohttp.hdrs import AUTHORIZATION
+from aiohttp.hdrs import AUTHORIZATION, HOST
 from multidict import istr
 
 from service.http.addresses import client_scheme
@@ -64,7 +64,7 @@ class Signatures:
         if self._proxies:
             said = request.headers.getall("X-Forwarded-Proto", ())
             scheme = client_scheme(scheme, request.remote, said, self._proxies)
-        return f"{scheme}://{request.headers.get('Host', '')}{request.raw_path}"
+        return f"{scheme}://{request.headers.get(HOST, '')}{request.raw_path}"
 
 
 def check_of_body(

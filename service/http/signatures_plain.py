@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import binascii
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 from hashlib import sha256
 from hmac import compare_digest
@@ -51,6 +51,21 @@ class Message(NamedTuple):
     body: bytes
 
 
+_DIGEST = '"content-digest"'
+_COMPONENTS = ('"@method"', '"@target-uri"', '"@authority"', '"@path"', '"@query"', _DIGEST)
+"""In the order in which `_values` has them."""
+
+
+class _Covered(NamedTuple):
+    """Which components are signed, as clients name them, who hardly ever name others than the last time."""
+
+    names: frozenset[str]
+    template: str
+    """What was signed, with `%s` where a value goes, and the parameters in the end."""
+    places: tuple[int, ...]
+    """Which of `_COMPONENTS` go there."""
+
+
 class Signed(NamedTuple):
     """What a good signature says."""
 
@@ -74,24 +89,27 @@ def read_plain(message: Message, client_id: str, secret: bytes, now_s: int) -> S
     if said is None:
         return None
     label, signed, components, rest = said.groups()
-    names, parameters = _names(components), _parameters(rest)
-    if names is None or parameters is None or parameters.get("keyid") != client_id:
+    covered, parameters = _covered(components), _parameters(rest)
+    if covered is None or parameters is None or parameters.get("keyid") != client_id:
         return None
     created_s, expires_s = _integer(parameters.get("created")), _integer(parameters.get("expires"))
-    base = _base(message, names, signed)
+    base = _base(message, covered, signed)
     if base is None or created_s is None or not is_now(created_s, expires_s, now_s):
         return None
     mac = binascii.b2a_base64(hmac_sha256(secret, base), newline=False).decode("ascii")
     if not (signatures[0].isascii() and compare_digest(f"{label}=:{mac}:", signatures[0])):
         return None
-    return Signed(names, created_s, parameters.get("nonce"))
+    return Signed(covered.names, created_s, parameters.get("nonce"))
 
 
 @lru_cache(maxsize=256)
-def _names(components: str) -> Sequence[str] | None:
-    """Return the names, in quotation marks; None where one is there twice."""
-    names = tuple(components.split(" "))
-    return names if len(set(names)) == len(names) else None
+def _covered(components: str) -> _Covered | None:
+    """Return which they are; None where one is there twice, or is not plain."""
+    names = components.split(" ")
+    if len(set(names)) != len(names) or not set(names).issubset(_COMPONENTS):
+        return None
+    template = "".join(f"{name}: %s\n" for name in names) + '"@signature-params": %s'
+    return _Covered(frozenset(names), template, tuple(map(_COMPONENTS.index, names)))
 
 
 def _parameters(text: str) -> Mapping[str, str] | None:
@@ -108,32 +126,22 @@ def _integer(text: str | None) -> int | None:
     return None if text is None else int(text)
 
 
-def _base(message: Message, names: Sequence[str], signed: str) -> bytes | None:
-    """Return what was signed; None where a component is not plain, or the body is not covered."""
+def _base(message: Message, covered: _Covered, signed: str) -> bytes | None:
+    """Return what was signed; None where a component is not plain or not there, or the body is not covered."""
     values = _values(message)
-    if values is None or ('"content-digest"' in values and '"content-digest"' not in names):
+    if values is None or (values[-1] is None) == (_DIGEST in covered.names):
         return None
-    try:
-        lines = [f"{name}: {values[name]}" for name in names]
-    except KeyError:
-        return None
-    return "\n".join([*lines, f'"@signature-params": {signed}']).encode("ascii")
+    return (covered.template % (*[values[place] for place in covered.places], signed)).encode("ascii")
 
 
-def _values(message: Message) -> dict[str, str] | None:
+def _values(message: Message) -> tuple[str | None, ...] | None:
+    """Return those of `_COMPONENTS`: the last one is None where there is no body."""
     url = _URL.fullmatch(message.url)
     if url is None or url[1].endswith(_DEFAULT_PORTS) or message.method not in _METHODS:
         return None
-    values = {
-        '"@method"': message.method,
-        '"@target-uri"': message.url,
-        '"@authority"': url[1],
-        '"@path"': url[2],
-        '"@query"': url[3] or "?",
-    }
+    digest = None
     if message.body or DIGEST in message.headers:
         digest = f"sha-256=:{binascii.b2a_base64(sha256(message.body).digest(), newline=False).decode('ascii')}:"
         if message.headers.getall(DIGEST, ()) != [digest]:
             return None
-        values['"content-digest"'] = digest
-    return values
+    return message.method, message.url, url[1], url[2], url[3] or "?", digest
