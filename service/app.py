@@ -214,6 +214,7 @@ def _deps(
         session_commands=node.commands,
         context_views=node.context_views,
         session_views=node.session_views,
+        explainer=node.explainer,
         metrics=metrics,
         proxies=identity.proxies,
         limits=limits_of(settings, node.nodes),

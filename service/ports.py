@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 from service.networks import AllowList
 from streams.domain.errors import UnavailableError
 from streams.domain.events import ContextEvent, SessionEvent
+from streams.domain.explain import Explanation
 from streams.domain.feed import Verdict
 from streams.domain.ids import AppId, ContextId, Kind, SessionId
 from streams.domain.pages import Page, SessionContextsPage, SubscribedSession
@@ -18,6 +19,7 @@ __all__ = [
     "Client",
     "ContextViews",
     "EventWriter",
+    "Explainer",
     "Extras",
     "Media",
     "MediaUnavailableError",
@@ -143,6 +145,26 @@ class Tenants(Protocol):
 
     def ensure_fresh(self) -> None:
         """Raise `RegistryBehindError` where the registry lags more than 5 s behind its log."""
+
+
+class Explainer(Protocol):
+    """Says why an item is where it is."""
+
+    async def explain(
+        self, session: SessionId, content_id: str, context: ContextId | None, *, after: After, client: str
+    ) -> Sequence[Explanation]:
+        """
+        Explain the item of one context; without one, of each whose list has it, else of each that ever had it.
+
+        Where no context ever had it, that is one explanation without a context.
+
+        Raises:
+            SessionDeletedError, ViewBehindError, ViewUnavailableError, OverloadedError
+            NotAttachedError: The context never was attached.
+            HistoryTooLongError: More of the log would have to be read than one call may.
+            HistoryGoneError: The log has lost what would have to be read.
+            LogUnavailableError: The log did not answer.
+        """
 
 
 class Extras(Protocol):

@@ -18,6 +18,7 @@ from streams.domain.nodes import NodeSaid, TableName
 from streams.domain.view_versions import Stage, live, versions
 from streams.engine.contact import Contact
 from streams.engine.fatal import Die
+from streams.explain import Explainer
 from streams.folding import Folding, Foundation
 from streams.keys import MasterKey, keep_secret
 from streams.log.embedded import EmbeddedLog
@@ -26,6 +27,7 @@ from streams.log.kafka_config import KafkaConfig
 from streams.log.patience import until_answered
 from streams.nodes import Nodes
 from streams.rebuild import Rebuilding
+from streams.refold import Refold
 from streams.registry import Registry
 from streams.registry_keeper import FILE as SNAPSHOT
 from streams.status import NodeStatus
@@ -70,8 +72,9 @@ class Node:
     The log, the registry, and where the node folds, the processors and their tables.
 
     Attributes are there after `start`: `log`, `registry`, `writer` (a `service.ports.EventWriter`), `commands`
-    (`SessionCommands`), `context_views` (`ContextViews`), `session_views` (`SessionViews`), `nodes`, `dead_letters` (a
-    `service.api.ports.DeadLetters`), and where the node folds, `webhooks` (`service.webhooks.ports.Queues`).
+    (`SessionCommands`), `context_views` (`ContextViews`), `session_views` (`SessionViews`), `explainer` (`Explainer`),
+    `nodes`, `dead_letters` (a `service.api.ports.DeadLetters`), and where the node folds, `webhooks`
+    (`service.webhooks.ports.Queues`).
     """
 
     log: EmbeddedLog | KafkaLog
@@ -81,6 +84,7 @@ class Node:
     commands: LogCommands
     context_views: ContextReader
     session_views: SessionReader
+    explainer: Explainer
     nodes: Nodes
     webhooks: WebhookQueues | None
 
@@ -129,6 +133,8 @@ class Node:
             await self._folding.start()
         self.context_views, self.session_views = self._folding.context_views, self._folding.session_views
         self.commands, self.webhooks = self._folding.commands, self._folding.webhooks
+        refold = Refold(self.log, config.partitions, hash_key=config.key.hash_key)
+        self.explainer = Explainer(refold, self.session_views)
         self.nodes = self._nodes(self._folding)
         # Stopped first: nobody should forward to a node that lets its partitions go.
         self._begun.push_async_callback(self.nodes.stop)

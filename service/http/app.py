@@ -12,6 +12,7 @@ from service.http.contexts import Contexts
 from service.http.deps import Deps
 from service.http.docs_page import DocsAssets, DocsPage
 from service.http.document import Document
+from service.http.explain import Explanations
 from service.http.gate import Gate, Route
 from service.http.metrics import HttpMetrics
 from service.http.positions import PositionTokens
@@ -56,6 +57,7 @@ def _resources(
         Contexts(deps, tokens).handlers(),
         Bulks(deps, tokens).handlers(),
         Sessions(deps, tokens).handlers(),
+        Explanations(deps).handlers(),
     )
     by_path: dict[str, dict[Operation, Handler]] = {}
     for mapping in handlers:

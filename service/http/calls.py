@@ -31,6 +31,8 @@ class Call(NamedTuple):
     beside: dict[str, str]
     """The headers that the answer bears beside its own, whatever it is."""
     version: Version = VERSIONS.first
+    hedged: bool = True
+    """Whether a copy is asked as well where the owner of the partition is silent."""
 
     @property
     def caller(self) -> Caller:

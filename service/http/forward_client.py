@@ -135,7 +135,7 @@ class Forwarding:
         mute: set[str] = set()
         refused: NodeSaid | None = None
         while owner := asking.next_owner():
-            found = await self._hedged(owner, asking)
+            found = await (self._hedged(owner, asking) if asking.call.hedged else self._try(owner, asking.call))
             if isinstance(found, Answer):
                 return found
             if asking.is_served_here:

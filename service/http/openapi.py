@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from service.http import bulks, contexts, sessions, status
+from service.http import bulks, contexts, explain, sessions, status
 from service.http.openapi_examples import CONTEXT, SESSION, examples, of_errors, of_struct
 from service.http.openapi_headers import HEADERS, OF_CALLERS, OF_REQUESTS, PARAMETERS
 from service.http.openapi_schemas import CONTENT_ID, components, reference, whatever
@@ -31,7 +31,7 @@ from service.http.problems import (
     UnauthorizedError,
     UnsupportedMediaTypeError,
 )
-from service.http.routes import Operation
+from service.http.routes import Operation, Parameter
 from service.http.versions.known import VERSIONS
 from service.http.versions.version import HEADER as VERSION_HEADER
 from service.http.versions.version import Version
@@ -42,7 +42,13 @@ Json = dict[str, Any]
 
 PATH = "/openapi.json"
 _TEXT: Json = {"type": "string"}
-OPERATIONS: tuple[Operation, ...] = (status.STATUS, *contexts.OPERATIONS, *bulks.OPERATIONS, *sessions.OPERATIONS)
+OPERATIONS: tuple[Operation, ...] = (
+    status.STATUS,
+    *contexts.OPERATIONS,
+    *bulks.OPERATIONS,
+    *sessions.OPERATIONS,
+    explain.EXPLAIN,
+)
 
 _DESCRIPTION = (
     "Publishers write what their users are to watch next; platforms read one merged, chronological list. "
@@ -140,6 +146,7 @@ def _operation(operation: Operation) -> Json:
     parameters += [{"$ref": f"#/components/parameters/{name}"} for name in OF_REQUESTS]
     if operation.largest_page:
         parameters += _page_parameters(operation.largest_page)
+    parameters += [_query_parameter(parameter) for parameter in operation.query]
     described: Json = {
         "operationId": operation.id,
         "summary": operation.summary,
@@ -171,6 +178,10 @@ def _path_names(path: str) -> Iterable[str]:
 
 def _path_parameter(name: str) -> Json:
     return {"name": name, "in": "path", "required": True, **_PARAMETERS[name]}
+
+
+def _query_parameter(parameter: Parameter) -> Json:
+    return {"in": "query", **_PARAMETERS[parameter.name], **parameter._asdict()}
 
 
 def _page_parameters(largest: int) -> list[Json]:

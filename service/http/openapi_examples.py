@@ -9,6 +9,7 @@ import msgspec
 from service.http.bulk_bodies import ItemsIn, ItemsOfContextsIn, WholeListIn
 from service.http.bulks import ResultsOfContextsOut, ResultsOut
 from service.http.contexts import ContextOut
+from service.http.explain import ExplanationsOut
 from service.http.items import ItemIn
 from service.http.openapi_headers import REQUEST_ID
 from service.http.openapi_schemas import Json, name_of
@@ -69,6 +70,63 @@ _ITEM_OF_SESSION: Json = {
     },
 }
 _ATTACHED: Json = {"session_id": SESSION, "context_id": CONTEXT, "app_id": APP, "created_at": TIME}
+_PUT: Json = {
+    "position": "context-events-3-1207",
+    "time": TIME,
+    "type": "context.item_put.v1",
+    "did": "put",
+    "text": "was written",
+    "client_id": None,
+    "request_id": None,
+}
+_NEXT_TO_IT: Json = {"content_id": "lighthouse-1-2", "context_id": CONTEXT, "updated_at": TIME}
+_EXPLAINED: Json = {
+    "session_id": SESSION,
+    "content_id": "nosferatu",
+    "explanations": [
+        {
+            "context_id": CONTEXT,
+            "reason": "listed",
+            "text": "The item is in the list.",
+            "place": {"index": 1, "total": 2, "newer": _NEXT_TO_IT, "older": None},
+            "item": _ITEM,
+            "steps": [_PUT],
+            "omitted": 0,
+            "elsewhere": [],
+            "rules": [
+                {
+                    "rule": "newest_first",
+                    "text": "Lists are in the order of `updated_at`, newest first, ties by `content_id`, then "
+                    "`context_id`.",
+                }
+            ],
+            "agrees": True,
+        }
+    ],
+}
+_ABSENT: Json = {
+    "session_id": SESSION,
+    "content_id": "nosferatu",
+    "explanations": [
+        {
+            "context_id": CONTEXT,
+            "reason": "dropped",
+            "text": "The item was the one written longest ago when the context had more than 1,000.",
+            "place": None,
+            "item": None,
+            "steps": [_PUT, {**_PUT, "did": "dropped", "text": "was dropped, as one item more than 1,000 was written"}],
+            "omitted": 0,
+            "elsewhere": [],
+            "rules": [
+                {
+                    "rule": "at_most_1000",
+                    "text": "A context holds at most 1,000 items: one more drops the one with the oldest `updated_at`.",
+                }
+            ],
+            "agrees": True,
+        }
+    ],
+}
 
 Named = Mapping[str, object]
 """Examples of one thing, by what each is an example of."""
@@ -97,6 +155,8 @@ _SAID = {
     "invalid_signature": "The signature is not that of this request.",
     "invalid_version": str(InvalidVersionError(VERSIONS.names)),
     "invalid_json": "The body is not strict JSON: a key is there twice.",
+    "history_too_long": "More than 2,000,000 records of the log would have to be read.",
+    "history_gone": "The log begins at context-events-3-80: what was before is gone.",
     "already_decided": "The record stands for another event already.",
 }
 """Of errors that have a text of their own each time, one."""
@@ -118,6 +178,7 @@ _ANSWERS: Mapping[type[msgspec.Struct], Named] = {
     ContextOut: {"context": {"context_id": CONTEXT, "client_id": _CLIENT, "app_id": APP, "created_at": TIME}},
     SessionOut: {"session": {"session_id": SESSION, "client_id": _CLIENT, "platform_id": PLATFORM, "created_at": TIME}},
     SessionContextOut: {"attached": _ATTACHED},
+    ExplanationsOut: {"listed": _EXPLAINED, "absent": _ABSENT},
     ResultsOut: {"results": {"results": [{"status": 200}, {"status": 400, **ERRORS["invalid_fields"]}]}},
     ResultsOfContextsOut: {"contexts": {"contexts": [{"results": [{"status": 200}]}]}},
 }

@@ -140,6 +140,8 @@ PROBLEMS: dict[type[BaseException], Problem] = {
         409, "conflict_error", "too_many_contexts", "The session has 200 contexts, which is as many as it may have."
     ),
     errors.AlreadyDecidedError: Problem(409, "conflict_error", "already_decided"),
+    errors.HistoryTooLongError: Problem(409, "conflict_error", "history_too_long"),
+    errors.HistoryGoneError: Problem(409, "conflict_error", "history_gone"),
     TooManyRequestsError: Problem(
         429, _RATE_LIMIT, "too_many_requests", "The client calls too often; see Retry-After."
     ),

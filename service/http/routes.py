@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
 from aiohttp import web
@@ -36,6 +37,14 @@ from streams.domain.positions import NOTHING
 _POSITION = istr(POSITION)  # looked for in every request, and not folded to lower case each time
 
 
+class Parameter(NamedTuple):
+    """One parameter of a query, a text, as the OpenAPI document describes it; the handler reads it."""
+
+    name: str
+    description: str
+    required: bool = False
+
+
 @dataclass(frozen=True, kw_only=True)
 class Operation:
     """One method of one path, as it is routed and as the OpenAPI document describes it."""
@@ -56,10 +65,14 @@ class Operation:
     body_limit: int = MAX_BODY_BYTES
     largest_page: int = 0
     """The most that `limit` may ask for; 0 where the answer is no list."""
+    query: Sequence[Parameter] = ()
+    """Of the query, beside those of a page."""
     writes: bool = False
     """Whether the answer bears the position of a write."""
     place: Kind | None = None
     """By which id of the path its partition is found, where only the node that has the partition can answer."""
+    hedged: bool = True
+    """Whether a copy is asked as well where the node that has the partition takes long, as a frozen one does."""
     problems: Sequence[type[Exception]] = ()
     """The errors beyond those that every operation has."""
 
@@ -143,7 +156,7 @@ class Resource:
         after = NOTHING
         if _POSITION in request.headers:
             after = self._tokens.after(request.headers.getall(_POSITION))
-        call = Call(request, path, client, request_id, after, body, beside, version)
+        call = Call(request, path, client, request_id, after, body, beside, version, operation.hedged)
         if self._elsewhere is None or operation.place is None:
             return await handle(call)
         answer = await self._elsewhere.answer(call, operation.place, handle)

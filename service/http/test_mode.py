@@ -8,6 +8,7 @@ from typing import NamedTuple, TypeVar
 
 from service.http.deps import Deps
 from streams.domain.events import ContextAttached, ContextEvent, SessionEvent
+from streams.domain.explain import Explanation, Reason, Rule, Seat
 from streams.domain.feed import Attached, Done, Verdict
 from streams.domain.ids import EPOCH_S, AppId, ContextId, IdKeys, Kind, Mode, SessionId, id_text, known_id
 from streams.domain.items import Item, fragment
@@ -64,13 +65,14 @@ _ITEMS = (
 
 def in_test_mode(deps: Deps) -> Deps:
     """Return *deps* with other things behind the ports: what is checked stays the same, and no node is asked."""
-    unrecorded = Unrecorded(deps.now_ms)
+    unrecorded, sessions = Unrecorded(deps.now_ms), GeneratedSessions(deps.ids)
     return replace(
         deps,
         events=unrecorded,
         session_commands=unrecorded,
         context_views=GeneratedContexts(deps.tenants.tenant_of),
-        session_views=GeneratedSessions(deps.ids),
+        session_views=sessions,
+        explainer=GeneratedExplainer(sessions),
         elsewhere=None,
     )
 
@@ -126,6 +128,35 @@ class GeneratedContexts:
         return []
 
 
+class GeneratedExplainer:
+    """Implements `service.ports.Explainer`: the items are there, for which no event is named, and no other ever was."""
+
+    def __init__(self, sessions: GeneratedSessions) -> None:
+        """Take the lists."""
+        self._sessions = sessions
+
+    async def explain(
+        self, session: SessionId, content_id: str, context: ContextId | None, *, after: After, client: str
+    ) -> Sequence[Explanation]:
+        """Return one explanation, of an item's own context or of the one that is asked for."""
+        page = await (
+            self._sessions.page(session, start=0, limit=len(_ITEMS), after=after, client=client)
+            if context is None
+            else self._sessions.context_page(session, context, start=0, limit=len(_ITEMS), after=after, client=client)
+        )
+        entries = list(page.items)
+        for at, ((app, encoded), item) in enumerate(zip(entries, _ITEMS, strict=True)):
+            if item.content_id == content_id:
+                newer, older = (entries[n][1] if 0 <= n < len(_ITEMS) else None for n in (at - 1, at + 1))
+                seat = Seat(at, page.total, encoded, newer, older)
+                found = context if context is not None else self._sessions.context_of(app)
+                reason = Reason.HIDDEN if item.hidden is True else Reason.LISTED
+                rules = (Rule.NEWEST_FIRST,)
+                return [Explanation(session, content_id, found, app, reason, seat, (), 0, (), rules, 0, agrees=True)]
+        reason = Reason.NEVER_WRITTEN
+        return [Explanation(session, content_id, context, None, reason, None, (), 0, (), (), -1, agrees=True)]
+
+
 class _Source(NamedTuple):
     app: AppId
     context: ContextId
@@ -142,6 +173,10 @@ class GeneratedSessions:
     def __init__(self, ids: IdKeys) -> None:
         """Take what ids are made with."""
         self._sources = [_source(ids, number) for number in range(len(_ITEMS))]
+
+    def context_of(self, app: AppId) -> ContextId:
+        """Return the context of an app."""
+        return next(source.context for source in self._sources if source.app == app)
 
     async def page(self, session: SessionId, *, start: int, limit: int, after: After, client: str) -> Page:
         """Return a page of the items of all contexts."""

@@ -61,6 +61,14 @@ class AlreadyDecidedError(UpNextError):
     """Something else was decided about the dead letter."""
 
 
+class HistoryTooLongError(UpNextError):
+    """More of the log would have to be read than one call may; the message says how much that is."""
+
+
+class HistoryGoneError(UpNextError):
+    """The log does not have any more what would have to be read."""
+
+
 class InvalidPositionError(UpNextError):
     """A position token cannot be read, or is of another deployment."""
 

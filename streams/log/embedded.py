@@ -207,6 +207,10 @@ class EmbeddedLog:
                     start = chunk.next_offset
                     yield chunk
 
+    def scan(self, topic: str, partition: int, start: int, end: int) -> AsyncIterator[Chunk]:
+        """Yield the records from *start* up to, not including, *end*: a MiB at a time, as every read does."""
+        return self.read(topic, partition, start, end)
+
     async def read_at(self, topic: str, partition: int, offsets: Sequence[int]) -> AsyncIterator[Record]:
         """Yield the records at *offsets*, all below the end, in this order; what is not there any more is left out."""
         source = self._partitions[topic, partition]

@@ -127,6 +127,10 @@ class KafkaLog:
         """
         return self._reader.read(topic, partition, start, end)
 
+    def scan(self, topic: str, partition: int, start: int, end: int) -> AsyncIterator[Chunk]:
+        """Yield the records from *start* up to, not including, *end*, in pieces so small that nothing else waits."""
+        return self._reader.scan(topic, partition, start, end)
+
     def read_at(self, topic: str, partition: int, offsets: Sequence[int]) -> AsyncIterator[Record]:
         """Yield the records at *offsets*, all below the end, in this order; what is not there any more is left out."""
         return self._reader.read_at(topic, partition, offsets)

@@ -10,6 +10,7 @@ from streams.domain.session_rows import Member
 from streams.topics import SESSION_EVENTS, partition_of
 from streams.views import sessions
 from streams.views.reached import Asked, asked_of_session
+from streams.views.seats import Seats, find_seats
 from streams.views.session_lists import NEAR, SessionLists
 from streams.views.tables import WAIT_S, Table, WaitLimit
 
@@ -85,6 +86,19 @@ class SessionReader:
             await self._reach(session, partition, after, client, only=context)
         rows = self._table.rows(partition)
         return sessions.holds(rows, self._lists.state(rows, session), context, content_id)
+
+    async def seats(self, session: SessionId, content_id: str, *, after: After, client: str) -> tuple[Seats, int]:
+        """
+        Return where the merged list has the items of a content id, and the offset of `session-events` folded then.
+
+        Raises:
+            SessionDeletedError, ViewBehindError, ViewUnavailableError, OverloadedError
+        """
+        partition = partition_of(session, self._partitions)
+        if after != NOTHING:
+            await self._reach(session, partition, after, client)
+        seats = await find_seats(lambda: self._table.rows(partition), session, content_id)
+        return seats, self._offset(partition)
 
     async def reach(self, session: SessionId, after: After) -> None:
         """

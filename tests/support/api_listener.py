@@ -35,7 +35,7 @@ from streams.registry import Registry
 from streams.topics import REGISTRY_EVENTS, Kept, TopicSpec
 from tests.support.blobs import BlobsFake
 from tests.support.deliveries import DeliveriesWorld
-from tests.support.fakes import ContextViewsFake, SessionViewsFake, World
+from tests.support.fakes import ContextViewsFake, ExplainerFake, SessionViewsFake, World
 from tests.support.nodes import ADMIN_TOKEN, Caller, yarl_raw
 
 SPEC = TopicSpec(REGISTRY_EVENTS, 1, Kept.FOR_EVER, log_append_time=True)
@@ -164,6 +164,7 @@ async def api_node(
         session_commands=world,
         context_views=ContextViewsFake(world),
         session_views=SessionViewsFake(world),
+        explainer=ExplainerFake(world),
         metrics=CollectorRegistry(),
         proxies=proxies,
         add_routes=add_routes,

@@ -27,12 +27,14 @@ from streams.domain.events import (
     SessionDeleted,
     SessionEvent,
 )
+from streams.domain.explain import Explanation, Reason, Rule, Seat
 from streams.domain.feed import Attached, Done, Limits, SessionGone, TooManyContexts, Verdict
 from streams.domain.ids import AppId, ContextId, Kind, SessionId, id_text, parse_id
 from streams.domain.items import Item, fragment
 from streams.domain.page_items import PageItems
 from streams.domain.pages import Page, SessionContext, SessionContextsPage, SubscribedSession, ViewState
 from streams.domain.positions import After, ContextPosition, ListPosition, SessionsPosition
+from streams.domain.steps import Did, Step
 
 PARTITION = 0
 FIRST_TIME_MS = 1_700_000_000_000
@@ -353,6 +355,65 @@ class SessionViewsFake:
         if context not in state.members:
             raise NotAttachedError
         return content_id in self.world.contexts.get(context, {})
+
+
+class ExplainerFake:
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    async def explain(
+        self,
+        session: SessionId,
+        content_id: str,
+        context: ContextId | None,
+        *,
+        after: After,
+        client: str,  # noqa: ARG002
+    ) -> list[Explanation]:
+        world = self.world
+        world._begin("explain")
+        state = world._live(session, after)
+        if context is not None and context not in state.members:
+            raise NotAttachedError
+        holding = [one for one in state.members if content_id in world.contexts.get(one, {})]
+        return [self._explanation(session, content_id, one, list(state.members)) for one in holding] or [
+            Explanation(session, content_id, context, None, Reason.NEVER_WRITTEN, None, (), 0, (), (), -1, agrees=True)
+        ]
+
+    def _explanation(self, session: SessionId, content_id: str, context: bytes, members: list[bytes]) -> Explanation:
+        stored = self.world.contexts[context][content_id]
+        mine = stored.fragment(ContextId(context))
+        fragments = [encoded for _, encoded in self.world._list(members)]
+        at = fragments.index(mine)
+        newer, older = (fragments[n] if 0 <= n < len(fragments) else None for n in (at - 1, at + 1))
+        steps = [
+            Step(
+                "context-events",
+                PARTITION,
+                offset,
+                FIRST_TIME_MS,
+                "context.item_put.v1",
+                event.client,
+                event.request,
+                Did.PUT,
+            )
+            for offset, (of, event) in enumerate(self.world.context_events)
+            if of == context and isinstance(event, ItemPut) and event.item.content_id == content_id
+        ]
+        return Explanation(
+            session,
+            content_id,
+            ContextId(context),
+            stored.app,
+            Reason.HIDDEN if stored.hidden else Reason.LISTED,
+            Seat(at, len(fragments), mine, newer, older),
+            steps,
+            0,
+            (),
+            [Rule.NEWEST_FIRST],
+            self.world.sequences[context],
+            agrees=True,
+        )
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from service.http.forward_client import Forwarding
 from service.http.forward_listener import ForwardedCalls, OnlyHere
 from service.http.internal import OtherNodes, build_internal_app, internal_runner
 from streams.domain.nodes import NodeSaid, TableName
-from tests.support.fakes import ContextViewsFake, PairsFake, SessionViewsFake, World
+from tests.support.fakes import ContextViewsFake, ExplainerFake, PairsFake, SessionViewsFake, World
 from tests.support.listener import IDS, LOG_ID, POSITIONS_KEY, Listener, public_listener
 
 KEY = b"f" * 32
@@ -80,6 +80,7 @@ async def owner_of(world: World, places: PlacesFake) -> AsyncIterator[int]:
         session_commands=world,
         context_views=ContextViewsFake(world),
         session_views=SessionViewsFake(world),
+        explainer=ExplainerFake(world),
         metrics=metrics,
         elsewhere=OnlyHere(places),
     )

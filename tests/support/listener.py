@@ -22,7 +22,7 @@ from service.http.deps import Deps
 from service.http.positions import PositionTokens
 from service.http.rate_limits import RateLimits, Rates
 from streams.domain.ids import ContextId, IdKeys, Kind, Mode, SessionId, id_text, parse_id
-from tests.support.fakes import ContextViewsFake, PairsFake, SessionViewsFake, World
+from tests.support.fakes import ContextViewsFake, ExplainerFake, PairsFake, SessionViewsFake, World
 from tests.support.nodes import Answer, Caller
 
 LOG_ID = "log-of-the-tests"
@@ -109,6 +109,7 @@ async def public_listener(connections: ConnectionLimits = LIMITS, **more: Any) -
             "session_commands": world,
             "context_views": ContextViewsFake(world),
             "session_views": SessionViewsFake(world),
+            "explainer": ExplainerFake(world),
             "metrics": CollectorRegistry(),
             # Tests fail on purpose, and more often than anybody does by mistake.
             "limits": RateLimits(Rates(failures=0)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from typing import TypedDict
 
@@ -27,7 +27,7 @@ from streams.domain.ids import AppId, ContextId, Kind, SessionId, id_text
 from streams.domain.items import Item
 from streams.domain.positions import ContextPosition, SessionsPosition
 from streams.engine.fold import Fold, Judged, Output, inputs_of
-from streams.log.port import Record
+from streams.log.port import Chunk, Record
 from streams.processors.contexts import ContextsFold
 from streams.processors.sessions import SessionsFold
 from streams.processors.webhooks import WebhooksFold
@@ -101,6 +101,28 @@ class MemoryTable:
             self.waits -= 1
 
 
+class MemoryLog:
+    """`streams.refold.ScannedLog` of one partition."""
+
+    def __init__(self, records: dict[str, list[Record]], piece: int = 7) -> None:
+        self.records, self.piece = records, piece
+        self.start = 0
+
+    async def start_offset(self, topic: str, partition: int) -> int:
+        assert (topic in self.records, partition) == (True, 0)
+        return self.start
+
+    async def end_offset(self, topic: str, partition: int) -> int:
+        assert partition == 0
+        return len(self.records[topic])
+
+    async def scan(self, topic: str, partition: int, start: int, end: int) -> AsyncIterator[Chunk]:
+        assert partition == 0
+        for at in range(start, end, self.piece):
+            records = self.records[topic][at : min(end, at + self.piece)]
+            yield Chunk(records, at + len(records))
+
+
 class Views:
     """The two processors and what they tell each other, folded when the test says so."""
 
@@ -117,6 +139,7 @@ class Views:
                 self._folds[topic] = fold, table
         self._topics: dict[str, deque[Record]] = {topic: deque() for topic in self._folds}
         self._ends = dict.fromkeys(self._folds, 0)
+        self.log = MemoryLog({topic: [] for topic in self._folds})
         self._events = 0
         self.now_ms = START_MS
         self.verdicts: dict[str, Verdict] = {}
@@ -136,7 +159,9 @@ class Views:
     def append(self, topic: str, key: bytes, value: bytes) -> int:
         offset = self._ends[topic]
         self._ends[topic] += 1
-        self._topics[topic].append(Record(offset, self.now_ms, key, value))
+        record = Record(offset, self.now_ms, key, value)
+        self._topics[topic].append(record)
+        self.log.records[topic].append(record)
         return offset
 
     def step(self, topic: str) -> bool:

@@ -11,6 +11,7 @@ import pytest
 
 from service.http.calls import Call, Handler
 from service.http.openapi import OPERATIONS, openapi_document
+from service.http.routes import Operation
 from service.http.versions.known import VERSIONS
 from service.http.versions.version import Version
 from streams.domain.errors import LogUnavailableError, ViewUnavailableError
@@ -89,7 +90,13 @@ def calls_of(setting: Setting) -> dict[str, tuple[str, Any]]:
         "attachContext": {"app_id": setting.app.tenant, "context_id": setting.context},
         "hideItem": {"content_id": "test-movie-1", "action": "hide"},
     }
-    return {op.id: (op.path.format(**values), bodies.get(op.id)) for op in OPERATIONS}
+    return {op.id: (f"{op.path.format(**values)}{query_of(op)}", bodies.get(op.id)) for op in OPERATIONS}
+
+
+def query_of(operation: Operation) -> str:
+    """Return what an operation must be asked with."""
+    required = [f"{parameter.name}=test-movie-1" for parameter in operation.query if parameter.required]
+    return f"?{'&'.join(required)}" if required else ""
 
 
 @pytest.mark.parametrize("version", [*VERSIONS], ids=lambda version: version.name)
@@ -118,7 +125,7 @@ async def test_without_a_log(setting: Setting) -> None:
     """Nothing is asked of the log, of tables or of other nodes."""
     for name in ("write_context", "write_session", "write_sessions", "execute"):
         setting.listener.world.fail(name, LogUnavailableError())
-    for name in ("context_page", "session_page", "subscriptions", "contexts", "holds"):
+    for name in ("context_page", "session_page", "subscriptions", "contexts", "holds", "explain"):
         setting.listener.world.fail(name, ViewUnavailableError())
     await test_every_call(setting, VERSIONS.first)
 
