@@ -389,3 +389,21 @@ async def test_a_topic_that_is_deleted_and_made_again_is_empty(ground: Ground) -
     again = await ground.open()
     assert [(r.offset, r.key) for r in await records(again, deleted.name)] == [(0, b"new")]
     assert len(await records(again, kept.name)) == 300
+
+
+async def test_a_scan_gives_what_a_read_gives(ground: Ground) -> None:
+    """The same records, from the start to an end, in as many pieces as it takes."""
+    log = await ground.open()
+    assert isinstance(log, EmbeddedLog | KafkaLog)
+    spec = unique()
+    await log.create_topics([spec])
+    await log.append_many(spec.name, 0, [(b"%d" % n, bytes(900)) for n in range(1_500)])
+    read: list[Record] = []
+    scanned: list[Record] = []
+    async for chunk in log.read(spec.name, 0, 100, 1_400):
+        read += chunk.records
+    async for chunk in log.scan(spec.name, 0, 100, 1_400):
+        scanned += chunk.records
+        assert chunk.next_offset <= 1_400
+    assert scanned == read
+    assert [record.offset for record in scanned] == list(range(100, 1_400))

@@ -500,6 +500,25 @@ _WEBHOOKS = [
     ),
 ]
 
+_HISTORY = [
+    Bug(
+        "explanation-is-ahead",
+        "An explanation is of what the list has, not of what the log has by now.",
+        "streams.explain",
+        "ends = {one: members[one].sequence + 1 for",
+        "ends = {one: members[one].sequence + 1_000_000 for",
+        "tests/unit/test_explain.py::test_only_as_far_as_the_list_has_it",
+    ),
+    Bug(
+        "publishers-named",
+        "A platform is not told of a publisher's clients and requests.",
+        "service.http.explain",
+        "named=clients.names(step.client)",
+        "named=clients.names(step.client) or True",
+        "tests/unit/test_http_explain.py::test_who_wrote_is_named_to_its_own_tenant_only",
+    ),
+]
+
 
 def _named(bugs: Iterable[Bug]) -> dict[str, Bug]:
     named = {}
@@ -509,4 +528,4 @@ def _named(bugs: Iterable[Bug]) -> dict[str, Bug]:
     return named
 
 
-BUGS: Mapping[str, Bug] = _named([*_WRITES, *_ENGINE, *_FOLDS, *_SERVICE, *_REBUILDS, *_WEBHOOKS])
+BUGS: Mapping[str, Bug] = _named([*_WRITES, *_ENGINE, *_FOLDS, *_SERVICE, *_REBUILDS, *_WEBHOOKS, *_HISTORY])
