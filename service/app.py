@@ -34,10 +34,11 @@ from service.forwarding import forwarding
 from service.http.app import build_public_app
 from service.http.connections import Runner
 from service.http.deps import Deps, now_s
-from service.http.internal import OtherNodes, build_internal_app, internal_runner
+from service.http.internal import OtherNodes, build_internal_app
+from service.http.internal_connections import InternalRunner
 from service.http.media import MediaFiles
 from service.limits import limits_of
-from service.listeners import bound, connection_limits, port_refused, public_url, where
+from service.listeners import bound, connection_limits, internal_limits, port_refused, public_url, where
 from service.settings import Settings
 from service.stages import Listening, Ready, Recovering, Starting, Stopped, Stopping, Tell
 from service.webhooks.deliveries_everywhere import AllDeliveries
@@ -87,7 +88,7 @@ async def serve(settings: Settings, stop: asyncio.Event, tell: Tell, die: Die) -
         health = NodeHealth(node.status)
         metrics = _metrics(health)
         others = OtherNodes()
-        internal = internal_runner(build_internal_app(health.awaited, metrics, others))
+        internal = InternalRunner(build_internal_app(health.awaited, metrics, others), metrics, internal_limits())
         await open_things.enter_async_context(_answering(internal, claim.internal, "internal"))
         tell(_starting(settings, claim))
         open_things.push_async_callback(_stop, node, die)

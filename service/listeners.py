@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 
 from service.http.connection_limits import LIMITS, ConnectionLimits
+from service.http.internal_connections import INTERNAL_LIMITS
 from service.setting_kinds import Address
 from service.settings import Settings
 from streams.domain.errors import RefusedStartError
@@ -21,14 +22,24 @@ _FILES = 65_536
 
 def connection_limits() -> ConnectionLimits:
     """
-    Have the process open as many files as it may, and return what bounds connections.
+    Have the process open as many files as it may, and return what bounds clients' connections.
 
-    Half of the files are left to tables and logs: one that could not open its files would end the process.
+    They have half of the files, other nodes' and whoever watches over this one a quarter; the rest is left to tables
+    and logs: one that could not open its files would end the process.
     """
+    return LIMITS._replace(connections=min(LIMITS.connections, _files() // 2))
+
+
+def internal_limits() -> ConnectionLimits:
+    """Do the same for the internal listener's."""
+    return INTERNAL_LIMITS._replace(connections=min(INTERNAL_LIMITS.connections, _files() // 4))
+
+
+def _files() -> int:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     files = _FILES if hard == resource.RLIM_INFINITY else max(soft, min(hard, _FILES))
     resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
-    return LIMITS._replace(connections=min(LIMITS.connections, files // 2))
+    return files
 
 
 @contextmanager

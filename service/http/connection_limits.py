@@ -22,6 +22,10 @@ class ConnectionLimits(NamedTuple):
     """Of answers that clients do not take: where it is more, who has waited longest is cut off."""
     connections: int = 4_096
     """On those beyond, every request is a 503."""
+    line_bytes: int = 8_190
+    """Of a request's first line, its path with the query."""
+    headers: int = 100
+    """Of a request."""
 
 
 LIMITS = ConnectionLimits()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 
@@ -15,14 +16,12 @@ from aiohttp.web_protocol import RequestHandler
 from service.http.app import GATE
 from service.http.connection_limits import LIMITS, ConnectionLimits, Unsent
 from service.http.deps import Entropy
-from service.http.gate import Gate, new_request_id
+from service.http.gate import new_request_id
 from service.http.problems import MalformedRequestError, error_body, error_headers, problem_of
 from streams.domain.errors import OverloadedError
 
-MAX_LINE_BYTES = 8_190
 MAX_HEADER_BYTES = 32_768
 """One header line, for many positions in one; more of them go into more lines."""
-MAX_HEADERS = 100
 _END_OF_HEAD = b"\r\n\r\n"
 
 
@@ -38,9 +37,9 @@ class Connection(RequestHandler):
             access_log=None,  # type: ignore[arg-type] # None switches it off, as aiohttp's own runner does
             keepalive_timeout=server.limits.idle_s,
             lingering_time=server.limits.linger_s,
-            max_line_size=MAX_LINE_BYTES,
+            max_line_size=server.limits.line_bytes,
             max_field_size=MAX_HEADER_BYTES,
-            max_headers=MAX_HEADERS,
+            max_headers=server.limits.headers,
             auto_decompress=False,
         )
         self._server, self._entropy = server, entropy
@@ -161,16 +160,20 @@ class Connection(RequestHandler):
 
 
 class Server(web.Server):
-    """aiohttp's server, with our connections, and a short way to our routes."""
+    """aiohttp's server, with our connections."""
 
-    def __init__(self, wrapped: web.Server, gate: Gate, entropy: Entropy, limits: ConnectionLimits) -> None:
-        """Take the server that aiohttp made for the application, and the application's gate."""
-        loop = asyncio.get_running_loop()
-        # Past aiohttp's application and its router: they cost a fifth of what a bare request costs.
-        handler = partial(gate.answer_or, others=wrapped.request_handler)
-        super().__init__(handler, request_factory=wrapped.request_factory, loop=loop)
+    def __init__(
+        self,
+        wrapped: web.Server,
+        answer: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
+        count_cut: Callable[[str], None],
+        entropy: Entropy,
+        limits: ConnectionLimits,
+    ) -> None:
+        """Take the server that aiohttp made for the application, what answers, and what counts those cut off."""
+        super().__init__(answer, request_factory=wrapped.request_factory, loop=asyncio.get_running_loop())
         self._entropy = entropy
-        self.limits, self.unsent, self.count_cut = limits, Unsent(limits.unsent_bytes), gate.metrics.count_cut
+        self.limits, self.unsent, self.count_cut = limits, Unsent(limits.unsent_bytes), count_cut
 
     @property
     def is_full(self) -> bool:
@@ -204,4 +207,7 @@ class Runner(web.AppRunner):
         self._entropy, self._limits = entropy, limits
 
     async def _make_server(self) -> web.Server:
-        return Server(await super()._make_server(), self.app[GATE], self._entropy, self._limits)
+        wrapped, gate = await super()._make_server(), self.app[GATE]
+        # Past aiohttp's application and its router: they cost a fifth of what a bare request costs.
+        answer = partial(gate.answer_or, others=wrapped.request_handler)
+        return Server(wrapped, answer, gate.metrics.count_cut, self._entropy, self._limits)

@@ -10,7 +10,6 @@ from msgspec.structs import asdict
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from service.http.connections import MAX_HEADER_BYTES, MAX_HEADERS, MAX_LINE_BYTES
 from service.http.forward import PREFIX
 from service.http.forward_deliveries import PATH as DELIVERIES
 from service.http.forward_listener import refusal
@@ -74,22 +73,6 @@ class OtherNodes:
         return _json(200, NodesOut([NodeOut(**asdict(node.said), silent_ms=node.silent_ms) for node in self._known()]))
 
 
-def internal_runner(app: web.Application) -> web.AppRunner:
-    """Return what runs the application, with room for what clients may send when it is forwarded."""
-    return web.AppRunner(
-        app,
-        access_log=None,
-        shutdown_timeout=_SHUTDOWN_S,
-        max_line_size=MAX_LINE_BYTES + len(PREFIX),
-        max_field_size=MAX_HEADER_BYTES,
-        max_headers=MAX_HEADERS + _OWN_HEADERS,
-        auto_decompress=False,
-    )
-
-
-_SHUTDOWN_S = 1.0
-_OWN_HEADERS = 16
-"""More than a forwarded call has beside its client's."""
 _STARTING = "the node is starting"
 
 

@@ -17,7 +17,8 @@ from service.http.deps import Deps
 from service.http.forward import ForwardMetrics
 from service.http.forward_client import Forwarding
 from service.http.forward_listener import ForwardedCalls, OnlyHere
-from service.http.internal import OtherNodes, build_internal_app, internal_runner
+from service.http.internal import OtherNodes, build_internal_app
+from service.http.internal_connections import InternalRunner
 from streams.domain.nodes import NodeSaid, TableName
 from tests.support.fakes import ContextViewsFake, ExplainerFake, PairsFake, SessionViewsFake, World
 from tests.support.listener import IDS, LOG_ID, POSITIONS_KEY, Listener, public_listener
@@ -88,7 +89,7 @@ async def owner_of(world: World, places: PlacesFake) -> AsyncIterator[int]:
     copies = resources(replace(deps, elsewhere=OnlyHere(places, copies=True)))
     calls = ForwardedCalls(resources(deps), copies, world, key=KEY, name=places.name, metrics=ForwardMetrics(metrics))
     others.started(list, calls.answer)
-    runner = internal_runner(build_internal_app(list, metrics, others))
+    runner = InternalRunner(build_internal_app(list, metrics, others), metrics)
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()

@@ -18,7 +18,8 @@ from service.adapters import forward as pool
 from service.adapters.forward import HopPool
 from service.http.forward import REFUSED, BrokenHopError, UnreachableError
 from service.http.forward_signature import ForwardedCall, signed
-from service.http.internal import build_internal_app, internal_runner
+from service.http.internal import build_internal_app
+from service.http.internal_connections import InternalRunner
 from service.ports import Client
 from streams.domain.errors import OverloadedError, ViewBehindError, ViewUnavailableError
 from streams.domain.ids import Kind
@@ -499,7 +500,7 @@ async def test_who_answers_is_no_node(pair: Pair) -> None:
 
 async def test_until_a_node_is_started_it_refuses() -> None:
     """Calls of others, and who asks which nodes there are."""
-    runner = internal_runner(build_internal_app(list, CollectorRegistry()))
+    runner = InternalRunner(build_internal_app(list, CollectorRegistry()), CollectorRegistry())
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()

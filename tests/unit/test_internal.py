@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
@@ -13,7 +14,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from service.adapters.health import NodeHealth, awaited
 from service.adapters.node_metrics import NodeCollector
+from service.http.forward import REFUSED
 from service.http.internal import build_internal_app
+from service.http.internal_connections import INTERNAL_LIMITS, InternalRunner
 from service.http.metrics import HttpMetrics
 from service.listeners import bound, where
 from service.setting_kinds import Address
@@ -58,20 +61,74 @@ class World:
         self.health = NodeHealth(lambda: self.status)
         self.metrics = CollectorRegistry()
         self.metrics.register(NodeCollector(self.health.status))
+        self.limits = INTERNAL_LIMITS
+        self.port = 0
 
 
 @asynccontextmanager
 async def answering(world: World) -> AsyncIterator[Callable[..., AbstractAsyncContextManager[aiohttp.ClientResponse]]]:
     """Serve the internal listener; yields a function that gets a path."""
     with bound(Address("127.0.0.1", 0), "internal") as sockets:
-        runner = web.AppRunner(build_internal_app(world.health.awaited, world.metrics))
+        runner = InternalRunner(build_internal_app(world.health.awaited, world.metrics), world.metrics, world.limits)
         await runner.setup()
         try:
             await web.SockSite(runner, sockets[0]).start()
+            world.port = where(sockets).port
             async with aiohttp.ClientSession(f"http://{where(sockets)}") as http:
                 yield http.request
         finally:
             await runner.cleanup()
+
+
+def cut(world: World, reason: str) -> float | None:
+    return world.metrics.get_sample_value("upnext_internal_connections_cut_total", {"reason": reason})
+
+
+async def test_half_a_head_is_not_waited_for() -> None:
+    """Whoever sends no more of it is cut off, and counted."""
+    world = World()
+    world.limits = INTERNAL_LIMITS._replace(head_s=0.2)
+    async with answering(world):
+        reader, writer = await asyncio.open_connection("127.0.0.1", world.port)
+        writer.write(b"GET /health/live HTTP/1.1\r\nHost: x\r\n")
+        async with asyncio.timeout(5):
+            assert await reader.read() == b""
+        writer.close()
+    assert cut(world, "head") == 1
+
+
+async def test_more_connections_than_there_may_be() -> None:
+    """On those beyond nothing is done, and a node that forwards is told so; when others end, there is room again."""
+    world = World()
+    world.limits = INTERNAL_LIMITS._replace(connections=2)
+    asked = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+    async with answering(world):
+        kept = [await asyncio.open_connection("127.0.0.1", world.port) for _ in range(2)]
+        for reader, writer in kept:
+            writer.write(asked)
+            assert (await reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 200 ")
+        reader, writer = await asyncio.open_connection("127.0.0.1", world.port)
+        writer.write(asked)
+        async with asyncio.timeout(5):
+            answer = await reader.read()
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert f"{REFUSED}: there are as many".encode() in answer
+        writer.close()
+        kept[0][1].close()
+        async with asyncio.timeout(5):
+            while not (await asked_on_a_new_connection(world.port, asked)).startswith(b"HTTP/1.1 200 "):
+                await asyncio.sleep(0.01)
+        kept[1][1].close()
+    assert (cut(world, "surplus") or 0) >= 1
+
+
+async def asked_on_a_new_connection(port: int, asked: bytes) -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(asked)
+    try:
+        return await reader.readuntil(b"\r\n")
+    finally:
+        writer.close()
 
 
 async def test_live_from_the_first_moment_to_the_last() -> None:

@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from service.adapters.node_metrics import NodeCollector
 from service.adapters.webhook_metrics import WebhookCollector
 from service.http.forward import ForwardMetrics
+from service.http.internal_connections import InternalRunner
 from service.http.metrics import HttpMetrics
 from service.http.rate_limits import RateLimits
 from service.webhooks.deliverer import Counts
@@ -103,6 +105,7 @@ def test_every_metric_is_explained() -> None:
     registry.register(NodeCollector(lambda: status))
     HttpMetrics(registry)
     ForwardMetrics(registry)
+    InternalRunner(web.Application(), registry)
     registry.register(RateLimits())
     registry.register(WebhookCollector(Counts(), Lanes()))
     there = {f"{m.name}_total" if m.type == "counter" else m.name for m in registry.collect()}
