@@ -98,6 +98,8 @@ async def test_serve_as_machines_see_it(tmp_path: Path) -> None:
             assert node.process.wait(30) == 0, node.said
         events = [orjson.loads(line) for line in node.said.splitlines()]
         stages = [event["event"] for event in events if event["logger"] == "upnext"]
+        # A busy machine may need longer than a second, and says what it waits for.
+        stages = [stage for stage in stages if stage != "node_recovering"]
         assert stages == ["node_starting", "node_listening", "node_ready", "node_stopping", "node_stopped"]
 
 
