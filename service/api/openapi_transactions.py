@@ -20,7 +20,7 @@ _GIVEN: Json = {
     "description": "An object as its type takes it, with its type, and its context where it belongs to a company.",
     "properties": {
         "type": {"enum": [resource.name for resource in TYPES]},
-        "context": {**_TEXT, "description": "In whose context it is written; its `company` where left out."},
+        "context": {**id_schema(), "description": "In whose context it is written; its `company` where left out."},
         "id": {
             **_TEXT,
             "description": "Its id. Of an app or a platform also a label, `$` and what ids consist of: the one of its "

@@ -126,6 +126,8 @@ class Transactions:
         usual: str | None,
     ) -> str | None:
         """Return the company in whose context an object is written, None where its type has none."""
+        if "context" in fields:
+            checked_id(fields["context"])
         if not resource.in_company:
             return None
         own = fields.get("company")

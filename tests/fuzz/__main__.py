@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.fuzz.run import API, V1, Plan, fuzz
+from tests.fuzz.run import API, UNLIMITED, V1, Plan, fuzz
 from tests.support.kafka import Broker
 from tests.support.nodes import NodeProcess
 
@@ -19,7 +19,7 @@ PHASES = "examples,coverage,fuzzing,stateful"
 async def run(seed: int, seconds: int, directory: Path, kafka: str | None) -> int:
     """Give both APIs half the time each, or what one round takes; return how many of the two runs found something."""
     found = 0
-    async with NodeProcess(directory / "node", kafka=kafka) as node:
+    async with NodeProcess(directory / "node", kafka=kafka, env=UNLIMITED) as node:
         for paths in (V1, API):
             plan = Plan(paths, PHASES, ["--max-time", str(max(1, seconds // 2))])
             report = await fuzz(node, directory, plan, seed)

@@ -322,6 +322,7 @@ async def test_a_context_that_is_none(node: ApiNode, query: str) -> None:
     answer = await node.admin.call("POST", PATH + query, {"type": "companies", "id": "acme", "name": "Acme"})
     assert answer.status == 400
     assert answer.json["errors"][0]["code"] == "error.parameter.invalid"
+    await refused(node, 400, "id.invalid", {"type": "companies", "context": {}, "id": "acme", "name": "Acme"})
 
 
 async def test_roles_and_scopes(node: ApiNode) -> None:
