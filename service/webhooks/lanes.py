@@ -33,9 +33,9 @@ class Lanes:
     """
     Counts what is on its way to each endpoint.
 
-    Endpoints that fail or are slow have one event on its way each, and share a bound of their own, so that however many
-    there are, the others go on. One that fails several times in a row is left alone for longer and longer, and then
-    tried with one event.
+    Endpoints that fail or are slow share a bound of their own, so that however many there are, the others go on. One
+    that fails has one event on its way until it answers; after several failures in a row it is left alone for longer
+    and longer before it is tried with the next.
     """
 
     def __init__(self) -> None:
@@ -46,9 +46,10 @@ class Lanes:
     def room(self, endpoint: str, now_s: float) -> int:
         """Return how many more events may be sent to an endpoint now."""
         lane = self._lanes.get(endpoint, _NEW)
-        if lane.is_ill:
-            return min(1 - lane.running, ILL - self._ill) if now_s >= lane.closed_until_s else 0
-        return min(PER_ENDPOINT - lane.running, WELL - self._well)
+        if now_s < lane.closed_until_s:
+            return 0
+        most = 1 if lane.failures else PER_ENDPOINT
+        return min(most - lane.running, ILL - self._ill if lane.is_ill else WELL - self._well)
 
     def opens_s(self, endpoint: str) -> float:
         """Return when an endpoint may be sent something, by the clock of `room`; 0 where nothing keeps it closed."""

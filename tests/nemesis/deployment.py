@@ -111,7 +111,8 @@ class Deployment:
             links = [Link(broker.advertised[name], broker.ports[name]) for broker in self.cluster.brokers]
             bootstrap = ",".join(f"127.0.0.1:{link.port}" for link in links)
             flags = ["--partitions", str(PARTITIONS), "--log-level", "warning"]
-            process = NodeProcess(directory / name.lower(), *flags, kafka=bootstrap)
+            env = {"UPNEXT_WEBHOOKS_ALLOW_LOOPBACK": "true"}
+            process = NodeProcess(directory / name.lower(), *flags, kafka=bootstrap, env=env)
             self.nodes.append(Kept(process, links, now_s))
         self._watching: list[asyncio.Task[None]] = []
 

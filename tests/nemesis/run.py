@@ -26,6 +26,7 @@ from tests.nemesis.publishers import Publisher
 from tests.nemesis.readers import Reader
 from tests.nemesis.report import Report
 from tests.nemesis.schedule import schedule
+from tests.nemesis.webhooks import Endpoints, endpoints
 from tests.support.nodes import MASTER_KEY, Caller
 from tests.support.nodes import Deployment as Registry
 
@@ -50,8 +51,8 @@ async def run(seed: int, seconds: float, directory: Path) -> Report:
     try:
         await deployment.start()
         print(f"{now_s():7.1f} s  all is ready", flush=True)
-        async with _clients(deployment, source) as shared:
-            household = await _household(deployment, shared, source)
+        async with endpoints(random.Random(seed)) as hooks, _clients(deployment, source) as shared:
+            household = await _household(deployment, shared, source, hooks)
             nemesis = Nemesis(deployment)
             began_faults_s = now_s()
             async with asyncio.TaskGroup() as group:
@@ -66,6 +67,8 @@ async def run(seed: int, seconds: float, directory: Path) -> Report:
                 print(f"{now_s():7.1f} s  {what} {had}", flush=True)
             print(f"{now_s():7.1f} s  503s: {dict(shared.refusals)}", flush=True)
             wrong = await finish(deployment, shared, household)
+            wrong += await hooks.check(*await deployment.read_log())
+            print(f"{now_s():7.1f} s  webhooks: {len(hooks.ids)} events, {len(hooks.accepted)} taken", flush=True)
         wrong += _unexpected(deployment.ends)
         wrong += await deployment.stop()
         print(f"{now_s():7.1f} s  checked", flush=True)
@@ -100,11 +103,14 @@ async def _clients(deployment: Deployment, source: random.Random) -> AsyncIterat
         )
 
 
-async def _household(deployment: Deployment, shared: Clients, source: random.Random) -> Household:
+async def _household(deployment: Deployment, shared: Clients, source: random.Random, hooks: Endpoints) -> Household:
     """Make all that there is, and attach a few contexts to each session."""
     registry = Registry(deployment.nodes[0].process, shared.http)
     company = await registry.company("Nemesis")
-    apps = [await _client(deployment, shared, await registry.tenant("apps", company, f"App {n}")) for n in range(2)]
+    tenants = [await registry.tenant("apps", company, f"App {n}") for n in range(2)]
+    for app, ordered in zip(tenants, (False, True), strict=True):
+        await hooks.make(registry, company, app, ordered=ordered)
+    apps = [await _client(deployment, shared, tenant) for tenant in tenants]
     callers = [await registry.tenant("platforms", company, f"Platform {n}") for n in range(2)]
     platforms = [await _client(deployment, shared, caller) for caller in callers]
     household = Household(list(await asyncio.gather(*(_context(apps[n % 2]) for n in range(CONTEXTS)))), [])
