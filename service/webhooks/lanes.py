@@ -7,11 +7,13 @@ from dataclasses import dataclass
 PER_ENDPOINT = 4
 WELL, ILL = 256, 128
 """Events that are on their way at once, to endpoints that answer and to those that do not, all together."""
-SLOW_S = 1.0
+SLOW_S = 0.5
 """An endpoint that has not answered for so long counts as one that does not."""
 _OPENS_AT = 5
 """Failures in a row after which an endpoint is left alone for a while, then for twice as long, and so on."""
 _LONGEST_S = 300.0
+_REMEMBERED = 10_000
+"""Endpoints that are known to answer."""
 
 
 @dataclass(slots=True)
@@ -34,13 +36,15 @@ class Lanes:
     Counts what is on its way to each endpoint.
 
     Endpoints that fail or are slow share a bound of their own, so that however many there are, the others go on. One
-    that fails has one event on its way until it answers; after several failures in a row it is left alone for longer
-    and longer before it is tried with the next.
+    that has not answered yet, or not the last time, has one event on its way until it does; after several failures in a
+    row it is left alone for longer and longer before it is tried with the next.
     """
 
     def __init__(self) -> None:
         """Begin with nothing."""
         self._lanes: dict[str, _Lane] = {}
+        self._answering: dict[str, None] = {}
+        """Endpoints that answered the last time; who did so last stands last."""
         self._well = self._ill = 0
 
     def room(self, endpoint: str, now_s: float) -> int:
@@ -48,7 +52,7 @@ class Lanes:
         lane = self._lanes.get(endpoint, _NEW)
         if now_s < lane.closed_until_s:
             return 0
-        most = 1 if lane.failures else PER_ENDPOINT
+        most = PER_ENDPOINT if endpoint in self._answering else 1
         return min(most - lane.running, ILL - self._ill if lane.is_ill else WELL - self._well)
 
     def opens_s(self, endpoint: str) -> float:
@@ -70,7 +74,11 @@ class Lanes:
         lane = self._lanes[endpoint]
         self._count(lane, -1)
         lane.running -= 1
+        self._answering.pop(endpoint, None)
         if answers:
+            self._answering[endpoint] = None
+            if len(self._answering) > _REMEMBERED:
+                del self._answering[next(iter(self._answering))]
             self._change(lane, failures=0, is_slow=took_s >= SLOW_S)
             lane.closed_until_s = 0.0
         else:

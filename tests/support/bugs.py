@@ -456,7 +456,7 @@ _WEBHOOKS = [
         "service.webhooks.lanes",
         "return self.is_slow or self.failures > 0",
         "return False",
-        "tests/unit/test_webhook_deliverer.py::test_a_hundred_that_hang_hold_back_nobody",
+        "tests/unit/test_webhook_deliverer.py::test_those_that_hang_hold_back_nobody",
     ),
     Bug(
         "gone-is-called-again",

@@ -174,9 +174,9 @@ async def test_a_bug_ends_it() -> None:
         await asyncio.wait_for(deliverer_of(world).run(), 10)
 
 
-async def test_a_hundred_that_hang_hold_back_nobody() -> None:
-    """Ten that answer are told of each of 60 things within two seconds, while a hundred never answer."""
-    good, hanging = [f"g{n}" for n in range(10)], [f"h{n}" for n in range(100)]
+async def test_those_that_hang_hold_back_nobody() -> None:
+    """Ten that answer are told of each of 20 things within two seconds, while three hundred never answer."""
+    good, hanging = [f"g{n}" for n in range(10)], [f"h{n}" for n in range(300)]
 
     async def answer(endpoint: str) -> Sent:
         if endpoint.startswith("h"):
@@ -187,9 +187,10 @@ async def test_a_hundred_that_hang_hold_back_nobody() -> None:
     world = WebhookWorld([target(name) for name in (*hanging, *good)], answer=answer)
     happened: dict[str, float] = {}
     async with delivering(world):
-        for _ in range(60):
+        for _ in range(20):
             happened[world.happens()] = time.monotonic()
             await asyncio.sleep(0.02)
-        await world.until(lambda: sum(call.endpoint.startswith("g") for call in world.calls) == 600)
+        await world.until(lambda: sum(call.endpoint.startswith("g") for call in world.calls) == 200)
         late = sorted(call.at_s - happened[call.event] for call in world.calls if call.endpoint.startswith("g"))
-        assert late[594] < 2.0
+        print(f"p50 {late[100]:.3f} s, p99 {late[198]:.3f} s")
+        assert late[198] < 2.0

@@ -14,6 +14,12 @@ def begun(lanes: Lanes, endpoint: str, now_s: float = 0.0) -> int:
     return count
 
 
+def answered(lanes: Lanes, *names: str) -> None:
+    for name in names:
+        lanes.begin(name)
+        lanes.end(name, now_s=0, took_s=0.01, answers=True)
+
+
 def failed(lanes: Lanes, endpoint: str, times: int, now_s: float = 0.0) -> None:
     for _ in range(times):
         lanes.begin(endpoint)
@@ -21,8 +27,10 @@ def failed(lanes: Lanes, endpoint: str, times: int, now_s: float = 0.0) -> None:
 
 
 def test_one_endpoint() -> None:
-    """It is sent four events at a time."""
+    """It is sent one event, and once it has answered four at a time."""
     lanes = Lanes()
+    assert lanes.room("e", 0) == 1
+    answered(lanes, "e")
     assert begun(lanes, "e") == PER_ENDPOINT
     lanes.end("e", now_s=0, took_s=0.01, answers=True)
     assert lanes.room("e", 0) == 1
@@ -40,6 +48,7 @@ def test_one_that_fails() -> None:
 def test_one_that_is_slow() -> None:
     """One event that hangs does not hold back its endpoint's others, and it is ill until it is quick again."""
     lanes = Lanes()
+    answered(lanes, "e")
     lanes.begin("e")
     lanes.slow("e")
     assert (lanes.room("e", 0), lanes.ill) == (PER_ENDPOINT - 1, 1)
@@ -54,6 +63,7 @@ def test_those_that_are_ill_have_a_bound_of_their_own() -> None:
     """However many there are, there is room for those that answer."""
     lanes = Lanes()
     names = [f"h{n}" for n in range(WELL)]
+    answered(lanes, "new", *names)
     on_way = [name for name in names for _ in range(begun(lanes, name))]
     assert (len(on_way), lanes.room("new", 0)) == (WELL, 0)
     for name in set(on_way):
