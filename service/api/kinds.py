@@ -199,7 +199,8 @@ class Numbers(Plain):
     def schema(self) -> Json:
         """Return the JSON schema."""
         properties = {name: self.element.schema() for name in self.names}
-        return {"type": "object", "properties": properties, "required": list(self.names)}
+        required = list(self.names)
+        return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ class Roles:
     def schema(self) -> Json:
         """Return the JSON schema."""
         properties = {"company": LINK_SCHEMA, "role": _ROLE.schema()}
-        one = {"type": "object", "properties": properties, "required": list(properties)}
+        one = {"type": "object", "properties": properties, "required": [*properties], "additionalProperties": False}
         return {"type": "array", "items": one, "maxItems": _MAX_ROLES}
 
     def _read_one(self, value: Json, known: Iterable[str], place: Place) -> Json:
