@@ -10,14 +10,13 @@ from streams.domain.times import iso_ms
 
 
 def moment_ms(value: object) -> int | None:
-    """Return the moment that a text is, in epoch milliseconds, None where it is none, or before 1970."""
+    """Return the moment that a text is, in epoch milliseconds, also before 1970; None where it is none."""
     try:
         moment = datetime.fromisoformat(value if isinstance(value, str) else "")
         # One without an offset would mean another time to each reader; one near the ends of time has none in UTC.
-        ms = round(moment.astimezone(UTC).timestamp() * 1000) if moment.tzinfo is not None else -1
+        return round(moment.astimezone(UTC).timestamp() * 1000) if moment.tzinfo is not None else None
     except (ValueError, OverflowError):
         return None
-    return ms if ms >= 0 else None
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class Moment(Plain):
     def read(self, value: object, _place: Place) -> object:
         """Return the moment as it is shown everywhere."""
         ms = moment_ms(value)
-        if ms is None:
+        if ms is None or ms < 0:
             what = "a date and time in ISO 8601, as 2024-02-16T04:41:06Z"
             raise BrokenValueError("field.format", "{{field}} must be {{what}}", what=what)
         return iso_ms(ms)

@@ -49,7 +49,7 @@ def read_wanted(query: MultiMapping[str], endpoints: Mapping[str, bool], *, with
         broken.append(invalid("endpoints.too.many", text, most=str(MOST_ENDPOINTS)))
     if broken:
         raise MessagesError(400, broken)
-    return Wanted(wanted, cast("Status | None", status), times[0], max(times[1], 1))
+    return Wanted(wanted, cast("Status | None", status), *_between(*times))
 
 
 def read_range(fields: Mapping[str, Any], endpoints: Mapping[str, bool]) -> Wanted:
@@ -69,7 +69,12 @@ def read_range(fields: Mapping[str, Any], endpoints: Mapping[str, bool]) -> Want
         broken.append(reference_not_found("WebhookEndpoint", endpoint, "endpoint"))
     if broken or endpoint is None:
         raise MessagesError(400, broken)
-    return Wanted([endpoint], None, times["from"] or 0, max(times["to"] or 0, 1))
+    return Wanted([endpoint], None, *_between(times["from"] or 0, times["to"] or 0))
+
+
+def _between(from_ms: int, to_ms: int) -> tuple[int, int]:
+    """Return the same times, none of them before 1970, when nothing was planned."""
+    return max(from_ms, 0), max(to_ms, 1)
 
 
 def _endpoint(fields: Mapping[str, Any], broken: list[Message]) -> str | None:

@@ -112,6 +112,8 @@ async def test_lists(setting: Setting) -> None:
     assert await setting.ids("&endpoint=absent") == await setting.ids("&endpoint=") == []
     assert await setting.ids("&status=FAILED") == [events[2]]
     assert await setting.ids(f"&from={iso_ms(NOW_MS + 2)}&to={iso_ms(NOW_MS + 4)}") == [events[3], events[2]]
+    assert await setting.ids("&from=1110-02-27T11:11:20.3Z&to=9999-12-31T23:59:59Z") == newest
+    assert await setting.ids("&to=1969-12-31T23:59:59Z") == []
     every = [one["id"] for one in (await setting.call("GET")).json["results"]]
     some = sorted((every[1], every[4]))
     found = (await setting.call("GET", query=f"&id={';'.join(some)};absent")).json
