@@ -37,6 +37,7 @@ from service.http.deps import Deps, now_s
 from service.http.internal import OtherNodes, build_internal_app
 from service.http.internal_connections import InternalRunner
 from service.http.media import MediaFiles
+from service.http.views import ViewPages
 from service.limits import limits_of
 from service.listeners import bound, connection_limits, internal_limits, port_refused, public_url, where
 from service.settings import Settings
@@ -87,13 +88,15 @@ async def serve(settings: Settings, stop: asyncio.Event, tell: Tell, die: Die) -
         node = Node(_node_config(settings, claim), die)
         health = NodeHealth(node.status)
         metrics = _metrics(health)
-        others = OtherNodes()
-        internal = InternalRunner(build_internal_app(health.awaited, metrics, others), metrics, internal_limits())
+        others, views = OtherNodes(), ViewPages(claim.admin_token)
+        on_internal = build_internal_app(health.awaited, metrics, others, views)
+        internal = InternalRunner(on_internal, metrics, internal_limits())
         await open_things.enter_async_context(_answering(internal, claim.internal, "internal"))
         tell(_starting(settings, claim))
         open_things.push_async_callback(_stop, node, die)
         if await _is_started(node, stop):
             health.started()
+            views.started(node.versions)
             passwords = PasswordPool()
             open_things.callback(passwords.close)
             derive, is_alone = claim.key.derive, settings.kafka is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from streams.domain.errors import NotAttachedError
 from streams.domain.explain import NO_ACCOUNT, Account, Explanation, Seat, explain
@@ -12,17 +13,24 @@ from streams.domain.positions import After
 from streams.domain.session_rows import Member
 from streams.domain.steps import Did
 from streams.refold import Bound, FoldedContext, FoldedSession, Refold
-from streams.views.session_views import SessionReader
+from streams.views.seats import Seats
 
 SERVED = Bound(2_000_000, 1.5)
 """What a node reads of the log for one call of a client: with the 2 s that it may wait for positions, no more than
 another node waits for the answer."""
 
 
+class Seated(Protocol):
+    """Sessions' lists, as far as it is asked where an item is in them."""
+
+    async def seats(self, session: SessionId, content_id: str, *, after: After, client: str) -> tuple[Seats, int]:
+        """See `streams.views.session_views.SessionReader`."""
+
+
 class Explainer:
     """Says why an item is in a session's list, in its place, hidden, or not there. Implements `ports.Explainer`."""
 
-    def __init__(self, refold: Refold, views: SessionReader, *, bound: Bound = SERVED) -> None:
+    def __init__(self, refold: Refold, views: Seated, *, bound: Bound = SERVED) -> None:
         """Take what folds again, the lists that are served here, and how much of the log one call may read."""
         self._refold, self._views, self._bound = refold, views, bound
 

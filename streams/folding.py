@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from streams.commands import Judge, LogCommands
@@ -19,6 +20,7 @@ from streams.engine.copies import Copies
 from streams.engine.engine import Engine
 from streams.engine.fatal import Die
 from streams.engine.fold import Fold
+from streams.engine.pace import Pace
 from streams.engine.processor import Processor
 from streams.engine.table import NoTable, OwnedTable
 from streams.engine.table_files import Identity, Storage, TableFiles
@@ -31,7 +33,7 @@ from streams.processors.sessions import SessionsFold
 from streams.processors.webhooks import WebhooksFold
 from streams.rebuild import Rebuilding
 from streams.status import ProcessorStatus
-from streams.topics import VIEW
+from streams.topics import CONTEXT_EVENTS, SESSION_EVENTS, VIEW
 from streams.views.context_views import ContextReader
 from streams.views.session_lists import SessionLists
 from streams.views.session_views import SessionReader
@@ -57,6 +59,10 @@ class Foundation:
     is_decided: IsDecided
     is_live: Callable[[str], bool]
     """Says whether a version is the one that lists are served from."""
+    is_building: Callable[[str], bool]
+    """Says whether a version of the views is not read yet."""
+    pace: Pace
+    """Of what is not read yet."""
     data: Path
     """The node's directory."""
     partitions: int
@@ -90,6 +96,7 @@ class Folding:
         self._faust: ProcessorsOnFaust | None = None
         self._begun = AsyncExitStack()
         self.webhooks: WebhookQueues | None = None
+        self._is_contexts_first = bool(rebuilding.ends)
         self._read(NoTable(), NoTable(), _NoJudge())
 
     async def start(self) -> None:
@@ -110,6 +117,7 @@ class Folding:
             files_directory=storage.directory,
             die=on.die,
             copies=await self._begin_copies(),
+            holds_back=partial(self._holds_back, contexts.table),
         )
         self._faust = ProcessorsOnFaust(self._engine, view=self.view, url=on.url, name=on.name, die=on.die)
         if isinstance(on.log, EmbeddedLog):
@@ -124,6 +132,22 @@ class Folding:
         self._begun.push_async_callback(trimmer.stop)
         trimmer.start()
 
+    def _holds_back(self, contexts: OwnedTable, topic: str) -> bool:
+        """
+        Have a version that is built fold its contexts first, as far as there were any when it was begun.
+
+        A session then hears of each context once, as it is by now, and not of every change that ever was. In which
+        order the two sources are folded makes no difference to any list.
+        """
+        if topic != SESSION_EVENTS or not self._is_contexts_first:
+            return False
+        ends = self.rebuilding.ends.get(CONTEXT_EVENTS, ())
+        owned = contexts.partitions.items()
+        self._is_contexts_first = self._on.is_building(self.view) and any(
+            partition.positions[CONTEXT_EVENTS] < ends[number] - 1 for number, partition in owned
+        )
+        return self._is_contexts_first
+
     def _processor(self, fold: Fold, storage: Storage) -> Processor:
         on = self._on
         table = OwnedTable(
@@ -135,7 +159,18 @@ class Folding:
             gate=self.rebuilding,
         )
         self._begun.callback(table.close)
-        return Processor(fold, table, on.log, on.die, partitions=on.partitions, is_decided=on.is_decided)
+        return Processor(
+            fold,
+            table,
+            on.log,
+            on.die,
+            partitions=on.partitions,
+            is_decided=on.is_decided,
+            is_building=partial(on.is_building, self.view),
+            pace=on.pace,
+            # Nobody waits for a turn there. On the embedded log the same process serves the live version.
+            in_bulk=isinstance(on.log, KafkaLog),
+        )
 
     async def _begin_copies(self) -> Copies | None:
         """Return what keeps copies of other nodes' partitions up to date, None where there can be no other."""
@@ -173,6 +208,16 @@ class Folding:
     def processors(self) -> tuple[Processor, ...]:
         """The processors; none where it does not fold."""
         return () if self._engine is None else self._engine.processors
+
+    @property
+    def waits_for(self) -> tuple[str, ...]:
+        """Places of records at which it has stopped until somebody decides about them."""
+        return tuple(str(processor.waits_for) for processor in self.processors if processor.waits_for is not None)
+
+    @property
+    def lag_events(self) -> int:
+        """Records that are in the log and not folded here."""
+        return sum(processor.lag_events for processor in self.status())
 
     def status(self) -> tuple[ProcessorStatus, ...]:
         """Say how each processor is."""

@@ -7,6 +7,7 @@ import secrets
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from copy import copy
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,11 +16,14 @@ from streams.commands import LogCommands
 from streams.dead_letters import DeadLetters
 from streams.domain.errors import RefusedStartError
 from streams.domain.nodes import NodeSaid, TableName
-from streams.domain.view_versions import Stage, live, versions
+from streams.domain.view_versions import Stage, building, live, versions
 from streams.engine.contact import Contact
 from streams.engine.fatal import Die
+from streams.engine.pace import Pace
+from streams.engine.table import OwnedTable
 from streams.explain import Explainer
 from streams.folding import Folding, Foundation
+from streams.hosting import Hosting, LiveCommands, LiveContexts, LiveSessions, remove_tables
 from streams.keys import MasterKey, keep_secret
 from streams.log.embedded import EmbeddedLog
 from streams.log.kafka import KafkaLog
@@ -32,6 +36,7 @@ from streams.registry import Registry
 from streams.registry_keeper import FILE as SNAPSHOT
 from streams.status import NodeStatus
 from streams.topics import VIEW, TopicSpec, shared_specs, view_specs
+from streams.versions import Versions
 from streams.views.context_views import ContextReader
 from streams.views.session_lists import CACHE_BYTES
 from streams.views.session_views import SessionReader
@@ -39,6 +44,9 @@ from streams.webhooks import WebhookQueues
 from streams.writer import LogWriter
 
 LOG, NAME = "log", "node.name"
+MOST_LIVE_LAG_EVENTS = 5_000
+"""Records that the live version may not have folded before the one that is built beside it pauses: half a second's
+work."""
 _TOPICS_LIMIT_S = 5.0
 """For so long another node may take to create the topics that this one has found in part."""
 
@@ -81,16 +89,18 @@ class Node:
     registry: Registry
     dead_letters: DeadLetters
     writer: LogWriter
-    commands: LogCommands
-    context_views: ContextReader
-    session_views: SessionReader
+    commands: LogCommands | LiveCommands
+    context_views: ContextReader | LiveContexts
+    session_views: SessionReader | LiveSessions
     explainer: Explainer
     nodes: Nodes
     webhooks: WebhookQueues | None
+    versions: Versions
 
     def __init__(self, config: NodeConfig, die: Die) -> None:
         """Take what to build; *die* ends the process where going on would do damage."""
         self.config, self._die = config, die
+        self._is_up = False
         self._begun = AsyncExitStack()
         """What was started, or had begun to when it was told to stop; it is stopped in the other order."""
 
@@ -125,20 +135,52 @@ class Node:
         await self._contact.start()
         view = self._view()
         await until_answered(partial(there, self.log, view_specs(config.partitions, view)), end_s=end_s)
-        self._folding = Folding(
-            self._foundation(), view, Rebuilding(self.log, self.registry, config.partitions, self._die, view=view)
-        )
-        self._begun.push_async_callback(self._folding.stop)
-        if config.folds:
-            await self._folding.start()
-        self.context_views, self.session_views = self._folding.context_views, self._folding.session_views
-        self.commands, self.webhooks = self._folding.commands, self._folding.webhooks
+        await self._host(view)
         refold = Refold(self.log, config.partitions, hash_key=config.key.hash_key)
         self.explainer = Explainer(refold, self.session_views)
-        self.nodes = self._nodes(self._folding)
+        self.nodes = self._nodes()
         # Stopped first: nobody should forward to a node that lets its partitions go.
         self._begun.push_async_callback(self.nodes.stop)
         await until_answered(self.nodes.start, end_s=end_s)
+        self._hosting.on_live = self._now_live
+        self._is_up = True
+        self.versions = Versions(
+            self.log,
+            self.registry,
+            config.partitions,
+            self.nodes if config.kafka else self._hosting,
+            partial(self._hosting.let_go, config.data),
+        )
+
+    async def _host(self, view: str) -> None:
+        config = self.config
+        for name, known in versions(self.registry.state).items():
+            if known.version.stage is Stage.DROPPED:
+                await asyncio.to_thread(remove_tables, config.data, name)
+        foundation = self._foundation()
+        self._hosting = hosting = Hosting(
+            lambda name: Folding(foundation, name, self._rebuilding(name)), lambda: self.registry.state, self._die
+        )
+        self._begun.push_async_callback(hosting.stop)
+        self.context_views, self.session_views = LiveContexts(hosting), LiveSessions(hosting)
+        self.commands, self.webhooks = LiveCommands(hosting), None
+        if config.kafka is None and config.folds:
+            await hosting.start_all()
+            self.webhooks = copy(hosting.current.webhooks)
+        else:
+            await hosting.start_one(view, folds=config.folds)
+            # It stays the same one, so there is nothing to choose at each call.
+            folding = hosting.current
+            self.context_views, self.session_views = folding.context_views, folding.session_views
+            self.commands, self.webhooks = folding.commands, folding.webhooks
+
+    def _now_live(self, folding: Folding) -> None:
+        self.nodes.take(folding.view, _tables(folding))
+        if self.webhooks is not None and folding.webhooks is not None:
+            self.webhooks.take(folding.webhooks)
+
+    def _rebuilding(self, view: str) -> Rebuilding:
+        return Rebuilding(self.log, self.registry, self.config.partitions, self._die, view=view)
 
     def _view(self) -> str:
         """Return the version of the views that this node is about; raise `RefusedStartError` where there is none."""
@@ -161,6 +203,8 @@ class Node:
             contact=self._contact,
             is_decided=self.dead_letters.is_decided,
             is_live=lambda view: view == live(self.registry.state),
+            is_building=self._is_building,
+            pace=Pace(self._most_per_s, self._is_live_behind),
             data=config.data,
             partitions=config.partitions,
             key=config.key,
@@ -175,20 +219,36 @@ class Node:
         # Not the URL: nodes that are told no other one have the same, each on its own machine.
         return keep_secret(self.config.data / NAME, secrets.token_hex(8))
 
-    def _nodes(self, folding: Folding) -> Nodes:
-        config = self.config
+    def _is_building(self, view: str) -> bool:
+        return building(self.registry.state) == view
+
+    def _most_per_s(self) -> int:
+        state = self.registry.state
+        view = building(state)
+        return 0 if view is None else versions(state)[view].version.max_events_per_s
+
+    def _is_live_behind(self) -> bool:
+        if not self._is_up:
+            return True  # how far others are is not known yet
+        view = live(self.registry.state)
+        lag = self.nodes.lag_events(view) if self.config.kafka else self._hosting.current.lag_events
+        return lag > MOST_LIVE_LAG_EVENTS
+
+    def _nodes(self) -> Nodes:
+        config, hosting = self.config, self._hosting
         return Nodes(
             self.log if isinstance(self.log, KafkaLog) else None,
             NodeSaid(
                 name=self._name(),
                 url=config.url,
                 roles=config.roles,
-                view=folding.view,
+                view=hosting.current.view,
                 started_ms=time.time_ns() // 1_000_000,
             ),
             config.partitions,
-            tables={TableName(processor.fold.name): processor.table for processor in folding.processors},
-            lag_events=lambda: sum(processor.lag_events for processor in folding.status()),
+            tables=_tables(hosting.current),
+            lag_events=lambda: hosting.current.lag_events,
+            waits_for=lambda: hosting.current.waits_for,
             live=lambda: live(self.registry.state),
             die=self._die,
         )
@@ -199,7 +259,7 @@ class Node:
 
     def status(self) -> NodeStatus:
         """Say how the node is."""
-        folding = self._folding
+        folding, beside = self._hosting.current, self._hosting.building
         return NodeStatus(
             ready=not folding.is_started or folding.is_ready,
             writes=self.writer.writes,
@@ -210,7 +270,13 @@ class Node:
             processors=folding.status(),
             registry_snapshots_discarded=self.registry.snapshots_discarded,
             folds_again=folding.is_started and not folding.rebuilding.is_open,
+            building=() if beside is None else beside.status(),
+            waits_for=() if beside is None else beside.waits_for,
         )
+
+
+def _tables(folding: Folding) -> dict[TableName, OwnedTable]:
+    return {TableName(processor.fold.name): processor.table for processor in folding.processors}
 
 
 async def prepare_topics(

@@ -14,7 +14,7 @@ import msgspec
 import structlog
 
 from streams.domain.errors import LogUnavailableError
-from streams.domain.nodes import FIELDS, Asked, KnownNode, NodeSaid, NodesState, TableName
+from streams.domain.nodes import FIELDS, SILENT_MS, Asked, KnownNode, NodeSaid, NodesState, TableName
 from streams.engine import fatal
 from streams.engine.fatal import Die
 from streams.log.port import Log, Record
@@ -122,6 +122,7 @@ class Nodes:
         *,
         tables: Mapping[TableName, Table],
         lag_events: Callable[[], int],
+        waits_for: Callable[[], tuple[str, ...]] = tuple,
         live: Callable[[], str],
         die: Die,
         clock_s: Callable[[], float] = time.monotonic,
@@ -135,12 +136,14 @@ class Nodes:
             partitions: Of the other topics.
             tables: What is here of each; a node that folds nothing has none.
             lag_events: Returns how many records are not folded here.
+            waits_for: Returns the places of records at which folding has stopped.
             live: Returns the version of the views that is live.
             die: Ends the process.
             clock_s: Tells when the next sign of life is due.
         """
         self._log, self._me, self._partitions = log, me, partitions
         self.own = Own(tables, partitions)
+        self._waits_for = waits_for
         self._lag_events, self._live, self._die, self._clock_s = lag_events, live, die, clock_s
         self._asked: Callable[[], Asked] = dict
         self._state = NodesState()
@@ -220,15 +223,25 @@ class Nodes:
         partition = partition_of(raw_id, self._partitions)
         return self._state.copying(table, partition, self._live(), {self.name, *but})
 
-    def unserved(self, view: str) -> list[tuple[TableName, int]]:
-        """Return the partitions of a version of the views that no node says that it serves."""
+    def unserved(self, view: str) -> int:
+        """Return how many partitions of the tables of a version of the views no node says that it serves."""
         state = self._state
-        return [
-            (table, number)
+        return sum(
+            state.answering(table, number, view, ()) is None
             for table in TableName
             for number in range(self._partitions)
-            if state.answering(table, number, view, ()) is None
-        ]
+        )
+
+    def lag_events(self, view: str) -> int:
+        """Return how many records the nodes that fold a version of the views have not folded, as they say."""
+        return sum(said.lag_events for said in self._of(view))
+
+    def waits_for(self, view: str) -> tuple[str, ...]:
+        """Return the places of records at which the nodes that fold a version of the views have stopped."""
+        return tuple(sorted({place for said in self._of(view) for place in said.waits_for}))
+
+    def _of(self, view: str) -> list[NodeSaid]:
+        return [said for said, silent_ms in self.known() if said.view == view and silent_ms <= SILENT_MS]
 
     def doubt(self, name: str) -> None:
         """Return a node no more as an owner until it says something: it could not be reached."""
@@ -237,6 +250,11 @@ class Nodes:
     def known(self) -> list[KnownNode]:
         """Return every node that has been heard of, by name."""
         return [KnownNode(self._said(), 0)] if self._log is None else self._state.known()
+
+    def take(self, view: str, tables: Mapping[TableName, Table]) -> None:
+        """Be about another version of the views from now on, of which *tables* are here."""
+        self._me = msgspec.structs.replace(self._me, view=view)
+        self.own = Own(tables, self._partitions)
 
     def tell_of(self, asked: Callable[[], Asked]) -> None:
         """Say from now on, with each sign of life, what clients ask of this node."""
@@ -247,7 +265,9 @@ class Nodes:
         return self._state.asked(self.name)
 
     def _said(self) -> NodeSaid:
-        return msgspec.structs.replace(self._me, **self.own.said(), lag_events=self._lag_events())
+        return msgspec.structs.replace(
+            self._me, **self.own.said(), lag_events=self._lag_events(), waits_for=self._waits_for()
+        )
 
     async def _speak(self, log: Log) -> None:
         last: NodeSaid | None = None

@@ -81,6 +81,7 @@ class Rebuilding:
 
     Attributes:
         generation: Of the tables of this node.
+        ends: Source → where each of its partitions ended when that began.
         is_open: Whether lists are served.
     """
 
@@ -94,6 +95,7 @@ class Rebuilding:
         self._task: asyncio.Task[None] | None = None
         last = self._last()
         self.generation = last.generation
+        self.ends = last.ends
         self.is_open = last.done
 
     def _last(self) -> Rebuild:

@@ -56,5 +56,9 @@ class NodeStatus(NamedTuple):
     """Empty where the node folds nothing."""
     registry_snapshots_discarded: int = 0
     """Snapshots of the registry that could not be used at the start."""
+    building: tuple[ProcessorStatus, ...] = ()
+    """Those of the version of the views that is built here, beside the live one or alone."""
+    waits_for: tuple[str, ...] = ()
+    """Places of records at which that has stopped until somebody decides about them."""
     folds_again: bool = False
     """Whether the tables of all nodes are being folded again from the sources, and no list is served until they are."""

@@ -61,6 +61,13 @@ class WebhookQueues:
         self._changed = asyncio.Event()
         table.on_committed = self._changed.set
 
+    def take(self, other: WebhookQueues) -> None:
+        """Be about the partitions of another version of the views from now on."""
+        if self._table is not other._table:
+            self._table, self._is_live, self._known = other._table, other._is_live, {}
+            self._table.on_committed = self._changed.set
+            self.wake()
+
     async def changed(self, limit_s: float) -> None:
         """Return once rows were written, or somebody wakes; after *limit_s* at the latest."""
         with suppress(TimeoutError):
@@ -79,8 +86,11 @@ class WebhookQueues:
         Raises:
             LogUnavailableError: The log did not say where its events end.
         """
-        numbers = sorted(self._table.partitions) if self._is_live() else []
-        return [number for number in numbers if await self._is_ready(number)]
+        if not self._is_live():
+            # What another version's node has sent until this one is live is to be known first.
+            self._known.clear()
+            return []
+        return [number for number in sorted(self._table.partitions) if await self._is_ready(number)]
 
     async def _is_ready(self, number: int) -> bool:
         owned = self._table.owned(number)

@@ -46,6 +46,7 @@ def _of_node(status: NodeStatus) -> Iterator[Metric]:
         "1 while the tables are folded again from the sources, and no list is served.",
         int(status.folds_again),
     )
+    yield from _of_building(status)
     processors = status.processors
     yield _counter(
         "upnext_holes", "Offsets that the log does not have any more.", sum(processor.holes for processor in processors)
@@ -54,6 +55,22 @@ def _of_node(status: NodeStatus) -> Iterator[Metric]:
         "upnext_stores_set_aside",
         "Stores that could not be trusted, and are restored from their changelogs.",
         sum(processor.stores_set_aside for processor in processors),
+    )
+
+
+def _of_building(status: NodeStatus) -> Iterator[Metric]:
+    building = status.building
+    yield _gauge(
+        "upnext_rebuild_under_way", "1 where the next version of the views is built on this node.", int(bool(building))
+    )
+    folded = sum(count for processor in building for count in processor.folded.values())
+    lag = sum(processor.lag_events for processor in building)
+    yield _counter("upnext_rebuild_folded_events", "Records folded for the next version of the views.", folded)
+    yield _gauge("upnext_rebuild_lag_events", "Records in the log and not yet folded for it.", lag)
+    yield _gauge(
+        "upnext_rebuild_stopped",
+        "1 where it waits until somebody has decided about a record that cannot be folded.",
+        int(bool(status.waits_for)),
     )
 
 

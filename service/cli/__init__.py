@@ -18,6 +18,7 @@ COMMANDS = (
     "history",
     "log",
     "nodes",
+    "rebuild",
     "serve",
     "tables",
     "topics",

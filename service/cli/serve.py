@@ -31,7 +31,11 @@ def serve(loaded: Loaded) -> None:
     Every setting can be given as a flag, as a variable (--log-level is UPNEXT_LOG_LEVEL) or in a file. Secrets have no
     flags: UPNEXT_MASTER_KEY, UPNEXT_ADMIN_TOKEN and UPNEXT_KAFKA_SASL_PASSWORD.
     """
-    settings = loaded.settings
+    run(loaded.settings)
+
+
+def run(settings: Settings) -> None:
+    """Run a node until it is told to stop."""
     as_json = (settings.log_format or ("text" if sys.stderr.isatty() else "json")) == "json"
     # A series for the moment at which each other one was made is of no use to anybody.
     disable_created_metrics()  # type: ignore[no-untyped-call] # the library's own lack

@@ -13,6 +13,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from service.http.forward import PREFIX
 from service.http.forward_deliveries import PATH as DELIVERIES
 from service.http.forward_listener import refusal
+from service.http.views import ViewPages
 from streams.domain.nodes import KnownNode, NodeSaid
 
 Awaited = Callable[[], Sequence[str]]
@@ -77,7 +78,10 @@ _STARTING = "the node is starting"
 
 
 def build_internal_app(
-    awaited: Awaited, metrics: CollectorRegistry, others: OtherNodes | None = None
+    awaited: Awaited,
+    metrics: CollectorRegistry,
+    others: OtherNodes | None = None,
+    views: ViewPages | None = None,
 ) -> web.Application:
     """Return the application of the internal listener. It answers whatever else the process does."""
     others = others or OtherNodes()
@@ -98,6 +102,8 @@ def build_internal_app(
     app.router.add_get("/metrics", exposition)
     app.router.add_get("/nodes", others.nodes)
     app.router.add_post(f"{PREFIX}{DELIVERIES}{{what}}", others.deliveries)
+    if views is not None:
+        views.add_to(app)
     app.router.add_get(f"{PREFIX}{{path:/.*}}", others.forwarded, allow_head=False)
     app.router.add_post(f"{PREFIX}{{path:/.*}}", others.forwarded)
     return app

@@ -54,6 +54,8 @@ class NodeSaid(msgspec.Struct, frozen=True, kw_only=True):
     """Those of whose webhooks it has a warm copy."""
     lag_events: int = 0
     """Records of its partitions that are in the log and not folded."""
+    waits_for: tuple[str, ...] = ()
+    """Places of records at which it has stopped until somebody decides about them: it builds a version of the views."""
     started_ms: int = 0
     """When its process began, Unix time."""
     asked: Asked = {}

@@ -54,6 +54,35 @@ class KnownVersion(NamedTuple):
     """Unix time; 0 where the registry has never heard of it."""
 
 
+class Progress(NamedTuple):
+    """How far a version is, by what stands in its changelogs."""
+
+    done: int
+    """Events of contexts and sessions that it has folded."""
+    total: int
+    """Events that they hold."""
+    between: int
+    """What else is not folded: messages between its processors, and events of webhooks."""
+
+    @property
+    def lag(self) -> int:
+        """Records of both kinds that are not folded."""
+        return self.total - self.done + self.between
+
+
+class VersionStatus(NamedTuple):
+    """A version as operators are shown it."""
+
+    known: KnownVersion
+    progress: Progress
+    is_whole: bool
+    """Whether all is folded that the sources held when it was begun, so that its lists may be read."""
+    unserved: int
+    """Partitions of its tables that no node serves."""
+    waits_for: tuple[str, ...]
+    """Places of records that it stops at until somebody decides about them."""
+
+
 def view_name(text: str) -> str | None:
     """Return the name of the version that *text* means, `upnext-v2` or `v2`; None where it means none."""
     found = _NAME.fullmatch(text)
@@ -80,7 +109,7 @@ def kept(state: RegistryState) -> list[str]:
 
 def live(state: RegistryState) -> str:
     """Return the name of the version that is served."""
-    found: str = state.remembered((VIEWS, None), lambda: _only(state, Stage.LIVE) or FIRST)
+    found: str = state.remembered((VIEWS, "live"), lambda: _only(state, Stage.LIVE) or FIRST)
     return found
 
 
@@ -88,33 +117,20 @@ def _only(state: RegistryState, stage: Stage) -> str | None:
     return next((name for name, known in versions(state).items() if known.version.stage is stage), None)
 
 
-def begun(state: RegistryState, max_events_per_s: int = 0) -> tuple[str, tuple[ObjectWrite, ...]]:
-    """
-    Return the name of the next version, and what has the registry say that it is being built.
-
-    Raises:
-        ViewChangeError: Another one is.
-    """
-    known = versions(state)
-    if building := _only(state, Stage.BUILDING):
-        raise ViewChangeError(f"{building} is being built already: switch to it, or drop it first.")
-    name = f"upnext-v{max(map(_number, known)) + 1}"
-    version = Version(stage=Stage.BUILDING, max_events_per_s=max_events_per_s)
-    return name, (_write(state, name, version),)
+def building(state: RegistryState) -> str | None:
+    """Return the name of the version that is being built, None where none is."""
+    found: str | None = state.remembered((VIEWS, "building"), lambda: _only(state, Stage.BUILDING))
+    return found
 
 
-def paced(state: RegistryState, max_events_per_s: int) -> tuple[ObjectWrite, ...]:
+def begun(state: RegistryState, max_events_per_s: int = 0) -> tuple[str, ObjectWrite]:
     """
-    Return what limits how fast the version that is being built is folded.
+    Return the name of the version that is built, and what has the registry say how: the next one, where none is yet.
 
-    Raises:
-        ViewChangeError: None is.
+    Names are never used twice, so what is left of a version that was dropped is nobody's.
     """
-    name = _only(state, Stage.BUILDING)
-    if name is None:
-        raise ViewChangeError("No version of the views is being built: `upnext rebuild start` begins one.")
-    version = msgspec.structs.replace(versions(state)[name].version, max_events_per_s=max_events_per_s)
-    return (_write(state, name, version),)
+    name = building(state) or f"upnext-v{max(map(_number, versions(state))) + 1}"
+    return name, _write(state, name, Version(stage=Stage.BUILDING, max_events_per_s=max_events_per_s))
 
 
 def switched(state: RegistryState, name: str) -> tuple[ObjectWrite, ...]:
@@ -136,7 +152,7 @@ def switched(state: RegistryState, name: str) -> tuple[ObjectWrite, ...]:
 
 def next_live(state: RegistryState) -> str:
     """Return the version that a switch goes to: the one that is being built; raise `ViewChangeError` without one."""
-    name = _only(state, Stage.BUILDING)
+    name = building(state)
     if name is None:
         raise ViewChangeError("No version of the views is being built: `upnext rebuild start` begins one.")
     return name

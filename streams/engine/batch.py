@@ -14,16 +14,21 @@ from streams.engine.fold import Emit, Fold, Judged, Output
 from streams.engine.overlay import Overlay
 from streams.engine.partition import OwnedPartition, position_rows
 from streams.log.port import Record, Row
+from streams.topics import CONTEXT_EVENTS, SESSION_EVENTS
 
 FULL_BYTES = 320 << 10
 """A batch is one record batch of the changelog, 6 MiB at most: it takes no further record once its rows weigh this, and
 what one record can add is less than the rest: 4.5 MB, where 500 items in 1 MiB replace 1,000 others, all with the
 longest content ids; 700 KB, where 300 places are swept up."""
+FULL_IN_BULK_BYTES = 1 << 20
+"""The same where nobody waits for what comes of it: fewer batches, with fewer rows, for the last of one key counts."""
 FULL_OUTPUT_BYTES = 4 << 20
 """Nor once it has so much to tell: a thousand sessions that attach to a full list are told a gigabyte."""
 DEAD_BYTES = 256 << 10
 """Of a record's key and of its value, as much goes into its dead letter: more would not fit. Its position says where
 the whole of it is."""
+_DECIDED_ABOUT = (CONTEXT_EVENTS, SESSION_EVENTS)
+"""Sources whose records can always be shown to whoever is to decide: what lists are made of."""
 _ROW_BYTES = 70
 """What a row weighs in a record batch beside its key and value, at most."""
 
@@ -36,6 +41,15 @@ def nothing_decided(_place: Place, _time_ms: int) -> bool:
     return False
 
 
+class UndecidedError(Exception):
+    """A record cannot be folded, nobody has decided about it, and it is not to be passed over."""
+
+    def __init__(self, place: Place, time_ms: int) -> None:
+        """Take where it stands, and its time."""
+        super().__init__(place.text)
+        self.place, self.time_ms = place, time_ms
+
+
 class FoldError(Exception):
     """A fold raised what it never should: a bug. Says which record it was."""
 
@@ -43,8 +57,18 @@ class FoldError(Exception):
 class Batch:
     """Records folded over an overlay of their partition's rows, and all that comes of it: nothing is written yet."""
 
-    def __init__(self, fold: Fold, owned: OwnedPartition, is_decided: IsDecided = nothing_decided) -> None:
-        self._fold, self._is_decided = fold, is_decided
+    def __init__(
+        self,
+        fold: Fold,
+        owned: OwnedPartition,
+        is_decided: IsDecided = nothing_decided,
+        *,
+        stops: bool = False,
+        full_bytes: int = FULL_BYTES,
+    ) -> None:
+        """Take where to fold; where it *stops*, no record of the source becomes a dead letter."""
+        self._full_bytes = full_bytes
+        self._fold, self._is_decided, self._stops = fold, is_decided, stops
         self.owned = owned
         self._overlay = Overlay(owned.store)
         self.positions = dict(owned.positions)
@@ -61,7 +85,7 @@ class Batch:
     @property
     def is_full(self) -> bool:
         """Whether there are as many rows as one batch of the changelog should hold, or as many outputs."""
-        return self.weight >= FULL_BYTES or self._output_bytes >= FULL_OUTPUT_BYTES
+        return self.weight >= self._full_bytes or self._output_bytes >= FULL_OUTPUT_BYTES
 
     @property
     def weight(self) -> int:
@@ -84,6 +108,7 @@ class Batch:
 
         Raises:
             NewerEventError: A newer version wrote it.
+            UndecidedError: It stops there; the record was not folded.
             FoldError: The fold has a bug.
         """
         try:
@@ -97,6 +122,8 @@ class Batch:
         # Whether it is known already what was decided changes no row: what stands for the record comes as an event.
         if self._is_decided(place, record.time_ms):
             self.decided += 1
+        elif self._stops and place.topic in _DECIDED_ABOUT:
+            raise UndecidedError(place, record.time_ms)
         else:
             self.dead.append((place.text.encode(), msgspec.json.encode(dead_letter(place, record, error))))
 

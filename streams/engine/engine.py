@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 import structlog
@@ -34,6 +34,7 @@ class Engine:
         die: Die,
         copies: Copies | None = None,
         again_s: float = AGAIN_S,
+        holds_back: Callable[[str], bool] = lambda _topic: False,
     ) -> None:
         """
         Take the processors.
@@ -45,12 +46,14 @@ class Engine:
             die: Ends the process.
             copies: What keeps warm copies up to date, where there can be other nodes.
             again_s: Passes between two attempts to recover from a log that does not answer.
+            holds_back: Says of which topic nothing is to be fetched yet.
         """
         self.processors = tuple(processors)
         self.partitions = partitions
         self.files_directory = files_directory
         self._die, self._again_s = die, again_s
         self.copies = copies
+        self._holds_back = holds_back
         self._is_member: IsMember = is_alone
         self._by_topic = {topic: processor for processor in processors for topic in processor.topics}
         self._logger = structlog.get_logger(__name__)
@@ -64,7 +67,7 @@ class Engine:
     def wants(self, topic: str) -> bool:
         """Say whether more of *topic* should be fetched now."""
         processor = self._by_topic.get(topic)
-        return processor is not None and not processor.inbox.full
+        return processor is not None and not processor.inbox.full and not self._holds_back(topic)
 
     def take(self, topic: str, partition: int, records: Sequence[Record]) -> None:
         """Take what was fetched."""

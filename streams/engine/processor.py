@@ -11,12 +11,21 @@ import structlog
 
 from streams.domain.errors import FencedError, NewerEventError, PoisonError, UnavailableError, ViewUnavailableError
 from streams.domain.feed import Verdict
-from streams.engine.batch import Batch, FoldError, IsDecided, nothing_decided
+from streams.engine.batch import (
+    FULL_BYTES,
+    FULL_IN_BULK_BYTES,
+    Batch,
+    FoldError,
+    IsDecided,
+    UndecidedError,
+    nothing_decided,
+)
 from streams.engine.fatal import Die
 from streams.engine.fold import Fold, inputs_of
 from streams.engine.gaps import Gaps
 from streams.engine.inbox import Fetched, Inbox
 from streams.engine.outputs import append_all
+from streams.engine.pace import Pace
 from streams.engine.partition import OwnedPartition
 from streams.engine.table import OwnedTable
 from streams.engine.table_files import StoreReadError
@@ -26,6 +35,8 @@ from streams.topics import partition_of
 
 MOST_RECORDS = 1_000
 """Records that one turn takes, however many there are."""
+MOST_IN_BULK = 8_000
+"""The same where nobody waits for what comes of them."""
 AGAIN_S = 0.2
 """Pause between two attempts to win a partition back from a log that does not answer."""
 
@@ -65,6 +76,9 @@ class Processor:
         partitions: int,
         again_s: float = AGAIN_S,
         is_decided: IsDecided = nothing_decided,
+        is_building: Callable[[], bool] = lambda: False,
+        pace: Pace | None = None,
+        in_bulk: bool = False,
     ) -> None:
         """
         Take the fold and its table.
@@ -77,6 +91,10 @@ class Processor:
             partitions: Of each topic.
             again_s: Passes between two attempts to win a partition back.
             is_decided: Says about which dead letters somebody has decided.
+            is_building: Says whether nobody reads the table yet: then it stops at a record of the source that cannot be
+                folded, until somebody has decided about it.
+            pace: Limits how fast it folds then; None: nothing does.
+            in_bulk: Whether its turns may be long then.
         """
         self.fold, self.table = fold, table
         self.topics = inputs_of(fold)
@@ -85,7 +103,10 @@ class Processor:
         """Whether a partition cannot be read, and is to be restored."""
         table.on_failed = self._store_failed
         self._log, self._die, self._partitions, self._again_s = log, die, partitions, again_s
-        self._is_decided = is_decided
+        self._is_decided, self._is_building = is_decided, is_building
+        self._pace, self._may_in_bulk = pace, in_bulk
+        self.waits_for: UndecidedError | None = None
+        """The record at which it has stopped."""
         self._seek: Seek | None = None
         self._is_member: IsMember = is_alone
         self.verdicts, self.gaps = Verdicts(), Gaps(log)
@@ -111,6 +132,7 @@ class Processor:
         """Take nothing more, and return when the turn under way is over."""
         self.inbox.close()
         self.gaps.clear()
+        self.waits_for = None
         if self._regaining is not None:
             self._regaining.cancel()
         await self._idle.wait()
@@ -173,8 +195,13 @@ class Processor:
     async def _turn(self) -> None:
         if self._is_broken and self.inbox.is_open:
             await self._restore()
+        if self._is_stopped():
+            await asyncio.sleep(self._again_s)
+            return
+        pace = self._pace if self._is_building() else None
+        most = MOST_RECORDS if pace is None else await pace.room(MOST_IN_BULK if self._may_in_bulk else MOST_RECORDS)
         try:
-            batches = await self._fold(self.inbox.take(MOST_RECORDS))
+            batches = await self._fold(self.inbox.take(most))
         except StoreReadError:
             # Nothing was written yet; what was taken is read again, and the partition restored first.
             await self._read_again(self.next_offsets())
@@ -182,9 +209,18 @@ class Processor:
         if not batches:
             return
         self.turns += 1
+        if pace is not None:
+            pace.folded(sum(batch.folded.get(self.fold.source, 0) for batch in batches))
         lost = await self._write(batches)
         if lost:
             await self._regain(lost)
+
+    def _is_stopped(self) -> bool:
+        """Say whether there is still a record that somebody has to decide about first."""
+        at = self.waits_for
+        if at is not None and (not self._is_building() or self._is_decided(at.place, at.time_ms)):
+            self.waits_for = None
+        return self.waits_for is not None
 
     async def _fold(self, fetches: Iterable[Fetched]) -> list[Batch]:
         batches: dict[int, Batch] = {}
@@ -198,7 +234,7 @@ class Processor:
             if batch is None:
                 batch = batches[fetched.partition] = self._batch(owned)
             left = self._add(batch, fetched)
-            if left and not batch.is_full and not await self._passes_hole(batch, left):
+            if left and not batch.is_full and self.waits_for is None and not await self._passes_hole(batch, left):
                 missed.add((fetched.topic, fetched.partition))
             elif left:
                 rest.append(left)
@@ -207,7 +243,9 @@ class Processor:
         return [batch for batch in batches.values() if not batch.is_empty]
 
     def _batch(self, owned: OwnedPartition) -> Batch:
-        return Batch(self.fold, owned, self._is_decided)
+        is_building = self._is_building()
+        full_bytes = FULL_IN_BULK_BYTES if is_building and self._may_in_bulk else FULL_BYTES
+        return Batch(self.fold, owned, self._is_decided, stops=is_building, full_bytes=full_bytes)
 
     def _add(self, batch: Batch, fetched: Fetched) -> Fetched | None:
         """Fold a fetch's records as far as they follow on and the batch has room; return the rest."""
@@ -218,7 +256,12 @@ class Processor:
                 continue
             if batch.is_full or record.offset != position + 1:
                 return fetched._replace(records=records[n:])
-            self._fold_one(batch, topic, record)
+            try:
+                self._fold_one(batch, topic, record)
+            except UndecidedError as undecided:
+                self.waits_for = undecided
+                self._logger.error("rebuild_stopped", record=undecided.place.text)  # noqa: TRY400 - no bug
+                return fetched._replace(records=records[n:])
             position = record.offset
         self.gaps.closed(topic, partition)
         return None
@@ -226,7 +269,7 @@ class Processor:
     def _fold_one(self, batch: Batch, topic: str, record: Record) -> None:
         try:
             batch.add(topic, record)
-        except StoreReadError:
+        except (StoreReadError, UndecidedError):
             raise
         except NewerEventError as error:
             where = f"{topic}-{batch.owned.partition}@{record.offset}"

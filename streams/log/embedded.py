@@ -266,6 +266,10 @@ class EmbeddedLog:
         del group
         return []
 
+    async def delete_group(self, group: str) -> None:
+        """Forget the committed positions of a consumer group."""
+        await self._threads.write(self._store.forget_positions, group)
+
     async def check_topics(self, specs: Iterable[TopicSpec]) -> list[str]:
         """Return a sentence for each topic that is missing or not as it should be, saying what to do."""
         there = await self._threads.write(self._store.topics)

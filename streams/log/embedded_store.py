@@ -275,6 +275,11 @@ class EmbeddedStore:
         rows = self._writing.execute("SELECT topic, partition, offset FROM positions WHERE owner = ?", (owner,))
         return {(topic, partition): offset for topic, partition, offset in rows}
 
+    def forget_positions(self, owner: str) -> None:
+        """Forget the committed positions of a consumer group."""
+        with self._transaction():
+            self._writing.execute("DELETE FROM positions WHERE owner = ?", (owner,))
+
     def set_positions(self, owner: str, positions: Mapping[tuple[str, int], int]) -> None:
         """Store committed positions of a consumer group."""
         with self._transaction():

@@ -160,6 +160,10 @@ class KafkaLog:
         """Return what the members of a consumer group call themselves; nothing where there is no such group."""
         return await self._topics.members(group)
 
+    async def delete_group(self, group: str) -> None:
+        """Delete a consumer group that has no members, where there is one."""
+        await self._topics.delete_group(group)
+
     async def check_topics(self, specs: Iterable[TopicSpec]) -> list[str]:
         """Return a sentence for each topic that is missing or not as it should be, saying what to do."""
         return await self._topics.check(specs)

@@ -10,6 +10,7 @@ from typing import Any
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError
+from aiokafka.protocol.admin import DeleteGroupsRequest
 
 from streams.domain.errors import LogUnavailableError, RefusedStartError
 from streams.log.kafka_connection import error_of
@@ -21,6 +22,7 @@ _INTERNAL_BYTES = 4 << 20
 _CHANGELOG_BYTES = 8 << 20
 _UNKNOWN = 3
 _EXISTS = 36
+_NO_GROUP = 69
 _KNOWN_LIMIT_S = 30.0
 _AGAIN_S = 0.05
 _ENOUGH_BROKERS = 3
@@ -120,6 +122,23 @@ class KafkaTopics:
                     # one broker to another: that takes a moment.
                     if not error.retriable:
                         raise
+                await asyncio.sleep(_AGAIN_S)
+
+    async def delete_group(self, group: str) -> None:
+        """Delete a consumer group that has no members, where there is one; raise `RefusedStartError`."""
+        async with self._admin() as admin, asyncio.timeout(_KNOWN_LIMIT_S):
+            while True:
+                try:
+                    coordinator = await admin.find_coordinator(group)
+                    # The client has no call of its own for this request, which the protocol module has.
+                    answer: Any = await admin._send_request(DeleteGroupsRequest([group]), coordinator)  # noqa: SLF001
+                    error = error_of(answer.results[0][1])
+                    if error is None or answer.results[0][1] == _NO_GROUP:
+                        return
+                    raise error
+                except KafkaError as error:
+                    if not error.retriable:
+                        raise RefusedStartError(f"The group {group} could not be deleted: {error!r}.") from error
                 await asyncio.sleep(_AGAIN_S)
 
     async def check(self, specs: Iterable[TopicSpec]) -> list[str]:

@@ -366,6 +366,38 @@ _SERVICE = [
 
 _REBUILDS = [
     Bug(
+        "old-version-answers-clients",
+        "Clients are answered from the version of the views that is live.",
+        "streams.nodes",
+        "return self.own.serves(table, raw_id) and self._is_live",
+        "return self.own.serves(table, raw_id)",
+        "tests/unit/test_nodes_follower.py::test_clients_are_answered_from_the_live_version_only",
+    ),
+    Bug(
+        "live-version-dropped",
+        "The version of the views that is live is never dropped.",
+        "streams.domain.view_versions",
+        "if known.version.stage is Stage.LIVE:",
+        "if known.version.stage is Stage.OLD:",
+        "tests/unit/test_view_versions.py::test_the_live_one_is_never_dropped",
+    ),
+    Bug(
+        "name-used-twice",
+        "What is left of a version of the views that was dropped is no other version's.",
+        "streams.domain.view_versions",
+        "max(map(_number, versions(state))) + 1",
+        "len(kept(state)) + 1",
+        "tests/unit/test_view_versions.py::test_the_live_one_is_never_dropped",
+    ),
+    Bug(
+        "pace-not-kept",
+        "What is folded beside the live version is folded no faster than it may be.",
+        "streams.engine.pace",
+        "+ events / per_s",
+        "",
+        "tests/unit/test_pace.py::test_the_limit_is_kept",
+    ),
+    Bug(
         "half-a-rebuild-served",
         "No list is served while the tables are folded again, not from a warm copy either.",
         "streams.engine.table",

@@ -46,11 +46,11 @@ async def log(tmp_path: Path) -> AsyncIterator[EmbeddedLog]:
 class OneNode:
     """A node with partitions that a test gives and takes."""
 
-    def __init__(self, log: EmbeddedLog | None, name: str) -> None:
+    def __init__(self, log: EmbeddedLog | None, name: str, view: str = VIEW) -> None:
         self.live = VIEW
         contexts, sessions = Part(), Part()
         self.contexts, self.sessions, self.copies = contexts.partitions, sessions.partitions, contexts.copies
-        me = NodeSaid(name=name, url=f"http://{name}", roles=("api", "streams"), view=VIEW, started_ms=1)
+        me = NodeSaid(name=name, url=f"http://{name}", roles=("api", "streams"), view=view, started_ms=1)
         tables = {TableName.CONTEXTS: contexts, TableName.SESSIONS: sessions}
         self.nodes = Nodes(log, me, PARTITIONS, tables=tables, lag_events=lambda: 5, live=lambda: self.live, die=die)
 
@@ -136,3 +136,21 @@ async def test_they_hear_what_is_asked_of_others(log: EmbeddedLog) -> None:
     assert a.nodes.asked_of_others() == [{}]
     for node in (a, b):
         await node.nodes.stop()
+
+
+async def test_clients_are_answered_from_the_live_version_only(log: EmbeddedLog) -> None:
+    """A node of another version hands its clients' calls on; what other nodes ask it for, it answers all the same."""
+    a, b = OneNode(log, "a"), OneNode(log, "b", "upnext-v2")
+    a.contexts[0], b.contexts[0] = Served(True), Served(True)
+    await a.nodes.start()
+    await b.nodes.start()
+    await until(lambda: b.owner(TableName.CONTEXTS, 0) == "a")
+    assert (a.nodes.serves(TableName.CONTEXTS, IDS[0]), b.nodes.serves(TableName.CONTEXTS, IDS[0])) == (True, False)
+    assert b.nodes.own.serves(TableName.CONTEXTS, IDS[0])
+    a.live = "upnext-v2"
+    await until(lambda: a.owner(TableName.CONTEXTS, 0) == "b")
+    assert not a.nodes.is_here(TableName.CONTEXTS, IDS[0])
+    assert a.nodes.own.is_here(TableName.CONTEXTS, IDS[0])
+    assert (a.nodes.unserved(VIEW), a.nodes.lag_events("upnext-v2")) == (len(TableName) * PARTITIONS - 1, 5)
+    await a.nodes.stop()
+    await b.nodes.stop()
