@@ -185,6 +185,10 @@ class Node:
     def _view(self) -> str:
         """Return the version of the views that this node is about; raise `RefusedStartError` where there is none."""
         state = self.registry.state
+        if self.config.view is not None and self.config.kafka is None:
+            raise RefusedStartError(
+                "On the embedded log one node folds all versions of the views: start without --view."
+            )
         view = self.config.view or live(state)
         known = versions(state).get(view)
         if known is None:

@@ -56,7 +56,8 @@ def awaited(status: NodeStatus) -> list[str]:
         elif processor.recovering:
             waits.append(f"{processor.name}: {processor.recovering} of {owned} partitions are being recovered")
     if status.folds_again:
-        waits.append("the tables of all nodes are being folded again from the sources")
+        again = "the tables of all nodes are being folded again from the sources"
+        waits.append("the next version of the views is being folded from the sources" if status.building else again)
     if status.registry_lag_s:
         waits.append(f"the registry is {status.registry_lag_s:.0f} s behind its log")
     return waits or [f"the log, last heard of {status.silent_s:.0f} s ago"]
