@@ -20,7 +20,8 @@ CONTENT_ID: Json = {
     "type": "string",
     "minLength": 1,
     "maxLength": 255,
-    "not": {"anyOf": [{"enum": ["sessions", ".", ".."]}, {"pattern": "[\\u0000-\\u001f\\u007f-\\u009f]"}]},
+    "pattern": "^[^\\u0000-\\u001f\\u007f-\\u009f]+$",
+    "not": {"enum": ["sessions", ".", ".."]},
 }
 
 
