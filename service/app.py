@@ -37,6 +37,8 @@ from service.http.deps import Deps, now_s
 from service.http.internal import OtherNodes, build_internal_app
 from service.http.internal_connections import InternalRunner
 from service.http.media import MediaFiles
+from service.http.past import Past
+from service.http.positions import PositionTokens
 from service.http.views import ViewPages
 from service.limits import limits_of
 from service.listeners import bound, connection_limits, internal_limits, port_refused, public_url, where
@@ -107,6 +109,7 @@ async def serve(settings: Settings, stop: asyncio.Event, tell: Tell, die: Die) -
             deps = await open_things.enter_async_context(
                 forwarding(alone, node.nodes, derive, others, is_alone=is_alone)
             )
+            others.remember(Past(node.history, PositionTokens(claim.key.positions_key, node.log.id), claim.admin_token))
             vault = Vault(derive(b"secrets"))
             loopback = settings.webhooks_allow_loopback
             await open_things.enter_async_context(

@@ -12,6 +12,7 @@ from streams.domain.explain import Explanation
 from streams.domain.feed import Verdict
 from streams.domain.ids import AppId, ContextId, Kind, SessionId
 from streams.domain.pages import Page, SessionContextsPage, SubscribedSession
+from streams.domain.past_lists import Moment, PastList
 from streams.domain.positions import After, SessionsPosition, Written
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "EventWriter",
     "Explainer",
     "Extras",
+    "History",
     "Media",
     "MediaUnavailableError",
     "Pair",
@@ -165,6 +167,26 @@ class Explainer(Protocol):
             HistoryGoneError: The log has lost what would have to be read.
             LogUnavailableError: The log did not answer.
         """
+
+
+class History(Protocol):
+    """
+    Reads the past, from the log.
+
+    All raise `HistoryTooLongError`, `HistoryGoneError`, `LogUnavailableError`, `OverloadedError`; those of sessions
+    `SessionDeletedError`, where that was so by then.
+    """
+
+    async def context_list(self, context: ContextId, at: Moment) -> PastList:
+        """Return a context's list as it was."""
+
+    async def session_list(self, session: SessionId, at: Moment) -> PastList:
+        """Return a session's merged list as it was."""
+
+    async def explain(
+        self, session: SessionId, content_id: str, context: ContextId | None, at: Moment
+    ) -> Sequence[Explanation]:
+        """Explain an item as it was; raise `NotAttachedError` where the context was not attached up to then."""
 
 
 class Extras(Protocol):

@@ -11,7 +11,6 @@ from streams.domain.feed import NONE
 from streams.domain.ids import ContextId, SessionId
 from streams.domain.positions import After
 from streams.domain.session_rows import Member
-from streams.domain.steps import Did
 from streams.refold import Bound, FoldedContext, FoldedSession, Refold
 from streams.views.seats import Seats
 
@@ -51,7 +50,7 @@ class Explainer:
         members, found = seats.state.members, seats.found
         with self._refold.reading(self._bound) as reading:
             history = await self._refold.session(session, reading, end=offset + 1)
-            known = [one for one, steps in history.attachments.items() if any(s.did is not Did.NOTHING for s in steps)]
+            known = history.attached
             if context is not None and context not in known:
                 raise NotAttachedError
             asked = [context] if context is not None else sorted(found) or sorted(known)

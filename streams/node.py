@@ -23,6 +23,7 @@ from streams.engine.pace import Pace
 from streams.engine.table import OwnedTable
 from streams.explain import Explainer
 from streams.folding import Folding, Foundation
+from streams.history import History
 from streams.hosting import Hosting, LiveCommands, LiveContexts, LiveSessions, remove_tables
 from streams.keys import MasterKey, keep_secret
 from streams.log.embedded import EmbeddedLog
@@ -81,8 +82,8 @@ class Node:
 
     Attributes are there after `start`: `log`, `registry`, `writer` (a `service.ports.EventWriter`), `commands`
     (`SessionCommands`), `context_views` (`ContextViews`), `session_views` (`SessionViews`), `explainer` (`Explainer`),
-    `nodes`, `dead_letters` (a `service.api.ports.DeadLetters`), and where the node folds, `webhooks`
-    (`service.webhooks.ports.Queues`).
+    `history` (`History`), `nodes`, `dead_letters` (a `service.api.ports.DeadLetters`), and where the node folds,
+    `webhooks` (`service.webhooks.ports.Queues`).
     """
 
     log: EmbeddedLog | KafkaLog
@@ -93,6 +94,7 @@ class Node:
     context_views: ContextReader | LiveContexts
     session_views: SessionReader | LiveSessions
     explainer: Explainer
+    history: History
     nodes: Nodes
     webhooks: WebhookQueues | None
     versions: Versions
@@ -138,6 +140,7 @@ class Node:
         await self._host(view)
         refold = Refold(self.log, config.partitions, hash_key=config.key.hash_key)
         self.explainer = Explainer(refold, self.session_views)
+        self.history = History(Refold(self.log, config.partitions, hash_key=config.key.hash_key))
         self.nodes = self._nodes()
         # Stopped first: nobody should forward to a node that lets its partitions go.
         self._begun.push_async_callback(self.nodes.stop)

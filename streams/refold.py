@@ -137,6 +137,11 @@ class FoldedSession:
         """Return the contexts that are attached. What they have loaded is not said by the session's events."""
         return dict(session_rows.members(self.rows, self.session))
 
+    @property
+    def attached(self) -> list[ContextId]:
+        """The contexts that are attached, were, or would be, had there been room."""
+        return [one for one, steps in self.attachments.items() if any(step.did is not Did.NOTHING for step in steps)]
+
     def add(self, partition: int, record: Record) -> None:
         """Fold one record of the session; after it was deleted, none counts."""
         try:

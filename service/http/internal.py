@@ -45,11 +45,20 @@ class OtherNodes:
     def __init__(self) -> None:
         self._known: Callable[[], Sequence[KnownNode]] | None = None
         self._answer: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]] | None = None
+        self._past: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]] | None = None
         self._deliveries: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]] | None = None
 
     def deliver(self, answer: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]) -> None:
         """Take what answers a node that asks for this one's webhook deliveries."""
         self._deliveries = answer
+
+    def remember(self, answer: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]) -> None:
+        """Take what answers operators who ask for the past."""
+        self._past = answer
+
+    async def past(self, request: web.Request) -> web.StreamResponse:
+        """Answer an operator who asks for the past."""
+        return refusal(503, _STARTING) if self._past is None else await self._past(request)
 
     def started(
         self,
@@ -101,6 +110,7 @@ def build_internal_app(
     app.router.add_get("/health/ready", ready)
     app.router.add_get("/metrics", exposition)
     app.router.add_get("/nodes", others.nodes)
+    app.router.add_get("/past/{what}", others.past, allow_head=False)
     app.router.add_post(f"{PREFIX}{DELIVERIES}{{what}}", others.deliveries)
     if views is not None:
         views.add_to(app)

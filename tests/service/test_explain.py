@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import sys
+from pathlib import Path
 from typing import Any
 
+import orjson
+
 from tests.service.conftest import Pair, make_pair
-from tests.support.nodes import item
+from tests.support.nodes import ADMIN_TOKEN, item
 
 
 async def explained(pair: Pair, content_id: str, after: str = "") -> dict[str, Any]:
@@ -77,3 +83,59 @@ async def test_what_others_have(pair: Pair) -> None:
     third = await make_pair(pair.deployment)
     assert (await pair.platform.call("GET", f"{path}&context_id={third.context}")).status == 404
     assert (await third.platform.call("GET", path)).status == 404
+
+
+async def past(pair: Pair, what: str, **query: str) -> dict[str, Any]:
+    url = f"{pair.deployment.node.internal_url}/past/{what}"
+    headers = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
+    async with pair.deployment.http.get(url, params=query, headers=headers) as answer:
+        body = await answer.read()
+        assert answer.status == 200, body
+        return dict(orjson.loads(body))
+
+
+async def test_lists_as_they_were(pair: Pair) -> None:
+    """The position of a list gives it again, as it was served; what came since is what differs."""
+    attached = await pair.attach()
+    await pair.app.ok("PUT", pair.context_path, item("a"))
+    written = await pair.app.ok("PUT", pair.context_path, item("b"))
+    then = await pair.platform.ok("GET", pair.session_path, after=f"{attached},{written.position}")
+    mine = await pair.app.ok("GET", pair.context_path)
+    await pair.platform.ok("PUT", f"{pair.session_path}/{pair.context}", {"content_id": "a", "action": "hide"})
+    await pair.app.ok("DELETE", f"{pair.context_path}/b")
+    assert (await past(pair, "list", of=pair.context, as_of=mine.position))["items"] == mine.json["items"]
+    found = await past(pair, "list", of=pair.session, as_of=then.position)
+    assert [{**one, "platform_data": {}, "app_media": {}} for one in found["items"]] == then.json["items"]
+    differ = (await past(pair, "diff", of=pair.session, **{"from": then.position}))["differences"]
+    assert {one["content_id"]: one["after"] and one["after"]["hidden"] for one in differ} == {"a": True, "b": None}
+    after_b = found["items"][0]["updated_at"]
+    assert ids_of(await past(pair, "list", of=pair.session, as_of=after_b)) == ["b", "a"]
+    (one,) = (await past(pair, "explain", of=pair.session, content_id="a", as_of=then.position))["explanations"]
+    assert (one["reason"], one["steps"][1]["client_id"]) == ("listed", pair.app.client_id)
+
+
+def ids_of(found: dict[str, Any]) -> list[str]:
+    return [one["content_id"] for one in found["items"]]
+
+
+async def test_the_commands(pair: Pair) -> None:
+    """What a node tells operators, in a terminal."""
+    await pair.attach()
+    written = await pair.app.ok("PUT", pair.context_path, item("a"))
+    await pair.platform.ok("GET", pair.session_path, after=written.position)
+    url = pair.deployment.node.internal_url
+    for arguments, part in (
+        (("explain", pair.session, "a"), "was written"),
+        (("past", "list", pair.session), "1 items of 1 contexts"),
+        (("past", "diff", pair.session, "--from", "2020-01-01T00:00:00Z"), "+ "),
+    ):
+        process = await asyncio.create_subprocess_exec(
+            str(Path(sys.executable).with_name("upnext")),
+            *arguments,
+            "--url",
+            url,
+            env={**os.environ, "UPNEXT_ADMIN_TOKEN": ADMIN_TOKEN},
+            stdout=asyncio.subprocess.PIPE,
+        )
+        said, _ = await asyncio.wait_for(process.communicate(), 30)
+        assert (process.returncode, part in said.decode()) == (0, True), said

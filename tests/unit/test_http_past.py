@@ -1,0 +1,155 @@
+"""The past on the internal listener: for operators, by time or by position."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from service.cli.explain import lines
+from service.cli.past_calls import PastError, _asked
+from service.http.explain import Everyone, explanation_out
+from service.http.internal import OtherNodes, build_internal_app, internal_runner
+from service.http.past import Past
+from service.http.positions import PositionTokens
+from streams.domain.ids import Kind, id_text
+from streams.domain.positions import NOTHING, ContextPosition
+from streams.history import History
+from streams.refold import Bound, Refold
+from streams.views.session_lists import SessionLists
+from streams.views.session_views import SessionReader
+from streams.views.tables import WaitLimit
+from tests.support.tables import CLIENT, HASH_KEY, START_MS, Views, context_id, session_id
+
+TOKEN = "t" * 32
+TOKENS = PositionTokens(b"p" * 32, "log")
+C, S = context_id(1), session_id(1)
+CONTEXT, SESSION = id_text(Kind.CONTEXT, C), id_text(Kind.SESSION, S)
+
+
+@dataclass
+class Asking:
+    views: Views
+    url: str
+    http: aiohttp.ClientSession
+
+    async def get(self, what: str, *, token: str = TOKEN, **query: str) -> tuple[int, Mapping[str, Any]]:
+        headers = {"Authorization": f"Bearer {token}"}
+        async with self.http.get(f"{self.url}/past/{what}", params=query, headers=headers) as answer:
+            return answer.status, await answer.json()
+
+
+@pytest.fixture
+async def asking() -> AsyncIterator[Asking]:
+    views, others = Views(), OtherNodes()
+    views.attach(S, C)
+    views.put(C, "a")
+    views.now_ms += 10
+    views.put(C, "b")
+    views.drain()
+    history = History(Refold(views.log, 1, hash_key=HASH_KEY), bound=Bound(10_000, 30.0))
+    others.remember(Past(history, TOKENS, TOKEN, now_ms=lambda: START_MS + 60_000))
+    runner = internal_runner(build_internal_app(list, CollectorRegistry(), others))
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    async with aiohttp.ClientSession() as http:
+        yield Asking(views, f"http://127.0.0.1:{runner.addresses[0][1]}", http)
+    await runner.cleanup()
+
+
+def content_ids(body: Mapping[str, Any]) -> list[str]:
+    return [item["content_id"] for item in body["items"]]
+
+
+async def test_lists(asking: Asking) -> None:
+    """Of a session and of a context: now, at a time in any zone, and at a position."""
+    for of in (SESSION, CONTEXT):
+        status, body = await asking.get("list", of=of)
+        assert (status, body["total"], content_ids(body)) == (200, 2, ["b", "a"])
+        assert body["contexts"][0]["context_id"] == CONTEXT
+        for time in ("2023-11-14T22:13:20.005Z", "2023-11-15T00:13:20.005+02:00", "2023-11-14T22:13:20.005"):
+            assert content_ids((await asking.get("list", of=of, as_of=time))[1]) == ["a"]
+    token = TOKENS.write(ContextPosition(C, 0))
+    assert content_ids((await asking.get("list", of=CONTEXT, as_of=token))[1]) == ["a"]
+    reader = SessionReader(asking.views.sessions, 1, SessionLists(), WaitLimit())
+    page = await reader.page(S, start=0, limit=1, after=NOTHING, client=CLIENT)
+    asking.views.put(C, "c")
+    assert content_ids((await asking.get("list", of=SESSION, as_of=TOKENS.write(page.position)))[1]) == ["b", "a"]
+
+
+async def test_what_changed(asking: Asking) -> None:
+    """Between two moments; the second is now where it is left out."""
+    status, body = await asking.get("diff", of=SESSION, **{"from": "2023-11-14T22:13:20.005Z"})
+    (one,) = body["differences"]
+    assert (status, one["content_id"], one["before"]) == (200, "b", None)
+    assert one["after"]["title"] == "Title of b"
+
+
+async def test_why(asking: Asking) -> None:
+    """With the client and the request of every event, and in lines for people."""
+    status, body = await asking.get("explain", of=SESSION, content_id="a")
+    (one,) = body["explanations"]
+    assert (status, one["reason"], one["place"]["index"]) == (200, "listed", 1)
+    assert [step["client_id"] for step in one["steps"]] == [CLIENT, CLIENT]
+    history = History(Refold(asking.views.log, 1, hash_key=HASH_KEY))
+    (found,) = await history.explain(S, "a", C)
+    said = "\n".join(lines(explanation_out(found, Everyone())))
+    for part in ("The item is in the list.", "2 of 2", "context-events-0-0", CLIENT, "newest first"):
+        assert part in said
+
+
+@pytest.mark.parametrize(
+    ("what", "query", "status", "code"),
+    [
+        ("list", {"of": SESSION, "as_of": "yesterday"}, 400, "invalid_fields"),
+        ("list", {"of": SESSION, "as_of": "2030-01-01T00:00:00Z"}, 400, "invalid_fields"),
+        ("list", {"of": SESSION, "as_of": TOKENS.write(ContextPosition(C, 0))}, 400, "invalid_fields"),
+        ("list", {"of": "nobody"}, 404, "not_found"),
+        ("explain", {"of": CONTEXT, "content_id": "a"}, 404, "not_found"),
+        ("explain", {"of": SESSION}, 400, "invalid_fields"),
+        (
+            "explain",
+            {"of": SESSION, "content_id": "a", "context": id_text(Kind.CONTEXT, context_id(9))},
+            404,
+            "not_found",
+        ),
+        ("everything", {}, 404, "unknown_path"),
+    ],
+)
+async def test_what_is_refused(asking: Asking, what: str, query: dict[str, str], status: int, code: str) -> None:
+    """What is no moment, yet to come, or another's position; what there is not."""
+    answered, body = await asking.get(what, **query)
+    assert (answered, body["error"]["code"]) == (status, code)
+
+
+async def test_only_for_operators(asking: Asking) -> None:
+    """Without the super user's token, nothing is read."""
+    for token in ("", "x" * 32, "é"):
+        status, body = await asking.get("list", token=token, of=SESSION)
+        assert (status, body["error"]["code"]) == (401, "invalid_credentials")
+
+
+async def test_what_commands_say_of_refusals(asking: Asking) -> None:
+    """What is wrong, in the node's words; and where nobody answers, what to give."""
+    with pytest.raises(PastError, match=r"400: Some fields .* as_of: This is yet to come"):
+        await _asked(f"{asking.url}/past/list", TOKEN, {"of": SESSION, "as_of": "2030-01-01T00:00:00Z"})
+    with pytest.raises(PastError, match="internal listener"):
+        await _asked(f"{asking.url}/nowhere", TOKEN, {})
+
+
+async def test_a_node_that_is_starting() -> None:
+    """It has no log yet."""
+    runner = internal_runner(build_internal_app(list, CollectorRegistry()))
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    async with (
+        aiohttp.ClientSession() as http,
+        http.get(f"http://127.0.0.1:{runner.addresses[0][1]}/past/list") as answer,
+    ):
+        assert answer.status == 503
+    await runner.cleanup()
