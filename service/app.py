@@ -109,7 +109,8 @@ async def serve(settings: Settings, stop: asyncio.Event, tell: Tell, die: Die) -
             deps = await open_things.enter_async_context(
                 forwarding(alone, node.nodes, derive, others, is_alone=is_alone)
             )
-            others.remember(Past(node.history, PositionTokens(claim.key.positions_key, node.log.id), claim.admin_token))
+            tokens = PositionTokens(claim.key.positions_key, node.log.id)
+            others.remember(Past(node.history, node.audit, tokens, claim.admin_token, metrics=metrics))
             vault = Vault(derive(b"secrets"))
             loopback = settings.webhooks_allow_loopback
             await open_things.enter_async_context(

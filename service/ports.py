@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from service.networks import AllowList
+from streams.domain.audits import Audited, AuditResult
 from streams.domain.errors import UnavailableError
 from streams.domain.events import ContextEvent, SessionEvent
 from streams.domain.explain import Explanation
@@ -16,6 +17,7 @@ from streams.domain.past_lists import Moment, PastList
 from streams.domain.positions import After, SessionsPosition, Written
 
 __all__ = [
+    "Audit",
     "BlobStore",
     "Client",
     "ContextViews",
@@ -187,6 +189,19 @@ class History(Protocol):
         self, session: SessionId, content_id: str, context: ContextId | None, at: Moment
     ) -> Sequence[Explanation]:
         """Explain an item as it was; raise `NotAttachedError` where the context was not attached up to then."""
+
+
+class Audit(Protocol):
+    """Compares lists that are served here with what their events give."""
+
+    async def audit(self, of: Audited, partition: int, *, most: int, seed: str, beyond: str | None) -> AuditResult:
+        """
+        Compare up to *most* lists of a partition, chosen by *seed*; those after the mark *beyond*, where there is one.
+
+        Raises:
+            ViewUnavailableError: The partition is not served here.
+            HistoryTooLongError, HistoryGoneError, LogUnavailableError, OverloadedError
+        """
 
 
 class Extras(Protocol):

@@ -11,7 +11,8 @@ from streams.domain.feed import NONE
 from streams.domain.ids import ContextId, SessionId
 from streams.domain.positions import After
 from streams.domain.session_rows import Member
-from streams.refold import Bound, FoldedContext, FoldedSession, Refold
+from streams.folded import FoldedContext, FoldedSession
+from streams.refold import Bound, Refold
 from streams.views.seats import Seats
 
 SERVED = Bound(2_000_000, 1.5)

@@ -13,7 +13,8 @@ from streams.domain.ids import AppId, ContextId, SessionId
 from streams.domain.past_lists import NOW, Moment, PastList, items_of, merged, seats_in
 from streams.domain.session_rows import Member
 from streams.explain import explanations
-from streams.refold import Bound, FoldedContext, FoldedSession, Refold
+from streams.folded import FoldedContext, FoldedSession
+from streams.refold import Bound, Refold
 
 OPERATORS = Bound(100_000_000, 60.0)
 """What a node reads of the log for one call of an operator: they can wait."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from streams.audit import Audit
 from streams.commands import LogCommands
 from streams.dead_letters import DeadLetters
 from streams.domain.errors import RefusedStartError
@@ -82,8 +83,8 @@ class Node:
 
     Attributes are there after `start`: `log`, `registry`, `writer` (a `service.ports.EventWriter`), `commands`
     (`SessionCommands`), `context_views` (`ContextViews`), `session_views` (`SessionViews`), `explainer` (`Explainer`),
-    `history` (`History`), `nodes`, `dead_letters` (a `service.api.ports.DeadLetters`), and where the node folds,
-    `webhooks` (`service.webhooks.ports.Queues`).
+    `history` (`History`), `audit` (`Audit`), `nodes`, `dead_letters` (a `service.api.ports.DeadLetters`), and where the
+    node folds, `webhooks` (`service.webhooks.ports.Queues`).
     """
 
     log: EmbeddedLog | KafkaLog
@@ -95,6 +96,7 @@ class Node:
     session_views: SessionReader | LiveSessions
     explainer: Explainer
     history: History
+    audit: Audit
     nodes: Nodes
     webhooks: WebhookQueues | None
     versions: Versions
@@ -140,7 +142,9 @@ class Node:
         await self._host(view)
         refold = Refold(self.log, config.partitions, hash_key=config.key.hash_key)
         self.explainer = Explainer(refold, self.session_views)
-        self.history = History(Refold(self.log, config.partitions, hash_key=config.key.hash_key))
+        for_operators = Refold(self.log, config.partitions, hash_key=config.key.hash_key)
+        self.history = History(for_operators)
+        self.audit = Audit(for_operators, self.context_views, self.session_views)
         self.nodes = self._nodes()
         # Stopped first: nobody should forward to a node that lets its partitions go.
         self._begun.push_async_callback(self.nodes.stop)

@@ -4,28 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from typing import NamedTuple, Protocol, assert_never
+from typing import NamedTuple, Protocol
 
-from streams.codec import decode_context_event, decode_session_event, event_key
-from streams.domain import context_rows, session_rows
-from streams.domain.context_rows import StoredItem
-from streams.domain.errors import HistoryGoneError, HistoryTooLongError, OverloadedError, PoisonError
-from streams.domain.events import (
-    ContextAttached,
-    ContextDetached,
-    ContextEvent,
-    SessionCreated,
-    SessionDeleted,
-    SessionEvent,
-)
+from streams.codec import event_key
+from streams.domain.errors import HistoryGoneError, HistoryTooLongError, OverloadedError
 from streams.domain.feed import LIMITS, Limits
-from streams.domain.ids import ContextId, Kind, SessionId, known_id
-from streams.domain.memory_rows import MemoryRows
-from streams.domain.session_rows import Member
-from streams.domain.steps import Did, Step, did_to_item, did_to_member
+from streams.domain.ids import ContextId, Kind, SessionId, parse_id
+from streams.folded import FoldedContext, FoldedSession
 from streams.log.port import Chunk, Record
 from streams.processors.contexts import ContextsFold
 from streams.processors.sessions import SessionsFold
@@ -33,8 +21,6 @@ from streams.topics import CONTEXT_EVENTS, SESSION_EVENTS, partition_of
 
 MOST_AT_ONCE = 2
 """Calls of one node that read the log at the same time: each may take half a core."""
-MOST_STEPS = 100
-"""Of one item: older ones are counted."""
 _FOLDS_AT_ONCE = 200
 """Events folded before other tasks have their turn: about 4 ms."""
 _KEY_BYTES = 44
@@ -76,102 +62,6 @@ class Reading:
             raise HistoryTooLongError(f"More than {self._bound.records:,} records of the log would have to be read.")
         if self._clock_s() > self._end_s:
             raise HistoryTooLongError(f"To read the log would take more than {self._bound.seconds:g} s.")
-
-
-class FoldedContext:
-    """One context, as far as its events were folded, and what they did to the items that are watched."""
-
-    def __init__(self, context: ContextId, fold: ContextsFold, watched: Collection[str]) -> None:
-        self.context, self.rows = context, MemoryRows()
-        self.steps: dict[str, deque[Step]] = {content_id: deque(maxlen=MOST_STEPS) for content_id in watched}
-        self.omitted: dict[str, int] = dict.fromkeys(watched, 0)
-        self._fold = fold
-
-    def item(self, content_id: str) -> StoredItem | None:
-        """Return an item as it is now."""
-        value = self.rows.get(context_rows.item_key(self.context, content_id.encode()))
-        return None if value is None else context_rows.decode_item(value)
-
-    @property
-    def sequence(self) -> int:
-        """The offset of the last event that was folded, -1 before the first."""
-        return context_rows.read_meta(self.rows, self.context).sequence
-
-    def add(self, partition: int, record: Record) -> None:
-        """Fold one record of the context; one that is no event is nothing, as it is to the tables."""
-        try:
-            _, event = decode_context_event(record.key, record.value)
-        except PoisonError:
-            return
-        before = {content_id: self.item(content_id) for content_id in self.steps}
-        for _ in self._fold.fold(self.rows, CONTEXT_EVENTS, record):
-            pass
-        for content_id, steps in self.steps.items():
-            did = did_to_item(event, content_id, before[content_id], self.item(content_id))
-            if did is not None:
-                self.omitted[content_id] += len(steps) == MOST_STEPS
-                steps.append(_step(CONTEXT_EVENTS, partition, record, event, did))
-
-
-class FoldedSession:
-    """One session, as far as its events were folded: its members, and what became of every attachment."""
-
-    def __init__(self, session: SessionId, fold: SessionsFold) -> None:
-        self.session, self.rows = session, MemoryRows()
-        self.attachments: dict[ContextId, deque[Step]] = {}
-        """Context → what events did to its attachment, oldest first, the last ones of too many."""
-        self.offset = -1
-        """Of the session's last event."""
-        self._fold = fold
-
-    @property
-    def deleted(self) -> bool:
-        """Whether the session was deleted."""
-        return session_rows.read_session(self.rows, self.session).deleted
-
-    def member(self, context: ContextId) -> Member | None:
-        """Return a context's attachment, None where it is not attached."""
-        return session_rows.read_member(self.rows, self.session, context)
-
-    def members(self) -> dict[ContextId, Member]:
-        """Return the contexts that are attached. What they have loaded is not said by the session's events."""
-        return dict(session_rows.members(self.rows, self.session))
-
-    @property
-    def attached(self) -> list[ContextId]:
-        """The contexts that are attached, were, or would be, had there been room."""
-        return [one for one, steps in self.attachments.items() if any(step.did is not Did.NOTHING for step in steps)]
-
-    def add(self, partition: int, record: Record) -> None:
-        """Fold one record of the session; after it was deleted, none counts."""
-        try:
-            _, event = decode_session_event(record.key, record.value)
-        except PoisonError:
-            return
-        self.offset = record.offset
-        if self.deleted:
-            return
-        named = self._named(event)
-        before = {context: self.member(context) for context in named}
-        for _ in self._fold.fold(self.rows, SESSION_EVENTS, record):
-            pass
-        for context in named:
-            did = did_to_member(event, before[context], self.member(context))
-            if did is not None:
-                steps = self.attachments.setdefault(context, deque(maxlen=MOST_STEPS))
-                steps.append(_step(SESSION_EVENTS, partition, record, event, did))
-
-    def _named(self, event: SessionEvent) -> list[ContextId]:
-        """Return the contexts that an event may attach or detach."""
-        match event:
-            case ContextAttached() | ContextDetached():
-                return [ContextId(known_id(Kind.CONTEXT, event.context))]
-            case SessionDeleted():
-                return list(self.members())
-            case SessionCreated():
-                return []
-            case _:
-                assert_never(event)
 
 
 class Refold:
@@ -241,10 +131,30 @@ class Refold:
         self, session: SessionId, reading: Reading, *, end: int | None = None, until_ms: int | None = None
     ) -> FoldedSession:
         """Fold a session; the arguments are as those of `contexts`."""
-        folded = FoldedSession(session, self._sessions)
-        sought = {_prefix(Kind.SESSION, session): _Sought(folded.add, end)}
-        await self._read(SESSION_EVENTS, partition_of(session, self._partitions), sought, reading, until_ms)
+        return (await self.sessions({session: end}, reading, until_ms=until_ms))[session]
+
+    async def sessions(
+        self, ends: Mapping[SessionId, int | None], reading: Reading, *, until_ms: int | None = None
+    ) -> dict[SessionId, FoldedSession]:
+        """Fold sessions, all of one partition in one go; the arguments are as those of `contexts`."""
+        folded = {session: FoldedSession(session, self._sessions) for session in ends}
+        by_partition: dict[int, dict[bytes, _Sought]] = defaultdict(dict)
+        for session, end in ends.items():
+            sought = by_partition[partition_of(session, self._partitions)]
+            sought[_prefix(Kind.SESSION, session)] = _Sought(folded[session].add, end)
+        for partition, sought in sorted(by_partition.items()):
+            await self._read(SESSION_EVENTS, partition, sought, reading, until_ms)
         return folded
+
+    async def each_id(self, topic: str, partition: int, reading: Reading, take: Callable[[bytes], None]) -> None:
+        """Hand over what the keys of a partition's events begin with, an id and a slash, as often as one comes."""
+        kind = {CONTEXT_EVENTS: Kind.CONTEXT, SESSION_EVENTS: Kind.SESSION}[topic]
+        end = await self._log.end_offset(topic, partition)
+        async for chunk in self._log.scan(topic, partition, 0, end):
+            reading.took(len(chunk.records))
+            for prefix in {record.key[:_KEY_BYTES] for record in chunk.records if record.key is not None}:
+                if parse_id(kind, prefix[:-1].decode("ascii", "replace")) is not None:
+                    take(prefix)
 
     async def _read(
         self, topic: str, partition: int, sought: Mapping[bytes, _Sought], reading: Reading, until_ms: int | None
@@ -279,8 +189,3 @@ class _Sought(NamedTuple):
 def _prefix(kind: Kind, raw: bytes) -> bytes:
     """Return what the keys of an id's events begin with."""
     return event_key(kind, raw, "")
-
-
-def _step(topic: str, partition: int, record: Record, event: ContextEvent | SessionEvent, did: Did) -> Step:
-    kind = str(event.__struct_config__.tag)
-    return Step(topic, partition, record.offset, record.time_ms, kind, event.client, event.request, did)

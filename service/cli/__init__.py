@@ -11,6 +11,7 @@ from streams.domain.errors import UpNextError
 
 COMMANDS = (
     "apply",
+    "audit",
     "config",
     "dead-letters",
     "demo",

@@ -50,6 +50,11 @@ def nodes(url: str, as_json: bool) -> None:
         click.echo(line)
 
 
+async def nodes_known_to(url: str) -> NodesOut:
+    """Return the nodes that the one with this internal listener knows of; raise `NodesError` where it does not say."""
+    return msgspec.json.decode(await _asked(url.rstrip("/")), type=NodesOut)
+
+
 async def _asked(url: str) -> bytes:
     try:
         async with (

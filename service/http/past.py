@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 import msgspec
 import structlog
 from aiohttp import web
+from multidict import MultiMapping
+from prometheus_client import CollectorRegistry, Counter
 
 from service.http.calls import Answer
 from service.http.deps import Entropy, now_ms
@@ -17,12 +19,17 @@ from service.http.explain import Everyone, ExplanationsOut, explanation_out
 from service.http.gate import new_request_id, problem_answer, response
 from service.http.positions import PositionTokens
 from service.http.problems import Fault, InvalidFieldsError, UnauthorizedError, UnknownPathError
-from service.ports import History
+from service.ports import Audit, History
+from streams.domain.audits import Audited, AuditResult
 from streams.domain.errors import InvalidPositionError, UnknownIdError
 from streams.domain.ids import AppId, ContextId, Kind, SessionId, id_text, parse_id
 from streams.domain.items import content_id_fault
 from streams.domain.past_lists import NOW, Difference, Moment, PastList, differences
 from streams.domain.positions import ContextPosition, ListPosition
+
+MOST_AUDITED = 500
+"""Lists that one call compares: all that they hold is in memory meanwhile."""
+_MAX_DIGITS = 6
 
 
 class PastListOut(msgspec.Struct, frozen=True):
@@ -61,16 +68,26 @@ class Past:
     def __init__(
         self,
         history: History,
+        audit: Audit,
         tokens: PositionTokens,
         admin_token: str,
         *,
+        metrics: CollectorRegistry,
         now_ms: Callable[[], int] = now_ms,
         entropy: Entropy | None = None,
     ) -> None:
         """Take what reads the past, what reads positions, the token that callers must show, and Unix time."""
-        self._history, self._tokens, self._admin = history, tokens, admin_token.encode()
+        self._history, self._audit, self._tokens, self._admin = history, audit, tokens, admin_token.encode()
         self._now_ms = now_ms
         self._entropy = entropy or DrawnAhead()
+        self._audited = Counter(
+            "upnext_audited_lists", "Lists that were compared with what their events give.", ["of"], registry=metrics
+        )
+        self._differing = Counter(
+            "upnext_audit_differences", "Lists that were not what their events give.", ["of"], registry=metrics
+        )
+        for of in Audited:
+            self._audited.labels(of.value), self._differing.labels(of.value)
         self._log = structlog.get_logger(__name__)
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -82,7 +99,7 @@ class Past:
             answer = problem_answer(error, request, request_id, self._log)
         return response(answer, request_id, {})
 
-    async def _answer(self, request: web.BaseRequest) -> PastListOut | DifferencesOut | ExplanationsOut:
+    async def _answer(self, request: web.BaseRequest) -> PastListOut | DifferencesOut | ExplanationsOut | AuditResult:
         shown = request.headers.get("Authorization", "").removeprefix("Bearer ").encode("utf-8", "surrogateescape")
         if not hmac.compare_digest(shown, self._admin):
             raise UnauthorizedError
@@ -99,8 +116,33 @@ class Past:
                 return await self._explain(
                     query.get("of", ""), query.get("content_id", ""), query.get("context"), query.get("as_of")
                 )
+            case "audit":
+                return await self._audit_some(query)
             case _:
                 raise UnknownPathError
+
+    async def _audit_some(self, query: MultiMapping[str]) -> AuditResult:
+        of, partition, most = query.get("of"), query.get("partition", ""), query.get("most", "100")
+        kinds = {kind.value: kind for kind in Audited}
+        faults = [
+            Fault(name, "invalid", text)
+            for name, text, is_good in (
+                ("of", "This is contexts or sessions.", of in kinds),
+                ("partition", "This is a number.", _is_number(partition)),
+                ("most", f"This is 1 to {MOST_AUDITED}.", _is_number(most) and 1 <= int(most) <= MOST_AUDITED),
+            )
+            if not is_good
+        ]
+        if faults:
+            raise InvalidFieldsError(faults)
+        kind = kinds[of or ""]
+        seed, beyond = query.get("seed", ""), query.get("beyond")
+        found = await self._audit.audit(kind, int(partition), most=int(most), seed=seed, beyond=beyond)
+        self._audited.labels(kind.value).inc(found.lists)
+        self._differing.labels(kind.value).inc(len(found.differing))
+        for one in found.differing:
+            self._log.error("audit_difference", of=kind.value, partition=int(partition), id=one.id, what=one.what)
+        return found
 
     async def _list(self, of: str, name: str, text: str | None) -> PastList:
         context, session = parse_id(Kind.CONTEXT, of), parse_id(Kind.SESSION, of)
@@ -156,6 +198,10 @@ class Past:
                 return Moment(offset=offset, sequences=dict(members))
             case _:
                 raise InvalidFieldsError([Fault(name, "invalid", "This is the position of something else.")])
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS
 
 
 def list_out(past: PastList) -> PastListOut:

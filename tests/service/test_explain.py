@@ -127,6 +127,7 @@ async def test_the_commands(pair: Pair) -> None:
     for arguments, part in (
         (("explain", pair.session, "a"), "was written"),
         (("past", "list", pair.session), "1 items of 1 contexts"),
+        (("audit", "--sample", "20"), " are what their events give"),
         (("past", "diff", pair.session, "--from", "2020-01-01T00:00:00Z"), "+ "),
     ):
         process = await asyncio.create_subprocess_exec(

@@ -17,10 +17,12 @@ from service.http.explain import Everyone, explanation_out
 from service.http.internal import OtherNodes, build_internal_app, internal_runner
 from service.http.past import Past
 from service.http.positions import PositionTokens
+from streams.audit import Audit
 from streams.domain.ids import Kind, id_text
 from streams.domain.positions import NOTHING, ContextPosition
 from streams.history import History
 from streams.refold import Bound, Refold
+from streams.views.context_views import ContextReader
 from streams.views.session_lists import SessionLists
 from streams.views.session_views import SessionReader
 from streams.views.tables import WaitLimit
@@ -53,8 +55,14 @@ async def asking() -> AsyncIterator[Asking]:
     views.put(C, "b")
     views.drain()
     history = History(Refold(views.log, 1, hash_key=HASH_KEY), bound=Bound(10_000, 30.0))
-    others.remember(Past(history, TOKENS, TOKEN, now_ms=lambda: START_MS + 60_000))
-    runner = internal_runner(build_internal_app(list, CollectorRegistry(), others))
+    audit = Audit(
+        Refold(views.log, 1, hash_key=HASH_KEY),
+        ContextReader(views.contexts, 1, WaitLimit(), edition=""),
+        SessionReader(views.sessions, 1, SessionLists(), WaitLimit()),
+    )
+    metrics = CollectorRegistry()
+    others.remember(Past(history, audit, TOKENS, TOKEN, metrics=metrics, now_ms=lambda: START_MS + 60_000))
+    runner = internal_runner(build_internal_app(list, metrics, others))
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     async with aiohttp.ClientSession() as http:
@@ -153,3 +161,20 @@ async def test_a_node_that_is_starting() -> None:
     ):
         assert answer.status == 503
     await runner.cleanup()
+
+
+async def test_an_audit(asking: Asking) -> None:
+    """What is served is compared with the log; what differs is said, and counted."""
+    rows = asking.views.contexts.stored
+    key = next(key for key, _ in rows.range(b"i" + C))
+    rows.put(key, rows.values[key].replace(b"Title of a", b"Title of z"))
+    status, body = await asking.get("audit", of="sessions", partition="0")
+    assert (status, body) == (200, {"lists": 1, "moving": 0, "differing": [], "next": None})
+    _, body = await asking.get("audit", of="contexts", partition="0")
+    assert [one["id"] for one in body["differing"]] == [CONTEXT]
+    async with asking.http.get(f"{asking.url}/metrics") as answer:
+        counted = await answer.text()
+    assert 'upnext_audited_lists_total{of="contexts"} 1.0' in counted
+    assert 'upnext_audit_differences_total{of="contexts"} 1.0' in counted
+    status, body = await asking.get("audit", of="films", partition="x", most="501")
+    assert (status, [one["name"] for one in body["error"]["params"]]) == (400, ["of", "partition", "most"])

@@ -1,0 +1,85 @@
+"""`upnext audit`: lists that are served, compared with what their events give when they are folded again."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import msgspec
+
+from service.cli.node_options import data_option
+from service.cli.nodes import nodes_known_to
+from service.cli.past_calls import asked, internal_option
+from service.http.past import MOST_AUDITED
+from streams.domain.audits import Audited, AuditResult
+from streams.domain.errors import UpNextError
+from streams.domain.nodes import TableName
+
+_AT_ONCE = 200
+_TABLES = {Audited.CONTEXTS: TableName.CONTEXTS, Audited.SESSIONS: TableName.SESSIONS}
+
+
+class AuditError(UpNextError):
+    """Lists differ, or none were compared; the message says how many."""
+
+
+@click.command(short_help="Compare lists with what the log says.")
+@click.option(
+    "--sample",
+    type=click.IntRange(1, MOST_AUDITED),
+    default=100,
+    show_default=True,
+    help="Lists of each partition, contexts' and sessions'.",
+)
+@click.option("--all", "all_", is_flag=True, help="All lists.")
+@click.option("--rate", type=click.FloatRange(0.1), default=50.0, show_default=True, help="Lists a second, at most.")
+@click.option("--seed", default=None, help="Chooses the sample; another one each time, if not given.")
+@internal_option
+@data_option
+def audit(sample: int, all_: bool, rate: float, seed: str | None, url: str, data: Path) -> None:
+    """
+    Compare lists that the nodes serve with what their events give, folded again from the log.
+
+    Every node is asked for the partitions that it serves, one after the other, while writes and reads go on. What
+    differs is printed, logged by the node and counted in its metrics, and the exit status is 1.
+    """
+    seed = seed or secrets.token_hex(4)
+    click.echo(f"seed {seed}")
+    lists = moving = differing = 0
+    for node, of, partition in _partitions(url):
+        beyond: str | None = None
+        while True:
+            began = time.monotonic()
+            most = _AT_ONCE if all_ else sample
+            found = _asked(node, data, of, partition, most, seed, beyond)
+            for one in found.differing:
+                click.echo(f"{one.id}: {one.what}")
+            lists, moving, differing = lists + found.lists, moving + found.moving, differing + len(found.differing)
+            beyond = found.next
+            if beyond is None or not all_:
+                break
+            time.sleep(max(0.0, (found.lists + found.moving) / rate - (time.monotonic() - began)))
+        click.echo(f"{of.value} of partition {partition}: {lists:,} lists compared so far, {differing:,} differ")
+    if differing:
+        raise AuditError(f"{differing:,} of {lists:,} lists are not what their events give.")
+    if not lists:
+        raise AuditError("There was nothing to compare: no node serves a partition that has events.")
+    click.echo(
+        f"All {lists:,} lists are what their events give{f'; {moving:,} did not stand still' if moving else ''}."
+    )
+
+
+def _partitions(url: str) -> Iterator[tuple[str, Audited, int]]:
+    for node in asyncio.run(nodes_known_to(url)).nodes:
+        for of, table in _TABLES.items():
+            for partition in node.served(table):
+                yield node.url, of, partition
+
+
+def _asked(node: str, data: Path, of: Audited, partition: int, most: int, seed: str, beyond: str | None) -> AuditResult:
+    body = asked(node, data, "audit", of=of.value, partition=str(partition), most=str(most), seed=seed, beyond=beyond)
+    return msgspec.json.decode(body, type=AuditResult)

@@ -1,0 +1,132 @@
+"""One context, or one session, as far as its events were folded, and what each of them did."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection
+from typing import assert_never
+
+from streams.codec import decode_context_event, decode_session_event
+from streams.domain import context_rows, session_rows
+from streams.domain.context_rows import StoredItem
+from streams.domain.errors import PoisonError
+from streams.domain.events import (
+    ContextAttached,
+    ContextDetached,
+    ContextEvent,
+    SessionCreated,
+    SessionDeleted,
+    SessionEvent,
+)
+from streams.domain.ids import ContextId, Kind, SessionId, known_id
+from streams.domain.memory_rows import MemoryRows
+from streams.domain.session_rows import Member
+from streams.domain.steps import Did, Step, did_to_item, did_to_member
+from streams.log.port import Record
+from streams.processors.contexts import ContextsFold
+from streams.processors.sessions import SessionsFold
+from streams.topics import CONTEXT_EVENTS, SESSION_EVENTS
+
+MOST_STEPS = 100
+"""Of one item: older ones are counted."""
+
+
+class FoldedContext:
+    """One context, as far as its events were folded, and what they did to the items that are watched."""
+
+    def __init__(self, context: ContextId, fold: ContextsFold, watched: Collection[str]) -> None:
+        self.context, self.rows = context, MemoryRows()
+        self.steps: dict[str, deque[Step]] = {content_id: deque(maxlen=MOST_STEPS) for content_id in watched}
+        self.omitted: dict[str, int] = dict.fromkeys(watched, 0)
+        self._fold = fold
+
+    def item(self, content_id: str) -> StoredItem | None:
+        """Return an item as it is now."""
+        value = self.rows.get(context_rows.item_key(self.context, content_id.encode()))
+        return None if value is None else context_rows.decode_item(value)
+
+    @property
+    def sequence(self) -> int:
+        """The offset of the last event that was folded, -1 before the first."""
+        return context_rows.read_meta(self.rows, self.context).sequence
+
+    def add(self, partition: int, record: Record) -> None:
+        """Fold one record of the context; one that is no event is nothing, as it is to the tables."""
+        try:
+            _, event = decode_context_event(record.key, record.value)
+        except PoisonError:
+            return
+        before = {content_id: self.item(content_id) for content_id in self.steps}
+        for _ in self._fold.fold(self.rows, CONTEXT_EVENTS, record):
+            pass
+        for content_id, steps in self.steps.items():
+            did = did_to_item(event, content_id, before[content_id], self.item(content_id))
+            if did is not None:
+                self.omitted[content_id] += len(steps) == MOST_STEPS
+                steps.append(_step(CONTEXT_EVENTS, partition, record, event, did))
+
+
+class FoldedSession:
+    """One session, as far as its events were folded: its members, and what became of every attachment."""
+
+    def __init__(self, session: SessionId, fold: SessionsFold) -> None:
+        self.session, self.rows = session, MemoryRows()
+        self.attachments: dict[ContextId, deque[Step]] = {}
+        """Context → what events did to its attachment, oldest first, the last ones of too many."""
+        self.offset = -1
+        """Of the session's last event."""
+        self._fold = fold
+
+    @property
+    def deleted(self) -> bool:
+        """Whether the session was deleted."""
+        return session_rows.read_session(self.rows, self.session).deleted
+
+    def member(self, context: ContextId) -> Member | None:
+        """Return a context's attachment, None where it is not attached."""
+        return session_rows.read_member(self.rows, self.session, context)
+
+    def members(self) -> dict[ContextId, Member]:
+        """Return the contexts that are attached. What they have loaded is not said by the session's events."""
+        return dict(session_rows.members(self.rows, self.session))
+
+    @property
+    def attached(self) -> list[ContextId]:
+        """The contexts that are attached, were, or would be, had there been room."""
+        return [one for one, steps in self.attachments.items() if any(step.did is not Did.NOTHING for step in steps)]
+
+    def add(self, partition: int, record: Record) -> None:
+        """Fold one record of the session; after it was deleted, none counts."""
+        try:
+            _, event = decode_session_event(record.key, record.value)
+        except PoisonError:
+            return
+        self.offset = record.offset
+        if self.deleted:
+            return
+        named = self._named(event)
+        before = {context: self.member(context) for context in named}
+        for _ in self._fold.fold(self.rows, SESSION_EVENTS, record):
+            pass
+        for context in named:
+            did = did_to_member(event, before[context], self.member(context))
+            if did is not None:
+                steps = self.attachments.setdefault(context, deque(maxlen=MOST_STEPS))
+                steps.append(_step(SESSION_EVENTS, partition, record, event, did))
+
+    def _named(self, event: SessionEvent) -> list[ContextId]:
+        """Return the contexts that an event may attach or detach."""
+        match event:
+            case ContextAttached() | ContextDetached():
+                return [ContextId(known_id(Kind.CONTEXT, event.context))]
+            case SessionDeleted():
+                return list(self.members())
+            case SessionCreated():
+                return []
+            case _:
+                assert_never(event)
+
+
+def _step(topic: str, partition: int, record: Record, event: ContextEvent | SessionEvent, did: Did) -> Step:
+    kind = str(event.__struct_config__.tag)
+    return Step(topic, partition, record.offset, record.time_ms, kind, event.client, event.request, did)
