@@ -68,9 +68,8 @@ def audit(sample: int, all_: bool, rate: float, seed: str | None, url: str, data
         raise AuditError(f"{differing:,} of {lists:,} lists are not what their events give.")
     if not lists:
         raise AuditError("There was nothing to compare: no node serves a partition that has events.")
-    click.echo(
-        f"All {lists:,} lists are what their events give{f'; {moving:,} did not stand still' if moving else ''}."
-    )
+    unsettled = f"; {moving:,} did not stand still" if moving else ""
+    click.echo(f"All {lists:,} lists are what their events give{unsettled}.")
 
 
 def _partitions(url: str) -> Iterator[tuple[str, Audited, int]]:
