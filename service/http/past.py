@@ -62,6 +62,27 @@ class DifferencesOut(msgspec.Struct, frozen=True):
     differences: list[DifferenceOut]
 
 
+class AuditMetrics:
+    """How many lists were compared, and how many differed."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        """Register the counters in *registry*."""
+        self._lists = Counter(
+            "upnext_audited_lists", "Lists that were compared with what their events give.", ["of"], registry=registry
+        )
+        self._differences = Counter(
+            "upnext_audit_differences", "Lists that were not what their events give.", ["of"], registry=registry
+        )
+        for of in Audited:
+            self._lists.labels(of.value)
+            self._differences.labels(of.value)
+
+    def compared(self, of: Audited, found: AuditResult) -> None:
+        """Count what was found."""
+        self._lists.labels(of.value).inc(found.lists)
+        self._differences.labels(of.value).inc(len(found.differing))
+
+
 class Past:
     """Answers operators, who show the super user's token. Any node can: the log is asked, and nothing else."""
 
@@ -80,14 +101,7 @@ class Past:
         self._history, self._audit, self._tokens, self._admin = history, audit, tokens, admin_token.encode()
         self._now_ms = now_ms
         self._entropy = entropy or DrawnAhead()
-        self._audited = Counter(
-            "upnext_audited_lists", "Lists that were compared with what their events give.", ["of"], registry=metrics
-        )
-        self._differing = Counter(
-            "upnext_audit_differences", "Lists that were not what their events give.", ["of"], registry=metrics
-        )
-        for of in Audited:
-            self._audited.labels(of.value), self._differing.labels(of.value)
+        self._metrics = AuditMetrics(metrics)
         self._log = structlog.get_logger(__name__)
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -138,8 +152,7 @@ class Past:
         kind = kinds[of or ""]
         seed, beyond = query.get("seed", ""), query.get("beyond")
         found = await self._audit.audit(kind, int(partition), most=int(most), seed=seed, beyond=beyond)
-        self._audited.labels(kind.value).inc(found.lists)
-        self._differing.labels(kind.value).inc(len(found.differing))
+        self._metrics.compared(kind, found)
         for one in found.differing:
             self._log.error("audit_difference", of=kind.value, partition=int(partition), id=one.id, what=one.what)
         return found

@@ -14,7 +14,8 @@ from prometheus_client import CollectorRegistry
 from service.cli.explain import lines
 from service.cli.past_calls import PastError, _asked
 from service.http.explain import Everyone, explanation_out
-from service.http.internal import OtherNodes, build_internal_app, internal_runner
+from service.http.internal import OtherNodes, build_internal_app
+from service.http.internal_connections import InternalRunner
 from service.http.past import Past
 from service.http.positions import PositionTokens
 from streams.audit import Audit
@@ -62,7 +63,7 @@ async def asking() -> AsyncIterator[Asking]:
     )
     metrics = CollectorRegistry()
     others.remember(Past(history, audit, TOKENS, TOKEN, metrics=metrics, now_ms=lambda: START_MS + 60_000))
-    runner = internal_runner(build_internal_app(list, metrics, others))
+    runner = InternalRunner(build_internal_app(list, metrics, others), metrics)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     async with aiohttp.ClientSession() as http:
@@ -152,7 +153,7 @@ async def test_what_commands_say_of_refusals(asking: Asking) -> None:
 
 async def test_a_node_that_is_starting() -> None:
     """It has no log yet."""
-    runner = internal_runner(build_internal_app(list, CollectorRegistry()))
+    runner = InternalRunner(build_internal_app(list, CollectorRegistry()), CollectorRegistry())
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     async with (

@@ -15,6 +15,7 @@ from service.adapters.webhook_metrics import WebhookCollector
 from service.http.forward import ForwardMetrics
 from service.http.internal_connections import InternalRunner
 from service.http.metrics import HttpMetrics
+from service.http.past import AuditMetrics
 from service.http.rate_limits import RateLimits
 from service.webhooks.deliverer import Counts
 from service.webhooks.lanes import Lanes
@@ -105,6 +106,7 @@ def test_every_metric_is_explained() -> None:
     registry.register(NodeCollector(lambda: status))
     HttpMetrics(registry)
     ForwardMetrics(registry)
+    AuditMetrics(registry)
     InternalRunner(web.Application(), registry)
     registry.register(RateLimits())
     registry.register(WebhookCollector(Counts(), Lanes()))
