@@ -549,6 +549,38 @@ _HISTORY = [
         "named=clients.names(step.client) or True",
         "tests/unit/test_http_explain.py::test_who_wrote_is_named_to_its_own_tenant_only",
     ),
+    Bug(
+        "explanation-hedged",
+        "A call that takes long by itself is asked of no copy, and no owner is taken for frozen for it.",
+        "service.http.explain",
+        "hedged=False",
+        "hedged=True",
+        "tests/unit/test_forward_hedges.py::test_what_takes_long_by_itself_is_asked_of_no_copy",
+    ),
+    Bug(
+        "past-knows-what-came-later",
+        "A list as it was at a time has nothing of what came after it.",
+        "streams.refold",
+        "if until_ms is not None and record.time_ms > until_ms:",
+        "if until_ms is not None and record.time_ms > until_ms + 60_000:",
+        "tests/unit/test_history.py::test_by_time",
+    ),
+    Bug(
+        "part-of-the-log-is-enough",
+        "Nothing is answered from a part of what would have to be read.",
+        "streams.refold",
+        "        if self._records < 0:",
+        "        if self._records < -1_000:",
+        "tests/unit/test_history.py::test_more_than_may_be_read",
+    ),
+    Bug(
+        "audit-takes-any-items",
+        "An audit finds a list with an item that its events do not give.",
+        "streams.domain.audits",
+        "if list(served) == list(folded):",
+        "if len(served) == len(folded):",
+        "tests/unit/test_audit.py::test_a_context_that_is_wrong",
+    ),
 ]
 
 

@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+import pytest
+
 from service.http.forward_client import SILENT_S
 from service.http.forward_hedges import COPY_FIRST_S, HEDGES_PER_S, Hedges
 from streams.domain.errors import OverloadedError, SessionDeletedError, ViewBehindError, ViewUnavailableError
@@ -189,3 +191,14 @@ async def test_of_many_reads_that_wait_for_a_silent_node_a_few_find_out() -> Non
         assert [status for status, _ in reads] == [200] * many
         assert max(took for _, took in reads) < READ_S
         assert len(it.frozen.calls) == many
+
+
+async def test_what_takes_long_by_itself_is_asked_of_no_copy() -> None:
+    """To explain takes as long as the log is: an owner that is at it is not taken for frozen."""
+    async with hedged() as it:
+        call = it.platform.call("GET", f"{it.session}/explain?content_id=c1")
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(call, 2 * SILENT_S)
+        assert (it.pair.outcome("hedged"), len(it.frozen.calls)) == (0, 1)
+        status, _ = await it.timed()
+        assert (status, it.pair.outcome("hedged"), len(it.frozen.calls)) == (200, 1, 2)
