@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import NamedTuple, Protocol
 
 from streams.codec import event_key
-from streams.domain.errors import HistoryGoneError, HistoryTooLongError, OverloadedError
+from streams.domain.errors import AbsentError, HistoryGoneError, HistoryTooLongError, OverloadedError
 from streams.domain.feed import LIMITS, Limits
 from streams.domain.ids import ContextId, Kind, SessionId, parse_id
 from streams.folded import FoldedContext, FoldedSession
@@ -148,6 +148,8 @@ class Refold:
 
     async def each_id(self, topic: str, partition: int, reading: Reading, take: Callable[[bytes], None]) -> None:
         """Hand over what the keys of a partition's events begin with, an id and a slash, as often as one comes."""
+        if partition >= self._partitions:
+            raise AbsentError(f"there is no partition {partition}")
         kind = {CONTEXT_EVENTS: Kind.CONTEXT, SESSION_EVENTS: Kind.SESSION}[topic]
         end = await self._log.end_offset(topic, partition)
         async for chunk in self._log.scan(topic, partition, 0, end):

@@ -10,7 +10,7 @@ import msgspec
 
 from service.cli.node_options import data_option
 from service.cli.output import printable
-from service.cli.past_calls import asked, internal_option
+from service.cli.past_calls import asked, internal_option, offline_option
 from service.http.explain import ExplanationOut, ExplanationsOut
 
 
@@ -20,6 +20,7 @@ from service.http.explain import ExplanationOut, ExplanationsOut
 @click.option("--context", metavar="ID", help="In whose list; each that has the item, or ever had, if not given.")
 @click.option("--as-of", metavar="MOMENT", help="A time, or the Paket-Position of the session's list; else now.")
 @click.option("--json", "as_json", is_flag=True, help="Print the whole of it, as JSON.")
+@offline_option
 @internal_option
 @data_option
 def explain(
@@ -28,6 +29,7 @@ def explain(
     context: str | None,
     as_of: str | None,
     as_json: bool,
+    offline: bool,
     url: str,
     data: Path,
 ) -> None:
@@ -37,7 +39,7 @@ def explain(
     The events that made it so are named with their place in the log, time, client and request, and with the rules that
     were applied: all of it from the log, whatever the tables have.
     """
-    body = asked(url, data, "explain", of=session, content_id=content_id, context=context, as_of=as_of)
+    body = asked(url, data, "explain", offline=offline, of=session, content_id=content_id, context=context, as_of=as_of)
     if as_json:
         click.echo(body)
         return

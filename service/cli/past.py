@@ -11,7 +11,7 @@ import msgspec
 
 from service.cli.node_options import data_option
 from service.cli.output import printable
-from service.cli.past_calls import asked, internal_option
+from service.cli.past_calls import asked, internal_option, offline_option
 
 
 @click.group(short_help="Show lists as they were.")
@@ -29,11 +29,12 @@ def past() -> None:
 @click.argument("of", metavar="ID")
 @click.option("--as-of", metavar="MOMENT", help="Now, if not given.")
 @click.option("--json", "as_json", is_flag=True, help="Print the whole of it, as JSON.")
+@offline_option
 @internal_option
 @data_option
-def list_(of: str, as_of: str | None, as_json: bool, url: str, data: Path) -> None:
+def list_(of: str, as_of: str | None, as_json: bool, offline: bool, url: str, data: Path) -> None:
     """Show the list of a context or a session as it was."""
-    body = asked(url, data, "list", of=of, as_of=as_of)
+    body = asked(url, data, "list", offline=offline, of=of, as_of=as_of)
     if as_json:
         click.echo(body)
         return
@@ -48,11 +49,12 @@ def list_(of: str, as_of: str | None, as_json: bool, url: str, data: Path) -> No
 @click.option("--from", "from_", required=True, metavar="MOMENT", help="Of the earlier list.")
 @click.option("--to", metavar="MOMENT", help="Of the later one; now, if not given.")
 @click.option("--json", "as_json", is_flag=True, help="Print both of each item, as JSON.")
+@offline_option
 @internal_option
 @data_option
-def diff(of: str, from_: str, to: str | None, as_json: bool, url: str, data: Path) -> None:
+def diff(of: str, from_: str, to: str | None, as_json: bool, offline: bool, url: str, data: Path) -> None:
     """Show what was put (+), changed (~) or gone (-) between two moments."""
-    body = asked(url, data, "diff", of=of, **{"from": from_}, to=to)
+    body = asked(url, data, "diff", offline=offline, of=of, **{"from": from_}, to=to)
     if as_json:
         click.echo(body)
         return

@@ -179,3 +179,5 @@ async def test_an_audit(asking: Asking) -> None:
     assert 'upnext_audit_differences_total{of="contexts"} 1.0' in counted
     status, body = await asking.get("audit", of="films", partition="x", most="501")
     assert (status, [one["name"] for one in body["error"]["params"]]) == (400, ["of", "partition", "most"])
+    status, body = await asking.get("audit", of="contexts", partition="1")
+    assert (status, body["error"]["code"]) == (404, "not_found")
