@@ -143,7 +143,8 @@ class Versions:
         await self._registry.catch_up()
         writes = dropped(self._registry.state, name)
         if members := await self._log.members(name):
-            raise ViewChangeError(f"{len(members)} nodes fold {name}: stop them, or start them without --view, first.")
+            nodes = "a node folds" if len(members) == 1 else f"{len(members)} nodes fold"
+            raise ViewChangeError(f"{nodes} {name} still: stop it, or start it without --view, first.")
         if writes:
             await self._write(writes)
         await self._let_go(name)

@@ -123,7 +123,8 @@ async def _watched(url: str, *, as_json: bool) -> None:
         in_place = not as_json and click.get_text_stream("stdout").isatty()
         click.echo(f"\r\x1b[K{line}" if in_place else line, nl=not in_place)
         if view["isWhole"] and view["lag"] == 0:
-            click.echo(f"{view['name']} has caught up: `upnext rebuild switch` has clients read it.", err=as_json)
+            words = f"{view['name']} has caught up: `upnext rebuild switch` has clients read it."
+            click.echo(f"\n{words}" if in_place else words, err=as_json)
             return
         await asyncio.sleep(_EVERY_S)
 

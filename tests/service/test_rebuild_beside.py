@@ -158,7 +158,7 @@ async def test_a_version_is_built_read_left_and_dropped(own_node: OwnNode, conne
         await rebuild(node, "rollback")
         await is_the_same(household, node, quiet)
         if own_node.broker:
-            await rebuild(node, "drop", V1, "--yes", refused="fold upnext-v1")
+            await rebuild(node, "drop", V1, "--yes", refused="folds upnext-v1")
             # Without --view it folds what is live by now.
             assert node.terminate() == 0, node.tail()
             await node.start()
