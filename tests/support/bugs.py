@@ -390,6 +390,22 @@ _REBUILDS = [
         "tests/unit/test_view_versions.py::test_the_live_one_is_never_dropped",
     ),
     Bug(
+        "poison-passed-while-building",
+        "A version of the views that is built stops at a record that nobody has decided about.",
+        "streams.engine.batch",
+        "elif self._stops and place.topic in _DECIDED_ABOUT:",
+        "elif place.topic in ():",
+        "tests/contract/test_building.py::test_it_stops_at_a_record_until_somebody_has_decided",
+    ),
+    Bug(
+        "live-version-paced",
+        "What limits the building of a version never slows down the one that is live.",
+        "streams.engine.processor",
+        "self._pace if self._is_building() else None",
+        "self._pace",
+        "tests/contract/test_building.py::test_what_is_live_has_no_pace",
+    ),
+    Bug(
         "pace-not-kept",
         "What is folded beside the live version is folded no faster than it may be.",
         "streams.engine.pace",
