@@ -10,7 +10,7 @@ import msgspec
 
 from docs.source_docs import Field, attribute_docs, fields, summary, tag
 from streams import topics
-from streams.domain import events, feed, items, nodes, notices, registry_events, webhook_events
+from streams.domain import events, feed, idempotency_events, items, nodes, notices, registry_events, webhook_events
 
 _INTRODUCTION = """# Events
 
@@ -27,6 +27,7 @@ _SOURCES: tuple[tuple[str, type[msgspec.Struct], object], ...] = (
     (topics.CONTEXT_EVENTS, events.Event, events.ContextEvent),
     (topics.SESSION_EVENTS, events.Event, events.SessionEvent),
     (topics.WEBHOOK_EVENTS, webhook_events.WebhookEvent, webhook_events.AnyWebhookEvent),
+    (topics.KEY_EVENTS, idempotency_events.KeyEvent, idempotency_events.AnyKeyEvent),
     (topics.REGISTRY_EVENTS, registry_events.RegistryEvent, registry_events.AnyRegistryEvent),
 )
 _PARTS = (

@@ -28,12 +28,15 @@ from service.adapters.tenants import RegistryTenants
 from service.adapters.vault import Vault
 from service.api import Identity, RateLimits, Rates, RevokedTokens, Tokens, api_openapi, build_api_routes
 from service.api.key_uses import KeyUses
+from service.commands.keyed import KeyIds
 from service.data_directory import held
 from service.deliveries import deliveries_of_all, delivering
 from service.forwarding import forwarding
 from service.http.app import build_public_app
 from service.http.connections import Runner
 from service.http.deps import Deps, now_s
+from service.http.forward_keys import KeysHere
+from service.http.idempotency import KeyedCalls, KeyMetrics
 from service.http.internal import OtherNodes, build_internal_app
 from service.http.internal_connections import InternalRunner
 from service.http.media import MediaFiles
@@ -107,7 +110,7 @@ async def serve(settings: Settings, stop: asyncio.Event, tell: Tell, die: Die) -
             )
             alone = _deps(settings, node, claim, passwords, metrics, deliveries)
             deps = await open_things.enter_async_context(
-                forwarding(alone, node.nodes, derive, others, is_alone=is_alone)
+                forwarding(alone, node.nodes, node.keys, derive, others, is_alone=is_alone)
             )
             tokens = PositionTokens(claim.key.positions_key, node.log.id)
             others.remember(Past(node.history, node.audit, tokens, claim.admin_token, metrics=metrics))
@@ -220,6 +223,7 @@ def _deps(
         pairs=RegistryPairs(node.registry, public_url(settings, claim.public)),
         events=node.writer,
         session_commands=node.commands,
+        keyed=KeyedCalls(KeysHere(node.keys), KeyIds(claim.key.derive(b"idempotency")), KeyMetrics(metrics)),
         context_views=node.context_views,
         session_views=node.session_views,
         explainer=node.explainer,

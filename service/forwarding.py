@@ -12,6 +12,7 @@ from service.http.app import resources
 from service.http.deps import Deps
 from service.http.forward import ForwardMetrics, Here, Places
 from service.http.forward_client import Forwarding
+from service.http.forward_keys import Keys, KeysAnywhere, KeysOfOthers
 from service.http.forward_listener import ForwardedCalls, OnlyHere
 from service.http.internal import OtherNodes
 from streams.domain.nodes import KnownNode
@@ -30,7 +31,7 @@ class NodesMap(Places, Protocol):
 
 @asynccontextmanager
 async def forwarding(
-    deps: Deps, nodes: NodesMap, derive: Callable[[bytes], bytes], others: OtherNodes, *, is_alone: bool
+    deps: Deps, nodes: NodesMap, keys: Keys, derive: Callable[[bytes], bytes], others: OtherNodes, *, is_alone: bool
 ) -> AsyncIterator[Deps]:
     """
     Give *deps* with which calls are answered by whatever node has their partition.
@@ -38,6 +39,7 @@ async def forwarding(
     Args:
         deps: Which know this node alone.
         nodes: Who has what.
+        keys: What this node knows of idempotency keys.
         derive: Derives a key from the deployment's.
         others: Is told what answers other nodes' calls.
         is_alone: Whether there can be no other node.
@@ -45,11 +47,13 @@ async def forwarding(
     key = derive(b"forward")
     here, copies = (resources(replace(deps, elsewhere=OnlyHere(nodes.own, copies=copies))) for copies in (False, True))
     metrics = ForwardMetrics(deps.metrics)
-    calls = ForwardedCalls(here, copies, deps.tenants, key=key, name=nodes.name, metrics=metrics)
+    of_others = KeysOfOthers(keys)
+    calls = ForwardedCalls(here, copies, deps.tenants, key=key, name=nodes.name, metrics=metrics, keys=of_others)
     others.started(nodes.known, calls.answer)
     hops = HopPool(key)
     elsewhere = Forwarding(nodes, hops, deps.ids, metrics)
     try:
-        yield deps if is_alone else replace(deps, elsewhere=elsewhere)
+        keyed = deps.keyed.over(KeysAnywhere(keys, nodes, hops))
+        yield deps if is_alone else replace(deps, elsewhere=elsewhere, keyed=keyed)
     finally:
         await hops.close()

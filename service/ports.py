@@ -11,6 +11,8 @@ from streams.domain.errors import UnavailableError
 from streams.domain.events import ContextEvent, SessionEvent
 from streams.domain.explain import Explanation
 from streams.domain.feed import Verdict
+from streams.domain.idempotency import Admission
+from streams.domain.idempotency_events import KeyBegun, KeyFinished, KeyReleased
 from streams.domain.ids import AppId, ContextId, Kind, SessionId
 from streams.domain.pages import Page, SessionContextsPage, SubscribedSession
 from streams.domain.past_lists import Moment, PastList
@@ -25,6 +27,7 @@ __all__ = [
     "Explainer",
     "Extras",
     "History",
+    "IdempotencyKeys",
     "Media",
     "MediaUnavailableError",
     "Pair",
@@ -61,6 +64,22 @@ class SessionCommands(Protocol):
             ViewUnavailableError: This node does not own the session; nothing was written.
             ViewBehindError: *after* was not reached; nothing was written.
         """
+
+
+class IdempotencyKeys(Protocol):
+    """What is known of requests' idempotency keys, each by 17 bytes that derive from client and key."""
+
+    async def begin(self, client: Client, request_id: str, key: bytes, event: KeyBegun) -> Admission:
+        """
+        Say whether a client's request is to be executed.
+
+        Raises:
+            LogUnavailableError: It may or may not have been admitted.
+            ViewUnavailableError, OverloadedError: It was not, and nobody says now what is known of the key.
+        """
+
+    async def end(self, key: bytes, event: KeyFinished | KeyReleased) -> None:
+        """Note how a request ended that was admitted; raise `LogUnavailableError` where that may not be noted."""
 
 
 class ContextViews(Protocol):

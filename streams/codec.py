@@ -29,6 +29,7 @@ from streams.domain.events import (
     SessionEvent,
 )
 from streams.domain.feed import Change, FeedMessage, Operation, Snapshot, Subscription
+from streams.domain.idempotency_events import AnyKeyEvent
 from streams.domain.ids import ID_BYTES, ContextId, EventId, Kind, SessionId, id_text, parse_id
 from streams.domain.items import Item, content_id_fault, item_faults
 from streams.domain.notices import Notice
@@ -36,15 +37,17 @@ from streams.domain.webhook_events import AnyWebhookEvent, DeliveriesPlanned
 
 MAX_EVENT_BYTES = (1 << 20) + (4 << 10)
 """An item is never larger encoded than it was sent, so this is the largest body, and what an event says beside it."""
-_TAG = re.compile(r"(context|session|registry|webhook)\.[a-z0-9_]+\.v[0-9]+")
+_TAG = re.compile(r"(context|session|registry|webhook|key)\.[a-z0-9_]+\.v[0-9]+")
 _ID_CHARACTERS = 43
 
 E = TypeVar("E", ContextEvent, SessionEvent, AnyWebhookEvent)
+D = TypeVar("D")
 M = TypeVar("M", FeedMessage, Subscription, Notice)
 
 _CONTEXT_EVENT: msgspec.json.Decoder[ContextEvent] = msgspec.json.Decoder(ContextEvent)
 _SESSION_EVENT: msgspec.json.Decoder[SessionEvent] = msgspec.json.Decoder(SessionEvent)
 _WEBHOOK_EVENT: msgspec.json.Decoder[AnyWebhookEvent] = msgspec.json.Decoder(AnyWebhookEvent)
+_KEY_EVENT: msgspec.json.Decoder[AnyKeyEvent] = msgspec.json.Decoder(AnyKeyEvent)
 _FEED: msgspec.msgpack.Decoder[FeedMessage] = msgspec.msgpack.Decoder(FeedMessage)
 _SUBSCRIPTION: msgspec.msgpack.Decoder[Subscription] = msgspec.msgpack.Decoder(Subscription)
 
@@ -63,7 +66,7 @@ def event_key(kind: Kind, raw: bytes, event_id: str) -> bytes:
     return f"{id_text(kind, raw)}/{event_id}".encode()
 
 
-def encode_event(event: ContextEvent | SessionEvent | AnyWebhookEvent) -> bytes:
+def encode_event(event: ContextEvent | SessionEvent | AnyWebhookEvent | AnyKeyEvent) -> bytes:
     """Return an event's JSON."""
     return msgspec.json.encode(event)
 
@@ -114,6 +117,17 @@ def decode_session_event(key: bytes | None, value: bytes | None) -> tuple[Sessio
         case ContextDetached():
             _id(Kind.CONTEXT, event.context)
     return SessionId(raw), event
+
+
+def decode_key_event(key: bytes | None, value: bytes | None) -> tuple[bytes, AnyKeyEvent]:
+    """
+    Return the event of a record of `idempotency-keys`, and its key.
+
+    Raises:
+        PoisonError: It is none, or breaks the rules of its type.
+        NewerEventError: It was written by a newer version.
+    """
+    return _raw_key(key), _decoded(_KEY_EVENT, value)
 
 
 def encode_message(message: FeedMessage | Subscription | Notice) -> bytes:
@@ -206,16 +220,20 @@ def id_in_key(kind: Kind, key: bytes | None) -> bytes | None:
         return None
 
 
-def _event(decoder: msgspec.json.Decoder[E], value: bytes | None, event_id: EventId) -> E:
+def _decoded(decoder: msgspec.json.Decoder[D], value: bytes | None) -> D:
     if value is None:
         raise PoisonError("the record has no value")
     if len(value) > MAX_EVENT_BYTES:
         raise PoisonError(f"the record has {len(value)} bytes")
     try:
-        event = decoder.decode(value)
+        return decoder.decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         _stop_at_newer(value)
         raise PoisonError(f"no event of this topic: {error}") from error
+
+
+def _event(decoder: msgspec.json.Decoder[E], value: bytes | None, event_id: EventId) -> E:
+    event = _decoded(decoder, value)
     if event.id != event_id:
         raise PoisonError("the event's id is not the one in the key")
     corrects = getattr(event, "corrects", UNSET)
@@ -236,7 +254,7 @@ def _stop_at_newer(value: bytes) -> None:
 
 def known_tags() -> frozenset[str]:
     """Return the tags of every event that this version knows, but for those of the registry."""
-    types = (*ContextEvent.__args__, *SessionEvent.__args__, *AnyWebhookEvent.__args__)
+    types = (*ContextEvent.__args__, *SessionEvent.__args__, *AnyWebhookEvent.__args__, *AnyKeyEvent.__args__)
     return frozenset(str(event.__struct_config__.tag) for event in types)
 
 

@@ -9,10 +9,10 @@ from contextlib import AbstractContextManager, AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from streams.commands import Judge, LogCommands
 from streams.domain.errors import ViewUnavailableError
-from streams.domain.feed import Verdict
 from streams.engine.app import ProcessorsOnFaust
 from streams.engine.batch import IsDecided
 from streams.engine.contact import Contact
@@ -25,10 +25,12 @@ from streams.engine.processor import Processor
 from streams.engine.table import NoTable, OwnedTable
 from streams.engine.table_files import Identity, Storage, TableFiles
 from streams.engine.trimmer import Trimmer
+from streams.idempotency import KeyLog
 from streams.keys import MasterKey
 from streams.log.embedded import EmbeddedLog
 from streams.log.kafka import KafkaLog
 from streams.processors.contexts import ContextsFold
+from streams.processors.idempotency import IdempotencyFold
 from streams.processors.sessions import SessionsFold
 from streams.processors.webhooks import WebhooksFold
 from streams.rebuild import Rebuilding
@@ -85,6 +87,7 @@ class Folding:
         context_views: Reads contexts' lists.
         session_views: Reads sessions' lists.
         commands: Has session events judged.
+        keys: Has requests with idempotency keys admitted.
         webhooks: What is to be sent to webhook endpoints; None where it does not fold.
     """
 
@@ -98,6 +101,7 @@ class Folding:
         self.webhooks: WebhookQueues | None = None
         self._is_contexts_first = bool(rebuilding.ends)
         self._read(NoTable(), NoTable(), _NoJudge())
+        self.keys = KeyLog(foundation.writer, _NoJudge(), foundation.partitions)
 
     async def start(self) -> None:
         """Begin to recover the tables, and to fold."""
@@ -109,10 +113,12 @@ class Folding:
         webhooks = self._processor(
             WebhooksFold(hash_key=on.key.hash_key, partitions=on.partitions, view=self.view), storage
         )
+        idempotency = self._processor(IdempotencyFold(view=self.view), storage)
         self._read(contexts.table, sessions.table, sessions)
+        self.keys = KeyLog(on.writer, idempotency, on.partitions)
         self.webhooks = WebhookQueues(on.log, webhooks.table, lambda: on.is_live(self.view))
         self._engine = Engine(
-            (contexts, sessions, webhooks),
+            (contexts, sessions, webhooks, idempotency),
             partitions=on.partitions,
             files_directory=storage.directory,
             die=on.die,
@@ -233,10 +239,10 @@ class Folding:
 
 
 class _NoJudge:
-    """Implements `streams.commands.Judge` for a node that folds nothing: it judges nothing."""
+    """Implements `streams.commands.Judge`, and that of keys, for a node that folds nothing: it judges nothing."""
 
     def owns(self, partition: int) -> None:
         raise ViewUnavailableError(f"partition {partition} is not folded on this node")
 
-    def expecting(self, event_id: str, partition: int) -> AbstractContextManager[asyncio.Future[Verdict]]:
+    def expecting(self, event_id: str, partition: int) -> AbstractContextManager[asyncio.Future[Any]]:
         raise ViewUnavailableError(f"{event_id} in {partition} is not folded on this node")

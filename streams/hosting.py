@@ -12,6 +12,8 @@ import structlog
 
 from streams.domain.events import SessionEvent
 from streams.domain.feed import Verdict
+from streams.domain.idempotency import Admission
+from streams.domain.idempotency_events import KeyBegun, KeyFinished, KeyReleased
 from streams.domain.ids import ContextId, SessionId
 from streams.domain.pages import Page, SessionContextsPage, SubscribedSession
 from streams.domain.positions import After, Written
@@ -188,3 +190,18 @@ class LiveCommands:
     async def execute(self, session: SessionId, event: SessionEvent, after: After) -> tuple[Verdict, Written]:
         """See `streams.commands.LogCommands`."""
         return await self._hosting.current.commands.execute(session, event, after)
+
+
+class LiveKeys:
+    """Implements `service.http.forward_keys.Keys`: the version that is live when a request comes judges its key."""
+
+    def __init__(self, hosting: Hosting) -> None:
+        self._hosting = hosting
+
+    async def begin(self, key: bytes, event: KeyBegun) -> Admission:
+        """See `streams.idempotency.KeyLog`."""
+        return await self._hosting.current.keys.begin(key, event)
+
+    async def end(self, key: bytes, event: KeyFinished | KeyReleased) -> None:
+        """See `streams.idempotency.KeyLog`."""
+        await self._hosting.current.keys.end(key, event)

@@ -25,7 +25,8 @@ from streams.engine.table import OwnedTable
 from streams.explain import Explainer
 from streams.folding import Folding, Foundation
 from streams.history import History
-from streams.hosting import Hosting, LiveCommands, LiveContexts, LiveSessions, remove_tables
+from streams.hosting import Hosting, LiveCommands, LiveContexts, LiveKeys, LiveSessions, remove_tables
+from streams.idempotency import KeyLog
 from streams.keys import MasterKey, keep_secret
 from streams.log.embedded import EmbeddedLog
 from streams.log.kafka import KafkaLog
@@ -82,9 +83,9 @@ class Node:
     The log, the registry, and where the node folds, the processors and their tables.
 
     Attributes are there after `start`: `log`, `registry`, `writer` (a `service.ports.EventWriter`), `commands`
-    (`SessionCommands`), `context_views` (`ContextViews`), `session_views` (`SessionViews`), `explainer` (`Explainer`),
-    `history` (`History`), `audit` (`Audit`), `nodes`, `dead_letters` (a `service.api.ports.DeadLetters`), and where the
-    node folds, `webhooks` (`service.webhooks.ports.Queues`).
+    (`SessionCommands`), `keys` (`service.http.forward_keys.Keys`), `context_views` (`ContextViews`), `session_views`
+    (`SessionViews`), `explainer` (`Explainer`), `history` (`History`), `audit` (`Audit`), `nodes`, `dead_letters` (a
+    `service.api.ports.DeadLetters`), and where the node folds, `webhooks` (`service.webhooks.ports.Queues`).
     """
 
     log: EmbeddedLog | KafkaLog
@@ -94,6 +95,7 @@ class Node:
     commands: LogCommands | LiveCommands
     context_views: ContextReader | LiveContexts
     session_views: SessionReader | LiveSessions
+    keys: KeyLog | LiveKeys
     explainer: Explainer
     history: History
     audit: Audit
@@ -170,7 +172,7 @@ class Node:
         )
         self._begun.push_async_callback(hosting.stop)
         self.context_views, self.session_views = LiveContexts(hosting), LiveSessions(hosting)
-        self.commands, self.webhooks = LiveCommands(hosting), None
+        self.commands, self.keys, self.webhooks = LiveCommands(hosting), LiveKeys(hosting), None
         if config.kafka is None and config.folds:
             await hosting.start_all()
             self.webhooks = copy(hosting.current.webhooks)
@@ -179,7 +181,7 @@ class Node:
             # It stays the same one, so there is nothing to choose at each call.
             folding = hosting.current
             self.context_views, self.session_views = folding.context_views, folding.session_views
-            self.commands, self.webhooks = folding.commands, folding.webhooks
+            self.commands, self.keys, self.webhooks = folding.commands, folding.keys, folding.webhooks
 
     def _now_live(self, folding: Folding) -> None:
         self.nodes.take(folding.view, _tables(folding))

@@ -19,7 +19,7 @@ from streams.log.port import Log
 from streams.registry import Registry
 from streams.registry_codec import encode_registry_event, registry_key
 from streams.registry_once import folded_once
-from streams.topics import CONTEXT_EVENTS, REGISTRY_EVENTS, SESSION_EVENTS, VIEW, view_topics
+from streams.topics import CONTEXT_EVENTS, KEY_EVENTS, REGISTRY_EVENTS, SESSION_EVENTS, VIEW, view_topics
 
 LOOK_S = 0.5
 _TAIL = 16
@@ -44,7 +44,7 @@ async def begin(log: Log, view: str = VIEW) -> int:
     partitions = state.deployment.partitions
     ends = {
         topic: [await log.end_offset(topic, number) for number in range(partitions)]
-        for topic in (CONTEXT_EVENTS, SESSION_EVENTS)
+        for topic in (CONTEXT_EVENTS, SESSION_EVENTS, KEY_EVENTS)
     }
     rebuild = Rebuild(latest(state, view).generation + 1, ends)
     transaction = _transaction(rebuild_write(state, view, rebuild))
@@ -128,6 +128,8 @@ class Rebuilding:
 
     async def _all_folded(self) -> None:
         ends, topics = self._last().ends, self._topics
+        # Not there where a version that had no keys has begun it.
+        await self._reached(topics.idempotency_changelog, {KEY_EVENTS: ends.get(KEY_EVENTS, [0] * self._partitions)})
         await self._reached(topics.sessions_changelog, {SESSION_EVENTS: ends[SESSION_EVENTS]})
         await self._reached(topics.contexts_changelog, {CONTEXT_EVENTS: ends[CONTEXT_EVENTS]})
         for _ in ("attachments", "what was lacking"):
@@ -143,10 +145,14 @@ class Rebuilding:
         while waiting and not self._last().done:
             for number in sorted(waiting):
                 positions = await last_positions(self._log, changelog, number)
-                if all(positions.get(topic, -1) >= of[number] - 1 for topic, of in ends.items()):
+                if all([await self._has(topic, number, positions, of[number]) for topic, of in ends.items()]):
                     waiting.discard(number)
             if waiting:
                 await asyncio.sleep(self._look_s)
+
+    async def _has(self, topic: str, number: int, positions: Mapping[str, int], end: int) -> bool:
+        """Say whether all below *end* is folded that the log still has: keys go after some days."""
+        return positions.get(topic, -1) >= end - 1 or await self._log.start_offset(topic, number) >= end
 
     async def _note_done(self) -> None:
         # Where another node was faster, this one is refused, which comes to the same.

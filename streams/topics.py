@@ -18,6 +18,8 @@ WEBHOOK_EVENTS = "webhook-events"
 """Event id → an event of webhooks, JSON. Kept for ever. Written by the service."""
 REGISTRY_EVENTS = "registry-events"
 """Transaction id → a registry event, JSON. One partition. Kept for ever. Written by the service."""
+KEY_EVENTS = "idempotency-keys"
+"""Key, 17 bytes derived from client and key → a key event, JSON. Kept for 7 days. Written by the service."""
 NODES = "upnext-nodes"
 """Node name → what the node says of itself, JSON. The latest counts. Written by every node on Kafka."""
 
@@ -32,6 +34,7 @@ class Kept(enum.Enum):
     UNTIL_FOLDED = "until folded"
     COMPACTED = "compacted"
     LATEST = "compacted every 10 minutes"
+    DAYS_7 = "7 days"
     DAYS_30 = "30 days"
 
 
@@ -60,6 +63,8 @@ class ViewTopics(NamedTuple):
     """Row key → row, or the inputs' positions. Written by the sessions processor."""
     webhooks_changelog: str
     """Row key → row, or the inputs' positions. Written by the webhooks processor."""
+    idempotency_changelog: str
+    """Row key → row, or the input's position. Written by the idempotency processor."""
     dead_letters: str
     """`<topic>-<partition>-<offset>` → the record and the reason, JSON. Written by the processors."""
 
@@ -73,6 +78,7 @@ def view_topics(view: str = VIEW) -> ViewTopics:
         contexts_changelog=f"{view}-contexts-changelog",
         sessions_changelog=f"{view}-sessions-changelog",
         webhooks_changelog=f"{view}-webhooks-changelog",
+        idempotency_changelog=f"{view}-idempotency-changelog",
         dead_letters=f"{view}-dead-letters",
     )
 
@@ -89,6 +95,7 @@ def shared_specs(partitions: int) -> list[TopicSpec]:
         TopicSpec(SESSION_EVENTS, partitions, Kept.FOR_EVER, log_append_time=True),
         TopicSpec(WEBHOOK_EVENTS, partitions, Kept.FOR_EVER, log_append_time=True),
         TopicSpec(REGISTRY_EVENTS, 1, Kept.FOR_EVER, log_append_time=True),
+        TopicSpec(KEY_EVENTS, partitions, Kept.DAYS_7, log_append_time=True),
         TopicSpec(NODES, 1, Kept.LATEST, log_append_time=True),
     ]
 
@@ -103,11 +110,12 @@ def view_specs(partitions: int, view: str) -> list[TopicSpec]:
         TopicSpec(names.contexts_changelog, partitions, Kept.COMPACTED, log_append_time=True),
         TopicSpec(names.sessions_changelog, partitions, Kept.COMPACTED, log_append_time=True),
         TopicSpec(names.webhooks_changelog, partitions, Kept.COMPACTED, log_append_time=True),
+        TopicSpec(names.idempotency_changelog, partitions, Kept.COMPACTED, log_append_time=True),
         TopicSpec(names.dead_letters, partitions, Kept.DAYS_30, log_append_time=True),
     ]
 
 
 @lru_cache(maxsize=1 << 16)
 def partition_of(raw_id: bytes, partitions: int) -> int:
-    """Return the partition of a context's or session's raw id, as Kafka's own clients would."""
+    """Return the partition of a context's or session's raw id, or of a key, as Kafka's own clients would."""
     return int(murmur2(raw_id) & 0x7FFFFFFF) % partitions

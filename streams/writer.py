@@ -8,19 +8,20 @@ from collections.abc import Sequence
 from streams.codec import encode_event, event_key
 from streams.domain.errors import LogUnavailableError
 from streams.domain.events import ContextEvent, SessionEvent
+from streams.domain.idempotency_events import AnyKeyEvent
 from streams.domain.ids import ContextId, Kind, SessionId
 from streams.domain.positions import ContextPosition, SessionsPosition, Written
 from streams.log.port import Appended, Log
-from streams.topics import CONTEXT_EVENTS, SESSION_EVENTS, partition_of
+from streams.topics import CONTEXT_EVENTS, KEY_EVENTS, SESSION_EVENTS, partition_of
 
 
 class LogWriter:
-    """Appends events to the partitions of their contexts and sessions; acknowledged is what every replica has."""
+    """Appends events to the partitions of their contexts, sessions and keys; acknowledged is what every replica has."""
 
     def __init__(self, log: Log, partitions: int) -> None:
         self._log, self._partitions = log, partitions
         self.writes = 0
-        """Events acknowledged since the start."""
+        """Events acknowledged since the start, those of keys too."""
         self.failures = 0
         """Events whose outcome was not known in time."""
         self.ends: dict[tuple[str, int], int] = {}
@@ -28,12 +29,12 @@ class LogWriter:
 
     async def write_context(self, context: ContextId, event: ContextEvent) -> Written:
         """Append one event of a context; raise `LogUnavailableError` where the outcome is unknown."""
-        appended = await self._append(CONTEXT_EVENTS, Kind.CONTEXT, context, event)
+        appended = await self._append(CONTEXT_EVENTS, context, event_key(Kind.CONTEXT, context, event.id), event)
         return Written(ContextPosition(context, appended.offset), appended.time_ms)
 
     async def write_session(self, session: SessionId, event: SessionEvent) -> Written:
         """Append one event of a session; raise `LogUnavailableError` where the outcome is unknown."""
-        appended = await self._append(SESSION_EVENTS, Kind.SESSION, session, event)
+        appended = await self._append(SESSION_EVENTS, session, event_key(Kind.SESSION, session, event.id), event)
         return Written(SessionsPosition({appended.partition: appended.offset}), appended.time_ms)
 
     async def write_sessions(self, events: Sequence[tuple[SessionId, SessionEvent]]) -> SessionsPosition:
@@ -43,7 +44,10 @@ class LogWriter:
         Raises:
             LogUnavailableError: The outcome of some is unknown; the others are in the log.
         """
-        appends = [self._append(SESSION_EVENTS, Kind.SESSION, session, event) for session, event in events]
+        appends = [
+            self._append(SESSION_EVENTS, session, event_key(Kind.SESSION, session, event.id), event)
+            for session, event in events
+        ]
         offsets: dict[int, int] = {}
         unknown: list[BaseException] = []
         # Each to its end: an append that is given up half way would be known to nobody.
@@ -59,10 +63,16 @@ class LogWriter:
             raise LogUnavailableError(f"{len(unknown)} of {len(events)} events may not be in the log") from unknown[0]
         return SessionsPosition(offsets)
 
-    async def _append(self, topic: str, kind: Kind, raw: bytes, event: ContextEvent | SessionEvent) -> Appended:
+    async def write_key(self, key: bytes, event: AnyKeyEvent) -> None:
+        """Append one event of an idempotency key; raise `LogUnavailableError` where the outcome is unknown."""
+        await self._append(KEY_EVENTS, key, key, event)
+
+    async def _append(
+        self, topic: str, raw: bytes, key: bytes, event: ContextEvent | SessionEvent | AnyKeyEvent
+    ) -> Appended:
         partition = partition_of(raw, self._partitions)
         try:
-            appended = await self._log.append(topic, partition, event_key(kind, raw, event.id), encode_event(event))
+            appended = await self._log.append(topic, partition, key, encode_event(event))
         except LogUnavailableError:
             self.failures += 1
             raise

@@ -18,6 +18,7 @@ from streams.domain.view_versions import live
 from streams.registry_once import folded_once
 from streams.topics import (
     CONTEXT_EVENTS,
+    KEY_EVENTS,
     REGISTRY_EVENTS,
     SESSION_EVENTS,
     WEBHOOK_EVENTS,
@@ -31,7 +32,7 @@ _LEFT_LIMIT_S = 8.0
 """The group misses a node that was killed after 6 s."""
 _MADE_LIMIT_S = 30.0
 _AGAIN_S = 0.2
-_SOURCES = (CONTEXT_EVENTS, SESSION_EVENTS, WEBHOOK_EVENTS, REGISTRY_EVENTS)
+_SOURCES = (CONTEXT_EVENTS, SESSION_EVENTS, WEBHOOK_EVENTS, KEY_EVENTS, REGISTRY_EVENTS)
 _YES = "service.cli.tables.yes"
 _QUESTION = "All tables are thrown away, and lists are 503 until nodes have folded all events again. Go on?"
 

@@ -55,18 +55,18 @@ class ContextCommands:
 
     async def create(self, caller: Caller) -> Created:
         """Make a context of the caller's app."""
-        owner = caller.client.tenant
-        raw = self._ids.mint(Kind.CONTEXT, caller.mode, owner, now_s=self._now_s(), entropy=self._entropy(7))
-        event = ContextCreated(**caller.cause(self._event_id()), app=id_text(Kind.APP, owner))
+        raw = caller.mint(self._ids, Kind.CONTEXT, self._now_s, self._entropy)
+        event = ContextCreated(**caller.cause(self._entropy), app=tenant_text(caller.client))
         return Created(raw, await self._events.write_context(ContextId(raw), event))
 
     async def put_item(self, caller: Caller, context: ContextId, item: Item) -> Written:
         """Add *item* to the caller's context, or replace it whole."""
         # Spelled out: of all events there are most of these.
         event = ItemPut(
-            id=self._entropy(16).hex(),
+            id=caller.event_id(self._entropy),
             client=caller.client.client_id,
             request=caller.request_id,
+            idempotency_key=caller.idempotency_key,
             app=tenant_text(caller.client),
             item=item,
         )
@@ -78,7 +78,7 @@ class ContextCommands:
 
     async def replace_items(self, caller: Caller, context: ContextId, items: list[Item]) -> Written:
         """Replace the list of the caller's context by *items*, likewise."""
-        event = ItemsReplaced(**caller.cause(self._event_id()), app=tenant_text(caller.client), items=items)
+        event = ItemsReplaced(**caller.cause(self._entropy), app=tenant_text(caller.client), items=items)
         return await self._events.write_context(context, event)
 
     async def put_items_of_many(
@@ -90,7 +90,10 @@ class ContextCommands:
         Returns:
             What became of each, in their order. An `UnavailableError` other than of the log: nothing was written.
         """
-        writes = [self._write(context, self._items_put(caller, items)) for context, items in items_of]
+        writes = [
+            self._write(context, self._items_put(caller, items, number))
+            for number, (context, items) in enumerate(items_of)
+        ]
         return await asyncio.gather(*writes)
 
     async def _write(self, context: ContextId, event: ContextEvent) -> Written | UnavailableError:
@@ -99,12 +102,12 @@ class ContextCommands:
         except UnavailableError as error:
             return error
 
-    def _items_put(self, caller: Caller, items: list[Item]) -> ItemsPut:
-        return ItemsPut(**caller.cause(self._event_id()), app=tenant_text(caller.client), items=items)
+    def _items_put(self, caller: Caller, items: list[Item], number: int = 0) -> ItemsPut:
+        return ItemsPut(**caller.cause(self._entropy, number), app=tenant_text(caller.client), items=items)
 
     async def remove_item(self, caller: Caller, context: ContextId, content_id: str) -> Written:
         """Remove an item from the caller's context, whether it is there or not."""
-        event = ItemRemoved(**caller.cause(self._event_id()), content_id=content_id)
+        event = ItemRemoved(**caller.cause(self._entropy), content_id=content_id)
         return await self._events.write_context(context, event)
 
     async def detach_all(self, caller: Caller, context: ContextId, after: After) -> SessionsPosition:
@@ -119,10 +122,7 @@ class ContextCommands:
         text = id_text(Kind.CONTEXT, context)
         return await self._events.write_sessions(
             [
-                (at.session, ContextDetached(**caller.cause(self._event_id()), context=text, epoch=at.epoch))
+                (at.session, ContextDetached(**caller.cause(self._entropy), context=text, epoch=at.epoch))
                 for at in sessions
             ]
         )
-
-    def _event_id(self) -> str:
-        return self._entropy(16).hex()

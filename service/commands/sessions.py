@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple, assert_never
 
-from service.commands.callers import Caller
+from service.commands.callers import Caller, tenant_text
 from service.commands.contexts import Created
 from service.ports import EventWriter, Pairs, SessionCommands, SessionViews, Tenants, Written
 from streams.domain.errors import (
@@ -60,9 +60,8 @@ class SessionUseCases:
 
     async def create(self, caller: Caller) -> Created:
         """Make a session of the caller's platform."""
-        owner = caller.client.tenant
-        raw = self._ids.mint(Kind.SESSION, caller.mode, owner, now_s=self._now_s(), entropy=self._entropy(7))
-        event = SessionCreated(**caller.cause(self._event_id()), platform=id_text(Kind.PLATFORM, owner))
+        raw = caller.mint(self._ids, Kind.SESSION, self._now_s, self._entropy)
+        event = SessionCreated(**caller.cause(self._entropy), platform=tenant_text(caller.client))
         return Created(raw, await self._events.write_session(SessionId(raw), event))
 
     def is_context_of(self, caller: Caller, app: AppId, context: ContextId) -> bool:
@@ -85,7 +84,7 @@ class SessionUseCases:
         if not self._pairs.of(caller.client.tenant, app).is_available:
             raise AppNotAvailableError
         event = ContextAttached(
-            **caller.cause(self._event_id()), context=id_text(Kind.CONTEXT, context), app=id_text(Kind.APP, app)
+            **caller.cause(self._entropy), context=id_text(Kind.CONTEXT, context), app=id_text(Kind.APP, app)
         )
         verdict, written = await self._commands.execute(session, event, after)
         match verdict:
@@ -102,12 +101,12 @@ class SessionUseCases:
 
     async def detach(self, caller: Caller, session: SessionId, context: ContextId, after: After) -> Written:
         """Detach a context, whether it is attached or not."""
-        event = ContextDetached(**caller.cause(self._event_id()), context=id_text(Kind.CONTEXT, context))
+        event = ContextDetached(**caller.cause(self._entropy), context=id_text(Kind.CONTEXT, context))
         return self._done(*await self._commands.execute(session, event, after))
 
     async def delete(self, caller: Caller, session: SessionId, after: After) -> Written:
         """Delete the session with all its associations."""
-        event = SessionDeleted(**caller.cause(self._event_id()))
+        event = SessionDeleted(**caller.cause(self._entropy))
         return self._done(*await self._commands.execute(session, event, after))
 
     async def hide(
@@ -122,7 +121,7 @@ class SessionUseCases:
         client = caller.client.client_id
         if not await self._views.holds(session, context, content_id, after=after, client=client):
             raise AbsentError
-        event = ItemHidden(**caller.cause(self._event_id()), content_id=content_id, hidden=hidden)
+        event = ItemHidden(**caller.cause(self._entropy), content_id=content_id, hidden=hidden)
         return await self._events.write_context(context, event)
 
     @staticmethod
@@ -136,9 +135,6 @@ class SessionUseCases:
                 raise _unexpected(verdict)
             case _:
                 assert_never(verdict)
-
-    def _event_id(self) -> str:
-        return self._entropy(16).hex()
 
 
 def _unexpected(verdict: Verdict) -> RuntimeError:

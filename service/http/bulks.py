@@ -11,7 +11,7 @@ from msgspec import UNSET, Raw, UnsetType
 from service.commands.contexts import ContextCommands
 from service.http.bodies import MAX_BULK_BYTES
 from service.http.bulk_bodies import BulkReader, ItemsIn, ItemsOfContextsIn, WholeListIn, all_good
-from service.http.calls import SUCCESS, Answer, Call, Handler, context_called, own_context
+from service.http.calls import SUCCESS, Answer, Call, Handler, UnknownInPart, context_called, own_context
 from service.http.deps import Deps
 from service.http.positions import HEADER as POSITION
 from service.http.positions import PositionTokens
@@ -171,7 +171,8 @@ class Bulks:
         written = await self._write(call, contexts, outcomes)
         results = [ResultsOut([_result(outcome, call.request_id) for outcome in each]) for each in outcomes]
         headers = {POSITION: self._tokens.write(written)} if written.offsets else {}
-        return Answer(200, headers, msgspec.json.encode(ResultsOfContextsOut(results)))
+        is_known = not any(isinstance(one, UnavailableError) for each in outcomes for one in each)
+        return (Answer if is_known else UnknownInPart)(200, headers, msgspec.json.encode(ResultsOfContextsOut(results)))
 
     async def _read(self, call: Call, items: list[Raw]) -> list[Item | RequestError]:
         # One write each, of which the request was one: what is refused has cost as much.

@@ -10,6 +10,7 @@ from aiohttp import web
 from aiohttp.payload import Payload
 
 from service.commands.callers import Caller, mode_of
+from service.commands.keyed import Keyed
 from service.http.versions.known import VERSIONS
 from service.http.versions.version import Version
 from service.ports import Client
@@ -33,11 +34,13 @@ class Call(NamedTuple):
     version: Version = VERSIONS.first
     hedged: bool = True
     """Whether a copy is asked as well where the owner of the partition is silent."""
+    keyed: Keyed | None = None
+    """What its ids derive from, where it has an idempotency key."""
 
     @property
     def caller(self) -> Caller:
         """Who writes, as events bear it."""
-        return Caller(self.client, self.request_id)
+        return Caller(self.client, self.request_id, self.keyed)
 
 
 class Answer(NamedTuple):
@@ -47,6 +50,12 @@ class Answer(NamedTuple):
     headers: dict[str, str]
     body: bytes | Payload | None = None
     """A payload is another node's answer, too large to be held."""
+
+
+class UnknownInPart(Answer):
+    """An answer that says of some of the request that its outcome is unknown: a repeat is not answered the same."""
+
+    __slots__ = ()
 
 
 Handler = Callable[[Call], Awaitable[Answer]]

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from service.http.bodies import READ_LIMIT_S, BodyRoom
 from service.http.calls import Answer, Call, Handler
 from service.http.entropy import DrawnAhead
+from service.http.idempotency import KeyedCalls
 from service.http.rate_limits import RateLimits
 from service.http.versions.known import VERSIONS
 from service.http.versions.version import Versions
@@ -59,6 +60,8 @@ class Deps:
     pairs: Pairs
     events: EventWriter
     session_commands: SessionCommands
+    keyed: KeyedCalls
+    """Sees to requests with an idempotency key."""
     context_views: ContextViews
     session_views: SessionViews
     explainer: Explainer

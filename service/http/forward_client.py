@@ -297,6 +297,7 @@ def _forwarded(to: str, call: Call, *, of_copy: bool) -> ForwardedCall:
         passed_on(request.headers),
         call.version.name,
         of_copy=of_copy,
+        keyed=call.keyed,
     )
 
 

@@ -11,6 +11,8 @@ from service.http.bodies import MAX_BODY_BYTES, read_body
 from service.http.calls import Answer, Call, Handler
 from service.http.deps import now_ms
 from service.http.forward import MISDIRECTED, PREFIX, READS, REFUSED, TABLES, UNKNOWN_ID, ForwardMetrics, Here
+from service.http.forward_keys import PATH as KEYS_PATH
+from service.http.forward_keys import KeysOfOthers
 from service.http.forward_signature import ForgedCallError, ForwardedCall, verified
 from service.http.gate import problem_answer, response
 from service.http.paths import Paths
@@ -60,6 +62,7 @@ class ForwardedCalls:
         key: bytes,
         name: str,
         metrics: ForwardMetrics,
+        keys: KeysOfOthers,
         now_ms: Callable[[], int] = now_ms,
     ) -> None:
         """
@@ -72,12 +75,13 @@ class ForwardedCalls:
             key: The deployment's for forwarding: `MasterKey.derive(b"forward")`.
             name: This node's.
             metrics: Counts the calls.
+            keys: Admits requests with idempotency keys that are judged here.
             now_ms: Unix time.
         """
         self._paths = Paths({resource.path: resource for resource in resources})
         self._copies = Paths({resource.path: resource for resource in copies})
         self._tenants, self._key, self._name, self._now_ms = tenants, key, name, now_ms
-        self._metrics = metrics
+        self._metrics, self._keys = metrics, keys
         self._logger = structlog.get_logger(__name__)
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -100,6 +104,8 @@ class ForwardedCalls:
         return response(answer, call.request_id, {})
 
     async def _judge(self, request: web.BaseRequest, call: ForwardedCall) -> Answer:
+        if call.path == KEYS_PATH:
+            return await self._judge_key(request, call)
         paths = self._copies if call.of_copy else self._paths
         found = paths.find(request.rel_url.raw_path.removeprefix(PREFIX))
         version = VERSIONS.find(call.version)
@@ -109,7 +115,7 @@ class ForwardedCalls:
         try:
             self._tenants.ensure_fresh()
             return await resource.judge_for(
-                call.client, version, request, call.method, path, call.request_id, call.body, {}
+                call.client, version, request, call.method, path, call.request_id, call.body, {}, call.keyed
             )
         except MisdirectedError:
             raise
@@ -122,6 +128,14 @@ class ForwardedCalls:
             if isinstance(error, UnknownIdError):
                 answer.headers[UNKNOWN_ID] = "1"
             return answer
+
+    async def _judge_key(self, request: web.BaseRequest, call: ForwardedCall) -> Answer:
+        try:
+            return Answer(200, {}, await self._keys.begin(call.body))
+        except ViewUnavailableError as error:
+            raise MisdirectedError from error
+        except UpNextError as error:
+            return problem_answer(error, request, call.request_id, self._logger)
 
 
 def refusal(status: int, reason: str) -> web.Response:

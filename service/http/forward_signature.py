@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from multidict import MultiMapping
 
+from service.commands.keyed import Keyed
 from service.http.versions.known import VERSIONS
 from service.ports import Client
 from streams.domain.errors import UpNextError
@@ -21,6 +22,7 @@ TOLERANCE_MS = 30_000
 """By so much two nodes' clocks may differ."""
 
 _VERSION = "1"
+_UNKEYED = "-"
 
 
 class ForgedCallError(UpNextError):
@@ -48,6 +50,8 @@ class ForwardedCall(NamedTuple):
     """Whether it is a read that nobody answers who has the partition, and a warm copy of it is to."""
     hop: int = 1
     """How often it was handed on. More than once is refused: what was forwarded is not forwarded again."""
+    keyed: Keyed | None = None
+    """What its ids derive from, where it has an idempotency key. An older version takes it for one without."""
 
 
 def passed_on(headers: MultiMapping[str]) -> list[tuple[str, str]]:
@@ -75,6 +79,7 @@ def signed(key: bytes, call: ForwardedCall, time_ms: int) -> list[tuple[str, str
         "live" if client.live else "test",
         "copy" if call.of_copy else "owner",
         call.version,
+        _keyed_word(call.keyed),
     )
     about = " ".join(words)
     return [*call.headers, (CALL, about), (SIGNATURE, _signature(key, about, call.path, call.body, call.headers))]
@@ -100,8 +105,8 @@ def verified(key: bytes, headers: MultiMapping[str], path: str, body: bytes, *, 
     if not hmac.compare_digest(_signature(key, about, path, body, passed).encode(), shown.encode("utf-8", "replace")):
         raise ForgedCallError("the signature is not of this deployment's key, or of another call")
     # From here on a node of this deployment has written it; it may be of another version.
-    form, name, said_ms, hop, method, request_id, client_id, kind, tenant, mode, source, version, *_ = (
-        about.split(" ") + [""] * 12
+    form, name, said_ms, hop, method, request_id, client_id, kind, tenant, mode, source, version, keyed, *_ = (
+        about.split(" ") + [""] * 13
     )
     if form != _VERSION:
         raise ForgedCallError(f"calls of version {form!r} are not known here")
@@ -112,13 +117,34 @@ def verified(key: bytes, headers: MultiMapping[str], path: str, body: bytes, *, 
     try:
         age_ms = time_ms - int(said_ms)
         client = Client(client_id, Kind(kind), bytes.fromhex(tenant), live=mode == "live")
+        read_keyed = _keyed(keyed)
     except ValueError as error:
         raise ForgedCallError("the call cannot be read") from error
     if abs(age_ms) > TOLERANCE_MS:
         raise ForgedCallError("the call is too old, or the nodes' clocks differ by more than 30 s")
     return ForwardedCall(
-        to, method, path, body, client, request_id, passed, version or VERSIONS.first.name, of_copy=source == "copy"
+        to,
+        method,
+        path,
+        body,
+        client,
+        request_id,
+        passed,
+        version or VERSIONS.first.name,
+        of_copy=source == "copy",
+        keyed=read_keyed,
     )
+
+
+def _keyed_word(keyed: Keyed | None) -> str:
+    return _UNKEYED if keyed is None else ".".join((keyed.key.encode().hex(), keyed.seed.hex(), keyed.stem.hex()))
+
+
+def _keyed(word: str) -> Keyed | None:
+    if word in {"", _UNKEYED}:
+        return None
+    key, seed, stem = map(bytes.fromhex, word.split("."))
+    return Keyed(key.decode(), seed, stem)
 
 
 def _signature(key: bytes, about: str, path: str, body: bytes, headers: Sequence[tuple[str, str]]) -> str:

@@ -10,6 +10,9 @@ from typing import Any
 import msgspec
 
 from service.http import bulks, contexts, explain, sessions, status
+from service.http.idempotency import HEADER as IDEMPOTENCY_KEY
+from service.http.idempotency import METHODS as KEYED
+from service.http.idempotency import REPLAYED
 from service.http.openapi_examples import CONTEXT, SESSION, examples, of_errors, of_struct
 from service.http.openapi_headers import HEADERS, OF_CALLERS, OF_REQUESTS, PARAMETERS
 from service.http.openapi_schemas import CONTENT_ID, components, reference, whatever
@@ -20,7 +23,10 @@ from service.http.problems import (
     PROBLEMS,
     AddressError,
     ForbiddenError,
+    InvalidKeyError,
     InvalidVersionError,
+    KeyInProgressError,
+    KeyReusedError,
     MalformedJsonError,
     MalformedRequestError,
     ScopeError,
@@ -35,7 +41,13 @@ from service.http.routes import Operation, Parameter
 from service.http.versions.known import VERSIONS
 from service.http.versions.version import HEADER as VERSION_HEADER
 from service.http.versions.version import Version
-from streams.domain.errors import InvalidPositionError, OverloadedError, RegistryBehindError
+from streams.domain.errors import (
+    InvalidPositionError,
+    LogUnavailableError,
+    OverloadedError,
+    RegistryBehindError,
+    ViewUnavailableError,
+)
 from streams.domain.ids import Kind
 
 Json = dict[str, Any]
@@ -143,7 +155,8 @@ def _components(version: Version) -> Mapping[str, Json]:
 
 def _operation(operation: Operation) -> Json:
     parameters = [_path_parameter(name) for name in _path_names(operation.path)]
-    parameters += [{"$ref": f"#/components/parameters/{name}"} for name in OF_REQUESTS]
+    of_keys = (IDEMPOTENCY_KEY,) if operation.method in KEYED else ()
+    parameters += [{"$ref": f"#/components/parameters/{name}"} for name in (*OF_REQUESTS, *of_keys)]
     if operation.largest_page:
         parameters += _page_parameters(operation.largest_page)
     parameters += [_query_parameter(parameter) for parameter in operation.query]
@@ -209,6 +222,8 @@ def _responses(operation: Operation) -> Json:
     names = ["Paket-Request-Id", *OF_CALLERS]
     if operation.writes or operation.largest_page:
         names.append("Paket-Position")
+    if operation.method in KEYED:
+        names.append(REPLAYED)
     if operation.largest_page:
         names += ["ETag", "Paket-View", "Age"]
     responses: Json = {str(operation.success): _response(operation.success, names)}
@@ -233,6 +248,8 @@ def _error_responses(operation: Operation) -> Json:
         kinds.append(ForbiddenError)
     if operation.body is not None:
         kinds += [UnsupportedMediaTypeError, MalformedJsonError]
+    if operation.method in KEYED:
+        kinds += [InvalidKeyError, KeyInProgressError, KeyReusedError, ViewUnavailableError, LogUnavailableError]
     codes: dict[int, list[str]] = defaultdict(list)
     for kind in kinds:
         problem = PROBLEMS[kind]

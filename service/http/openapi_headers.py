@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from service.http.idempotency import HEADER as IDEMPOTENCY_KEY
+from service.http.idempotency import MAX_CHARS, REPLAYED
 from service.http.openapi_signatures import PARAMETERS as OF_SIGNATURES
 from service.http.openapi_versions import OF_ANSWERS as VERSION_OF_ANSWERS
 from service.http.positions import MAX_TOKENS
@@ -48,6 +50,7 @@ HEADERS: Json = {
     "Age": _header("Seconds since the list was last known to be fresh; left out while it is.", {"type": "integer"}, 4),
     "Allow": _header("The methods of the path.", _TEXT, "GET, HEAD, OPTIONS"),
     "WWW-Authenticate": _header("The scheme of the credentials.", _TEXT, 'Basic realm="paket", charset="UTF-8"'),
+    REPLAYED: _header("There where the request was executed before: this was the answer.", {"const": "true"}, "true"),
     VERSION: VERSION_OF_ANSWERS,
     TEST_HEADER: _header("There where a test key was shown.", {"const": TEST}, TEST),
     "RateLimit-Policy": _header(
@@ -75,6 +78,14 @@ PARAMETERS: Json = {
         "in": "header",
         "description": "ETags of pages that the reader has, or `*`.",
         "schema": {"type": "string"},
+    },
+    IDEMPOTENCY_KEY: {
+        "name": IDEMPOTENCY_KEY,
+        "in": "header",
+        "description": "Names the request, so that it can be repeated after whatever happened: it is executed once, "
+        "and what it was answered with 2xx is answered again for 72 h. Other requests of the client with the key are "
+        "409.",
+        "schema": {**_TEXT, "minLength": 1, "maxLength": MAX_CHARS, "pattern": "^[!-~]([ -~]*[!-~])?$"},
     },
     **OF_SIGNATURES,
 }

@@ -88,6 +88,18 @@ class InvalidVersionError(RequestError):
         super().__init__(f"There is no such version; there are {', '.join(known)}.")
 
 
+class InvalidKeyError(RequestError):
+    """The idempotency key is none."""
+
+
+class KeyInProgressError(RequestError):
+    """Another request with this idempotency key is being executed."""
+
+
+class KeyReusedError(RequestError):
+    """The idempotency key was used for another request."""
+
+
 class MalformedJsonError(RequestError):
     """The body is no JSON object as RFC 8259 and this service's stricter rules have it; the message says why."""
 
@@ -160,6 +172,21 @@ PROBLEMS: dict[type[BaseException], Problem] = {
         400, _INVALID, "invalid_position", "Paket-Position cannot be read, or is of another deployment."
     ),
     InvalidVersionError: Problem(400, _INVALID, "invalid_version"),
+    InvalidKeyError: Problem(
+        400, _INVALID, "invalid_idempotency_key", "Idempotency-Key must be one of 1 to 255 printable ASCII characters."
+    ),
+    KeyInProgressError: Problem(
+        409,
+        "idempotency_error",
+        "idempotency_in_progress",
+        "A request with this Idempotency-Key is being executed; try again in a moment.",
+    ),
+    KeyReusedError: Problem(
+        409,
+        "idempotency_error",
+        "idempotency_key_reused",
+        "This Idempotency-Key was used with another method, path or body.",
+    ),
     MalformedJsonError: Problem(400, _INVALID, "invalid_json"),
     InvalidFieldsError: Problem(400, _INVALID, "invalid_fields", "Some fields or parameters are not valid."),
     errors.LogUnavailableError: Problem(

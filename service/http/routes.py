@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import msgspec
 from aiohttp import web
 from multidict import istr
 
+from service.commands.keyed import Keyed
 from service.http.addresses import client_address
 from service.http.bodies import MAX_BODY_BYTES, check_media_type, read_body
 from service.http.callers import Callers
 from service.http.calls import Answer, Call, Handler
 from service.http.deps import Deps
 from service.http.forward import READS
+from service.http.idempotency import HEADER as IDEMPOTENCY_KEY
+from service.http.idempotency import METHODS as KEYED
+from service.http.idempotency import read_key
 from service.http.positions import HEADER as POSITION
 from service.http.positions import PositionTokens
 from service.http.problems import (
@@ -34,7 +39,8 @@ from streams.domain.errors import UnknownIdError, ViewUnavailableError
 from streams.domain.ids import Kind
 from streams.domain.positions import NOTHING
 
-_POSITION = istr(POSITION)  # looked for in every request, and not folded to lower case each time
+_POSITION, _KEY = istr(POSITION), istr(IDEMPOTENCY_KEY)
+"""Looked for in every request, and not folded to lower case each time."""
 
 
 class Parameter(NamedTuple):
@@ -94,7 +100,7 @@ class Resource:
         *of_test_keys* is the same with handlers that record nothing; None where this one is it.
         """
         self._of_test_keys = of_test_keys
-        self._signatures = signatures
+        self._signatures, self._keyed = signatures, deps.keyed
         self._callers, self._limits, self._versions = Callers(deps), deps.limits, deps.versions
         self._body_limit_s, self._body_room = deps.body_limit_s, deps.body_room
         self._tokens = tokens
@@ -145,6 +151,7 @@ class Resource:
         request_id: str,
         body: bytes,
         beside: dict[str, str],
+        keyed: Keyed | None = None,
     ) -> Answer:
         """Check what is left once it is known who calls and what was sent, then handle, here or elsewhere."""
         operation, handle = self._found(method, client)
@@ -152,11 +159,18 @@ class Resource:
             check_media_type(request)
         if version is None:
             raise InvalidVersionError(self._versions.names)
-        # Idempotency keys (400) are read here; keys that were used before (409) count after positions.
+        key = None
+        if _KEY in request.headers and method in KEYED:
+            key = read_key(request.headers.getall(_KEY))
         after = NOTHING
         if _POSITION in request.headers:
             after = self._tokens.after(request.headers.getall(_POSITION))
-        call = Call(request, path, client, request_id, after, body, beside, version, operation.hedged)
+        call = Call(request, path, client, request_id, after, body, beside, version, operation.hedged, keyed)
+        if key is None:
+            return await self._handled(operation, handle, call)
+        return await self._keyed.answer(call, key, partial(self._handled, operation, handle))
+
+    async def _handled(self, operation: Operation, handle: Handler, call: Call) -> Answer:
         if self._elsewhere is None or operation.place is None:
             return await handle(call)
         answer = await self._elsewhere.answer(call, operation.place, handle)
@@ -165,7 +179,7 @@ class Resource:
         try:
             return await handle(call)
         except ViewUnavailableError:
-            if method not in READS:
+            if call.request.method not in READS:
                 raise
             # What was here when it was looked for has gone in the meantime, or cannot be read any more.
             answer = await self._elsewhere.answer(call, operation.place, handle)

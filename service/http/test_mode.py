@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import NamedTuple, TypeVar
 
 from service.http.deps import Deps
+from service.http.idempotency_memory import RememberedKeys
 from streams.domain.events import ContextAttached, ContextEvent, SessionEvent
 from streams.domain.explain import Explanation, Reason, Rule, Seat
 from streams.domain.feed import Attached, Done, Verdict
@@ -69,6 +70,7 @@ def in_test_mode(deps: Deps) -> Deps:
     return replace(
         deps,
         events=unrecorded,
+        keyed=deps.keyed.over(RememberedKeys(deps.now_ms)),
         session_commands=unrecorded,
         context_views=GeneratedContexts(deps.tenants.tenant_of),
         session_views=sessions,

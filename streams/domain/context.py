@@ -10,6 +10,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from streams.domain import context_rows as layout
+from streams.domain import repeats
 from streams.domain.context_rows import Meta, StoredItem
 from streams.domain.events import (
     ContextCreated,
@@ -71,6 +72,13 @@ def fold_context_event(
         limits: How many items a context holds.
     """
     fold = _ContextFold(rows, context, hash_key, limits)
+    if event.idempotency_key is not UNSET:
+        is_known = repeats.known(rows, context, event.id) is not None
+        repeats.note(rows, context, event.id, time_ms)
+        if is_known:
+            # Nothing but the sequence: somebody may wait for the position of this record.
+            yield from fold.tell(sequence, [])
+            return
     match event:
         case ItemPut():
             operations = fold.put(event.item, event.app, time_ms)

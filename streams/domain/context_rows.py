@@ -9,6 +9,8 @@ What the contexts table holds.
 | sub | `s` C S | epoch of a subscription that is on |
 | unsub | `u` C S | epoch of the one that is off, and since when |
 
+Rows that know repeated events are in `streams.domain.repeats`.
+
 C and S are the raw ids of a context and a session; `~` is the big-endian complement, so that newest sorts first.
 """
 

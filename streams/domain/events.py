@@ -10,6 +10,7 @@ from msgspec import UNSET, Meta, UnsetType
 from streams.domain.items import ContentId, Item
 
 Hex16 = Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
+IdempotencyKey = Annotated[str, Meta(min_length=1, max_length=255)]
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", forbid_unknown_fields=False):
@@ -26,6 +27,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", forbid_
     """The request's id, `req_…`."""
     corrects: str | UnsetType = UNSET
     """The place of a dead letter, `<topic>-<partition>-<offset>`, whose record it stands for."""
+    idempotency_key: IdempotencyKey | UnsetType = UNSET
+    """The request's. With one the event's id derives from it, and the event counts once, however often it comes."""
 
 
 class ContextCreated(Event, frozen=True, kw_only=True, tag="context.created.v1"):

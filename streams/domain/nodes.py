@@ -23,6 +23,7 @@ class TableName(enum.StrEnum):
     CONTEXTS = "contexts"
     SESSIONS = "sessions"
     WEBHOOKS = "webhooks"
+    IDEMPOTENCY = "idempotency"
 
 
 Asked = Mapping[str, tuple[float, float]]
@@ -52,6 +53,10 @@ class NodeSaid(msgspec.Struct, frozen=True, kw_only=True):
     """The partitions whose contexts' webhooks it sends."""
     webhook_copies: tuple[int, ...] = ()
     """Those of whose webhooks it has a warm copy."""
+    idempotency: tuple[int, ...] = ()
+    """The partitions whose idempotency keys it judges."""
+    idempotency_copies: tuple[int, ...] = ()
+    """Those of which it has a warm copy."""
     lag_events: int = 0
     """Records of its partitions that are in the log and not folded."""
     waits_for: tuple[str, ...] = ()
@@ -76,6 +81,7 @@ FIELDS: Mapping[TableName, tuple[str, str]] = {
     TableName.CONTEXTS: ("contexts", "context_copies"),
     TableName.SESSIONS: ("sessions", "session_copies"),
     TableName.WEBHOOKS: ("webhooks", "webhook_copies"),
+    TableName.IDEMPOTENCY: ("idempotency", "idempotency_copies"),
 }
 """Table → the fields of `NodeSaid` that say which of its partitions the node serves, and has copies of."""
 

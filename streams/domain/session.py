@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import assert_never
 
+from msgspec import UNSET
 from msgspec.structs import replace
 
+from streams.domain import repeats
 from streams.domain import session_rows as layout
 from streams.domain.events import ContextAttached, ContextDetached, SessionCreated, SessionDeleted, SessionEvent
 from streams.domain.feed import (
@@ -55,6 +57,11 @@ def fold_session_event(
         limits: How many contexts a session holds.
     """
     fold = _SessionFold(rows, session, limits)
+    is_keyed = event.idempotency_key is not UNSET
+    if is_keyed and (kept := repeats.known(rows, session, event.id)) is not None:
+        repeats.note(rows, session, event.id, time_ms, kept)
+        yield layout.decode_attached(kept)
+        return
     if fold.state.deleted:
         yield SessionGone()
         return
@@ -63,7 +70,11 @@ def fold_session_event(
             fold.touch()
             yield Done()
         case ContextAttached():
-            yield from fold.attach(event, offset, time_ms)
+            for effect in fold.attach(event, offset, time_ms):
+                if is_keyed and isinstance(effect, Attached):
+                    # Nothing but success is kept: what was refused is judged anew when it comes again.
+                    repeats.note(rows, session, event.id, time_ms, layout.encode_attached(effect))
+                yield effect
         case ContextDetached():
             yield from fold.detach(ContextId(known_id(Kind.CONTEXT, event.context)), event.epoch)
         case SessionDeleted():

@@ -8,6 +8,8 @@ What the sessions table holds.
 | list | `l` S ~updated_at content_id `0` C load | the item's fragment |
 | place | `p` S C load content_id `0` | the item's `updated_at` and hash |
 
+Rows that know repeated events are in `streams.domain.repeats`.
+
 S and C are the raw ids of a session and a context; `~` is the big-endian complement, so that newest sorts first. A load
 is the feed offset of the first part of the snapshot that began it.
 """
@@ -20,7 +22,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from streams.domain.feed import NONE
+from streams.domain.feed import NONE, Attached
 from streams.domain.ids import ID_BYTES, ContextId, SessionId
 from streams.domain.rows import Rows
 
@@ -29,6 +31,7 @@ _HEAD = 1 + ID_BYTES
 _U64 = (1 << 64) - 1
 _TAIL = ID_BYTES + 8
 _PLACE = struct.Struct(">QQ")
+_ATTACHED = struct.Struct(">Q?")
 
 
 class Session(msgspec.Struct, frozen=True, array_like=True):
@@ -151,6 +154,17 @@ def decode_session(value: bytes | None) -> Session:
 def encode_member(member: Member) -> bytes:
     """Return a member row's value."""
     return _ENCODER.encode(member)
+
+
+def encode_attached(attached: Attached) -> bytes:
+    """Return what is kept of the verdict on an event that may come again."""
+    return _ATTACHED.pack(attached.created_at_ms, attached.refreshed)
+
+
+def decode_attached(kept: bytes) -> Attached:
+    """Return the verdict of which that was kept."""
+    created_at_ms, refreshed = _ATTACHED.unpack(kept)
+    return Attached(created_at_ms, refreshed)
 
 
 def read_session(rows: Rows, session: SessionId) -> Session:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
-from streams.domain.feed import Noticed, Verdict
+from streams.domain.feed import Noticed
 from streams.domain.rows import WritableRows
 from streams.log.port import Record
 
@@ -22,7 +22,8 @@ class Judged(NamedTuple):
     """What the fold made of an event whose command may be waiting for it."""
 
     event_id: str
-    verdict: Verdict
+    verdict: Any
+    """One of the fold's own: `streams.domain.feed.Verdict`, `streams.domain.idempotency.Admission`."""
 
 
 Emit = Output | Judged | Noticed

@@ -6,9 +6,9 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from streams.domain.errors import LogUnavailableError, RefusedStartError
-from streams.domain.feed import Verdict
 from streams.engine.fold import Fold, inputs_of
 from streams.engine.table_files import POSITION, PartitionStore, encode_position
 from streams.engine.waiters import Waiters
@@ -57,7 +57,7 @@ class OwnedPartition:
         """Called when the rows cannot be read, and so must be restored."""
         self.on_committed: Callable[[], None] = lambda: None
         """Called when rows were written."""
-        self.expected: set[asyncio.Future[Verdict]] = set()
+        self.expected: set[asyncio.Future[Any]] = set()
         """Verdicts that somebody waits for."""
         self._turn: asyncio.Future[None] | None = None
         self.recovered_rows = 0

@@ -6,11 +6,11 @@ import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, ExitStack, suppress
+from typing import Any
 
 import structlog
 
 from streams.domain.errors import FencedError, NewerEventError, PoisonError, UnavailableError, ViewUnavailableError
-from streams.domain.feed import Verdict
 from streams.engine.batch import (
     FULL_BYTES,
     FULL_IN_BULK_BYTES,
@@ -159,7 +159,7 @@ class Processor:
         if owned is None or owned.claim is None:
             raise ViewUnavailableError("the partition is not folded here now")
 
-    def expecting(self, event_id: str, partition: int) -> AbstractContextManager[asyncio.Future[Verdict]]:
+    def expecting(self, event_id: str, partition: int) -> AbstractContextManager[asyncio.Future[Any]]:
         """
         Give a future that gets the verdict on an event once its batch is committed.
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
-from streams.domain.feed import Verdict
 from streams.engine.fold import Judged
 from streams.engine.partition import OwnedPartition
 
@@ -16,7 +16,7 @@ class Verdicts:
 
     def __init__(self) -> None:
         """Begin with nobody."""
-        self._expected: dict[str, list[asyncio.Future[Verdict]]] = {}
+        self._expected: dict[str, list[asyncio.Future[Any]]] = {}
         """Event id → who waits: a command that is repeated bears the same one."""
 
     def __len__(self) -> int:
@@ -24,9 +24,9 @@ class Verdicts:
         return len(self._expected)
 
     @contextmanager
-    def expecting(self, event_id: str, owned: OwnedPartition) -> Iterator[asyncio.Future[Verdict]]:
+    def expecting(self, event_id: str, owned: OwnedPartition) -> Iterator[asyncio.Future[Any]]:
         """Give a future that gets the verdict, or a `LogUnavailableError` once *owned* is not folded here any more."""
-        verdict: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
+        verdict: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         expected = self._expected.setdefault(event_id, [])
         expected.append(verdict)
         owned.expected.add(verdict)

@@ -1,4 +1,4 @@
-"""Removes what the embedded log need not keep: overwritten rows of changelogs, old dead letters."""
+"""Removes what the embedded log need not keep: overwritten rows of changelogs, old dead letters and keys."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from streams.topics import Kept
 
 DAY_MS = 24 * 3600 * 1000
 TOMBSTONES_KEPT_MS = 7 * DAY_MS
-KEPT_MS = 30 * DAY_MS
+KEPT_MS = {Kept.DAYS_7: 7 * DAY_MS, Kept.DAYS_30: 30 * DAY_MS}
 _RETENTION_EVERY_S = 3600
 _KEYS_AT_ONCE = 200_000
 """Keys that one pass holds in memory, about 40 MB; where there are more, another pass follows."""
@@ -80,8 +80,9 @@ class Cleaner:
     async def let_go(self, partitions: Iterable[Partition]) -> None:
         """Remove the records that are older than their topic keeps them."""
         for partition in list(partitions):
-            if partition.kept is Kept.DAYS_30:
-                first = await self._threads.read(self._store.first_since, partition.number, self._clock_ms() - KEPT_MS)
+            kept_ms = KEPT_MS.get(partition.kept)
+            if kept_ms is not None:
+                first = await self._threads.read(self._store.first_since, partition.number, self._clock_ms() - kept_ms)
                 await self.delete_before(partition, partition.end_offset if first is None else first)
 
     async def delete_before(self, partition: Partition, offset: int) -> None:

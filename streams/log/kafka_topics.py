@@ -32,6 +32,7 @@ _KEPT: dict[Kept, dict[str, str]] = {
     Kept.COMPACTED: {"cleanup.policy": "compact", "delete.retention.ms": str(7 * _DAY_MS)},
     # A sign of life every 2 s: what is not cut into segments is not compacted.
     Kept.LATEST: {"cleanup.policy": "compact", "delete.retention.ms": str(_DAY_MS), "segment.ms": "600000"},
+    Kept.DAYS_7: {"cleanup.policy": "delete", "retention.ms": str(7 * _DAY_MS)},
     Kept.DAYS_30: {"cleanup.policy": "delete", "retention.ms": str(30 * _DAY_MS)},
 }
 _MESSAGE_BYTES = {Kept.FOR_EVER: _SOURCE_BYTES, Kept.COMPACTED: _CHANGELOG_BYTES}

@@ -225,7 +225,7 @@ async def test_dead_letters_are_kept_30_days(tmp_path: Path) -> None:
     async with opened(tmp_path, clock_ms=clock) as log:
         await log.append("letters", 0, b"k", b"old")
         await log.append("events", 0, b"k", b"old")
-        clock.ms += KEPT_MS
+        clock.ms += KEPT_MS[Kept.DAYS_30]
         await log.append("letters", 0, b"k", b"new")
         clock.ms += 1
     async with opened(tmp_path, clock_ms=clock) as log:

@@ -36,6 +36,7 @@ from streams.topics import REGISTRY_EVENTS, Kept, TopicSpec
 from tests.support.blobs import BlobsFake
 from tests.support.deliveries import DeliveriesWorld
 from tests.support.fakes import ContextViewsFake, ExplainerFake, SessionViewsFake, World
+from tests.support.idempotency import remembered
 from tests.support.nodes import ADMIN_TOKEN, Caller, yarl_raw
 
 SPEC = TopicSpec(REGISTRY_EVENTS, 1, Kept.FOR_EVER, log_append_time=True)
@@ -154,6 +155,7 @@ async def api_node(
         MediaFiles(RegistryMedia(registry), cached, os.urandom).add_to(app)
         add_api(app)
 
+    metrics = CollectorRegistry()
     deps = Deps(
         log_id=log.id,
         positions_key=KEY.positions_key,
@@ -162,10 +164,11 @@ async def api_node(
         pairs=RegistryPairs(registry, MEDIA_URL),
         events=world,
         session_commands=world,
+        keyed=remembered(metrics),
         context_views=ContextViewsFake(world),
         session_views=SessionViewsFake(world),
         explainer=ExplainerFake(world),
-        metrics=CollectorRegistry(),
+        metrics=metrics,
         proxies=proxies,
         add_routes=add_routes,
         more_openapi=document_of_the_api(),

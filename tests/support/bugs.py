@@ -39,8 +39,8 @@ _WRITES = [
         "ack-before-append",
         "A write is acknowledged once the log has it.",
         "streams.writer",
-        "appended = await self._log.append(topic, partition, event_key(kind, raw, event.id), encode_event(event))",
-        "sending = self._log.append(topic, partition, event_key(kind, raw, event.id), encode_event(event))\n"
+        "appended = await self._log.append(topic, partition, key, encode_event(event))",
+        "sending = self._log.append(topic, partition, key, encode_event(event))\n"
         "            asyncio.ensure_future(sending).add_done_callback(lambda sent: sent.exception())\n"
         "            appended = Appended(partition, self.ends.get((topic, partition), 0), 0)",
         "tests/contract/test_writer.py::test_a_write_is_acknowledged_once_the_log_has_it",

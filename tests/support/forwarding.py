@@ -16,11 +16,13 @@ from service.http.app import resources
 from service.http.deps import Deps
 from service.http.forward import ForwardMetrics
 from service.http.forward_client import Forwarding
+from service.http.forward_keys import KeysOfOthers
 from service.http.forward_listener import ForwardedCalls, OnlyHere
 from service.http.internal import OtherNodes, build_internal_app
 from service.http.internal_connections import InternalRunner
 from streams.domain.nodes import NodeSaid, TableName
 from tests.support.fakes import ContextViewsFake, ExplainerFake, PairsFake, SessionViewsFake, World
+from tests.support.idempotency import KeyLogFake, remembered
 from tests.support.listener import IDS, LOG_ID, POSITIONS_KEY, Listener, public_listener
 
 KEY = b"f" * 32
@@ -79,6 +81,7 @@ async def owner_of(world: World, places: PlacesFake) -> AsyncIterator[int]:
         pairs=PairsFake(world),
         events=world,
         session_commands=world,
+        keyed=remembered(metrics),
         context_views=ContextViewsFake(world),
         session_views=SessionViewsFake(world),
         explainer=ExplainerFake(world),
@@ -87,7 +90,10 @@ async def owner_of(world: World, places: PlacesFake) -> AsyncIterator[int]:
     )
     others = OtherNodes()
     copies = resources(replace(deps, elsewhere=OnlyHere(places, copies=True)))
-    calls = ForwardedCalls(resources(deps), copies, world, key=KEY, name=places.name, metrics=ForwardMetrics(metrics))
+    keys = KeysOfOthers(KeyLogFake())
+    calls = ForwardedCalls(
+        resources(deps), copies, world, key=KEY, name=places.name, metrics=ForwardMetrics(metrics), keys=keys
+    )
     others.started(list, calls.answer)
     runner = InternalRunner(build_internal_app(list, metrics, others), metrics)
     await runner.setup()

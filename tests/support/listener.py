@@ -23,6 +23,7 @@ from service.http.positions import PositionTokens
 from service.http.rate_limits import RateLimits, Rates
 from streams.domain.ids import ContextId, IdKeys, Kind, Mode, SessionId, id_text, parse_id
 from tests.support.fakes import ContextViewsFake, ExplainerFake, PairsFake, SessionViewsFake, World
+from tests.support.idempotency import remembered
 from tests.support.nodes import Answer, Caller
 
 LOG_ID = "log-of-the-tests"
@@ -98,6 +99,7 @@ class Listener:
 async def public_listener(connections: ConnectionLimits = LIMITS, **more: Any) -> AsyncIterator[Listener]:
     """Run a listener on a free port of loopback; *more* is for its `Deps`."""
     world = World()
+    metrics = CollectorRegistry()
     deps = Deps(
         **{
             "log_id": LOG_ID,
@@ -107,10 +109,11 @@ async def public_listener(connections: ConnectionLimits = LIMITS, **more: Any) -
             "pairs": PairsFake(world),
             "events": world,
             "session_commands": world,
+            "keyed": remembered(metrics),
             "context_views": ContextViewsFake(world),
             "session_views": SessionViewsFake(world),
             "explainer": ExplainerFake(world),
-            "metrics": CollectorRegistry(),
+            "metrics": metrics,
             # Tests fail on purpose, and more often than anybody does by mistake.
             "limits": RateLimits(Rates(failures=0)),
             **more,

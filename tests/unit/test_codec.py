@@ -43,6 +43,7 @@ from streams.domain.feed import (
     Sweep,
     Unsubscribe,
 )
+from streams.domain.idempotency_events import AnyKeyEvent, KeyBegun, KeyFinished, KeyReleased
 from streams.domain.ids import ContextId, Kind, SessionId, id_text
 from streams.domain.items import Item
 from streams.domain.notices import Notice, session_context_json
@@ -62,6 +63,7 @@ CONTEXT, SESSION = id_text(Kind.CONTEXT, C), id_text(Kind.SESSION, S)
 APP, PLATFORM = id_text(Kind.APP, bytes(17)), id_text(Kind.PLATFORM, bytes(17))
 ID = "0123456789abcdef0123456789abcdef"
 CAUSE = Cause(id=ID, client="fedcba9876543210", request="req_0123456789abcdef")
+KEYED = Cause(id=ID, client=CAUSE["client"], request=CAUSE["request"], idempotency_key='k "1"')
 EPISODE = Item(
     content_id="e/1 \u00e9\U0001f600",
     action="up_next_continue",
@@ -87,6 +89,7 @@ CONTEXT_EVENTS: dict[str, ContextEvent] = {
     "item_removed": ItemRemoved(**CAUSE, content_id="m1"),
     "item_removed_corrects": ItemRemoved(**CAUSE, content_id="m1", corrects="context-events-3-12"),
     "item_hidden": ItemHidden(**CAUSE, content_id="m1", hidden=True),
+    "item_hidden_keyed": ItemHidden(**KEYED, content_id="m1", hidden=True),
 }
 SESSION_EVENTS: dict[str, SessionEvent] = {
     "session_created": SessionCreated(**CAUSE, platform=PLATFORM),
@@ -146,6 +149,12 @@ NOTICES: dict[str, Notice] = {
         session_context_json(S, C, bytes(17), 1_700_000_000_000),
     )
 }
+KEY_CAUSE = {"id": ID, "client": "fedcba9876543210"}
+KEY_EVENTS: dict[str, AnyKeyEvent] = {
+    "key_begun": KeyBegun(**KEY_CAUSE, fingerprint=ID),
+    "key_finished": KeyFinished(**KEY_CAUSE, lease=ID, status=200, body=b"x\x9c\x03\0\0\0\0\x01", position="p"),
+    "key_released": KeyReleased(**KEY_CAUSE, lease=ID, forgotten=True),
+}
 OPERATIONS = [Operation(b"a", 1_700_000_000_000, b'{"content_id":"a"'), Operation("\u00e9".encode(), 0, None)]
 FEED: dict[str, FeedMessage] = {
     "change": Change(C, 9, 8, 2**64 - 1, 1, OPERATIONS),
@@ -181,6 +190,26 @@ def test_session_events_of_version_1(name: str) -> None:
     golden = (GOLDEN / f"{name}.json").read_bytes()
     assert codec.encode_event(SESSION_EVENTS[name]) == golden
     assert codec.decode_session_event(session_key(), golden) == (S, SESSION_EVENTS[name])
+
+
+@pytest.mark.parametrize("name", KEY_EVENTS)
+def test_key_events_of_version_1(name: str) -> None:
+    """They decode to what they say, and encode to the same bytes."""
+    golden = (GOLDEN / f"{name}.json").read_bytes()
+    assert codec.encode_event(KEY_EVENTS[name]) == golden
+    assert codec.decode_key_event(C, golden) == (C, KEY_EVENTS[name])
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [(None, b"{}"), (C[1:], b"{}"), (C, None), (C, b"{}"), (C, b'{"type":"key.begun.v1","id":"0","client":""}')],
+)
+def test_what_is_no_key_event(key: bytes | None, value: bytes | None) -> None:
+    """It is poison; one of a newer version is worse."""
+    with pytest.raises(PoisonError):
+        codec.decode_key_event(key, value)
+    with pytest.raises(NewerEventError):
+        codec.decode_key_event(C, b'{"type":"key.begun.v2"}')
 
 
 @pytest.mark.parametrize("name", FEED)
@@ -254,11 +283,16 @@ def test_a_notice_of_no_id(place: int) -> None:
 
 def test_every_type_has_a_golden_file() -> None:
     """One that is added needs its own."""
-    events = [*CONTEXT_EVENTS.values(), *SESSION_EVENTS.values(), *WEBHOOK_EVENTS.values()]
+    events = [
+        *CONTEXT_EVENTS.values(),
+        *SESSION_EVENTS.values(),
+        *WEBHOOK_EVENTS.values(),
+        *KEY_EVENTS.values(),
+    ]
     assert {event.__struct_config__.tag for event in events} == codec.known_tags()
     messages = {type(message) for message in (*FEED.values(), *SUBSCRIPTIONS.values())}
     assert messages == {*FeedMessage.__args__, *Subscription.__args__}
-    files = {f"{name}.json" for name in (*CONTEXT_EVENTS, *SESSION_EVENTS, *WEBHOOK_EVENTS)} | {
+    files = {f"{name}.json" for name in (*CONTEXT_EVENTS, *SESSION_EVENTS, *WEBHOOK_EVENTS, *KEY_EVENTS)} | {
         f"{n}.bin" for n in (*FEED, *SUBSCRIPTIONS, *NOTICES)
     }
     assert {path.name for path in GOLDEN.iterdir()} == files

@@ -135,7 +135,9 @@ async def test_answers_bear_the_headers_that_it_says(listener: Listener, documen
         answer = await caller.ok(operation.method, path, bodies.get(operation.id))
         response = document["paths"][operation.path][operation.method.lower()]["responses"][str(answer.status)]
         said, there = ({name.lower() for name in names} for names in (response["headers"], answer.headers))
-        assert said - {"paket-view", "age", "paket-response-type"} <= there <= said | usual, operation.id
+        assert said - {"paket-view", "age", "paket-response-type", "idempotent-replayed"} <= there <= said | usual, (
+            operation.id
+        )
         assert ("content" in response) == bool(answer.body)
         if answer.body:
             schema = resolved(document, response["content"]["application/json"]["schema"]["$ref"])

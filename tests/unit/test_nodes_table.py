@@ -39,10 +39,9 @@ def test_a_table() -> None:
         "upnext-v1",
         "0-1",
         "1-2",
-        "-",
+        *("-", "-"),  # nothing of webhooks and keys
         "7",
-        "-",
-        "-",
+        *("-", "-", "-"),
         "12,345",
         "1.2",
         "s",

@@ -9,14 +9,15 @@ from pathlib import Path
 import pytest
 
 from tests.support.bugs import BUGS, Bug
+from tests.support.node_faults import FAULTS, Fault
 from tests.support.planted import changed
 
 ROOT = Path(__file__).parents[2]
 ENOUGH = 15
 
 
-@pytest.mark.parametrize("bug", BUGS.values(), ids=BUGS.keys())
-def test_a_bug_can_be_planted(bug: Bug) -> None:
+@pytest.mark.parametrize("bug", [*BUGS.values(), *FAULTS.values()], ids=[*BUGS, *FAULTS])
+def test_a_bug_can_be_planted(bug: Bug | Fault) -> None:
     """Its text stands in its module once, and what stands there instead is Python."""
     spec = find_spec(bug.module)
     assert spec is not None

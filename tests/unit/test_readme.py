@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from service.adapters.node_metrics import NodeCollector
 from service.adapters.webhook_metrics import WebhookCollector
 from service.http.forward import ForwardMetrics
+from service.http.idempotency import KeyMetrics
 from service.http.internal_connections import InternalRunner
 from service.http.metrics import HttpMetrics
 from service.http.past import AuditMetrics
@@ -108,6 +109,7 @@ def test_every_metric_is_explained() -> None:
     ForwardMetrics(registry)
     AuditMetrics(registry)
     InternalRunner(web.Application(), registry)
+    KeyMetrics(registry)
     registry.register(RateLimits())
     registry.register(WebhookCollector(Counts(), Lanes()))
     there = {f"{m.name}_total" if m.type == "counter" else m.name for m in registry.collect()}
