@@ -600,6 +600,66 @@ _HISTORY = [
 ]
 
 
+_REPEATS = [
+    Bug(
+        "repeat-overwrites",
+        "What comes again with an idempotency key changes nothing.",
+        "streams.domain.context",
+        "        if is_known:\n",
+        "        if is_known is None:\n",
+        "tests/unit/test_repeats.py::test_a_repeat_does_not_overwrite_what_came_after_it",
+    ),
+    Bug(
+        "repeat-attaches-again",
+        "An attach that comes again with an idempotency key has the verdict of the first time.",
+        "streams.domain.session",
+        "if is_keyed and (kept :=",
+        "if not is_keyed and (kept :=",
+        "tests/unit/test_repeats.py::test_attached_once_with_the_verdict_of_the_first_time",
+    ),
+    Bug(
+        "lease-ignored",
+        "While a request is executed, no other with its idempotency key is.",
+        "streams.domain.idempotency",
+        "if held.lease and time_ms < held.time_ms + limits.lease_ms:",
+        "if held.generation < 0:",
+        "tests/unit/test_idempotency_fold.py::test_one_at_a_time_and_the_same_answer_again",
+    ),
+    Bug(
+        "late-lease-ends",
+        "Whoever lost its lease does not answer for the one that was admitted since.",
+        "streams.domain.idempotency",
+        "        case KeyFinished():\n            if held is not None and held.lease == event.lease:\n",
+        "        case KeyFinished():\n            if held is not None:\n",
+        "tests/unit/test_idempotency_fold.py::test_only_the_last_lease_counts",
+    ),
+    Bug(
+        "fingerprint-ignored",
+        "An idempotency key is no other request's.",
+        "streams.domain.idempotency",
+        "if held.fingerprint != event.fingerprint:",
+        "if not held.fingerprint:",
+        "tests/unit/test_idempotency_fold.py::test_another_request",
+    ),
+    Bug(
+        "answered-before-noted",
+        "A request with an idempotency key is answered once its answer is in the log.",
+        "service.http.idempotency",
+        "        await one.end(saved)\n",
+        "        self._begin(one.end(saved))\n",
+        "tests/unit/test_http_idempotency.py::test_what_was_begun_and_may_be_in_the_log",
+    ),
+    Bug(
+        "repeat-with-another-id",
+        "A request that is repeated with its idempotency key writes events of the same ids.",
+        "service.commands.callers",
+        "return entropy(16).hex() if self.keyed is None else self.keyed.event_id(number)",
+        "return entropy(16).hex()",
+        "tests/unit/test_http_idempotency.py::test_an_unknown_outcome_is_tried_again_as_the_same_event",
+    ),
+]
+
+
 def _named(bugs: Iterable[Bug]) -> dict[str, Bug]:
     named = {}
     for bug in bugs:
@@ -608,4 +668,4 @@ def _named(bugs: Iterable[Bug]) -> dict[str, Bug]:
     return named
 
 
-BUGS: Mapping[str, Bug] = _named([*_WRITES, *_ENGINE, *_FOLDS, *_SERVICE, *_REBUILDS, *_WEBHOOKS, *_HISTORY])
+BUGS: Mapping[str, Bug] = _named([*_WRITES, *_ENGINE, *_FOLDS, *_SERVICE, *_REBUILDS, *_REPEATS, *_WEBHOOKS, *_HISTORY])
