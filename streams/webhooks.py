@@ -64,9 +64,11 @@ class WebhookQueues:
     def take(self, other: WebhookQueues) -> None:
         """Be about the partitions of another version of the views from now on."""
         if self._table is not other._table:
+            changed = self._changed
             self._table, self._is_live, self._known = other._table, other._is_live, {}
-            self._table.on_committed = self._changed.set
-            self.wake()
+            # What its partitions tell when rows are written: they are there already.
+            self._changed = other._changed
+            changed.set()
 
     async def changed(self, limit_s: float) -> None:
         """Return once rows were written, or somebody wakes; after *limit_s* at the latest."""

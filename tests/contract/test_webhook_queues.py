@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from copy import copy
 from pathlib import Path
 
 import msgspec
@@ -182,6 +184,23 @@ async def test_nothing_is_sent_before_all_is_known_that_was() -> None:
             assert await node.queues.ready() == [0, 1]
             node.is_live = False
             assert await node.queues.ready() == []
+
+
+async def test_another_version_of_the_views() -> None:
+    """Who sends hears of what is folded into the other version's table from then on."""
+    async with deployment() as (real, writes, directory), alive(real, directory / "a") as one:
+        await one.drain()
+        queues = copy(one.queues)
+        waiting = asyncio.create_task(queues.changed(60.0))
+        await asyncio.sleep(0)
+        async with alive(real, directory / "b") as another:
+            queues.take(another.queues)
+            await asyncio.wait_for(waiting, 10)
+            await writes.attach(SESSION, CONTEXT)
+            waiting = asyncio.create_task(queues.changed(60.0))
+            await another.drain()
+            await asyncio.wait_for(waiting, 10)
+            assert [notice.id for _, notice in layout.undecided(queues.rows(AT))] != []
 
 
 async def test_pages_of_deliveries() -> None:
