@@ -99,14 +99,14 @@ async def read_all_the_while(lists: Lists) -> AsyncIterator[None]:
     assert all(reader.result() for reader in readers)
 
 
-async def switched(node: NodeProcess, household: Household, how: str, to: str) -> None:
-    """Switch while lists are read and written."""
+async def switched(node: NodeProcess, by: NodeProcess, household: Household, how: str, to: str) -> None:
+    """Switch by one node while lists are read and written at another, which hears of it at once."""
     lists, stop = Lists(household), asyncio.Event()
     writing = asyncio.create_task(household.write_until(stop))
     async with read_all_the_while(lists):
         await household.acknowledge(50)
+        await rebuild(by, how)
         began = time.monotonic()
-        await rebuild(node, how)
         while (await views(node))[to]["stage"] != "live":
             assert time.monotonic() - began < 5
         await household.acknowledge(50)
@@ -145,10 +145,11 @@ async def test_a_version_is_built_read_left_and_dropped(own_node: OwnNode, conne
     builder.spawn()
     try:
         await _built(own_node, builder, household, place)
-        await switched(node, household, "switch", V2)
+        by = builder if own_node.broker else node
+        await switched(node, by, household, "switch", V2)
         await household.check()
         await rebuild(node, "drop", V2, "--yes", refused="never dropped")
-        await switched(node, household, "rollback", V1)
+        await switched(node, by, household, "rollback", V1)
         # It waits until all that was written is read.
         await household.check()
         quiet = Lists(household)
