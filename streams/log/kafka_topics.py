@@ -11,6 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError
 from aiokafka.protocol.admin import DeleteGroupsRequest
+from aiokafka.protocol.metadata import MetadataRequest
 
 from streams.domain.errors import LogUnavailableError, RefusedStartError
 from streams.log.kafka_connection import error_of
@@ -167,9 +168,7 @@ class KafkaTopics:
         names = [spec.name for spec in specs]
         try:
             async with asyncio.timeout(_KNOWN_LIMIT_S):
-                while True:
-                    if _all_led(await admin.describe_topics(names)):
-                        return
+                while not await _is_known_to_all(admin, names):  # noqa: ASYNC110 - nobody tells
                     await asyncio.sleep(_AGAIN_S)
         except TimeoutError as error:
             raise LogUnavailableError(f"{', '.join(names)} did not get leaders in {_KNOWN_LIMIT_S:g} s") from error
@@ -233,6 +232,18 @@ def _created(answers: Iterable[tuple[Any, ...]]) -> set[str]:
         elif code != _EXISTS:
             raise RefusedStartError(f"The topic {name} could not be created: {message or repr(error)}.")
     return created
+
+
+async def _is_known_to_all(admin: AIOKafkaAdminClient, names: list[str]) -> bool:
+    """Say whether every broker knows the topics and their leaders: the next question may go to any of them."""
+    for broker in (await admin.describe_cluster())["brokers"]:
+        try:
+            metadata = await admin._send_request(MetadataRequest(names), broker["node_id"])  # noqa: SLF001 - one of them
+        except KafkaError:
+            continue  # it has gone, and nobody asks it
+        if not _all_led(metadata.to_object()["topics"]):
+            return False
+    return True
 
 
 def _all_led(described: list[dict[str, Any]]) -> bool:

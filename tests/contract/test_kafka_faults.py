@@ -78,6 +78,21 @@ async def started(broker: Broker) -> None:
     await asyncio.to_thread(broker.start)
 
 
+async def test_topics_that_one_broker_does_not_know_yet(cluster: Cluster) -> None:
+    """They are made once every broker knows them: the next question may be that one's."""
+    bootstrap = ",".join(broker.bootstrap for broker in cluster.brokers)
+    async with opened(bootstrap, 10) as log:
+        late = cluster.brokers[-1]
+        late.pause()
+        try:
+            making = asyncio.create_task(log.create_topics([unique()]))
+            done, _ = await asyncio.wait({making}, timeout=1)
+        finally:
+            late.resume()
+        assert not done
+        await making
+
+
 async def test_a_killed_broker_comes_back(broker: Broker) -> None:
     """Every append ends in time; when the broker is back they go on by themselves, and nothing is lost or twice."""
     async with opened(broker.bootstrap) as log:
