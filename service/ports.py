@@ -213,11 +213,16 @@ class History(Protocol):
 class Audit(Protocol):
     """Compares lists that are served here with what their events give."""
 
-    async def audit(self, of: Audited, partition: int, *, most: int, seed: str, beyond: str | None) -> AuditResult:
+    async def audit(
+        self, of: Audited, partition: int, *, most: int, seed: str, beyond: str | None, view: str | None
+    ) -> AuditResult:
         """
         Compare up to *most* lists of a partition, chosen by *seed*; those after the mark *beyond*, where there is one.
 
+        They are those of a version of the views; None: of the one that clients read here.
+
         Raises:
+            AbsentError: There is no such version here, or no such partition.
             ViewUnavailableError: The partition is not served here.
             HistoryTooLongError, HistoryGoneError, LogUnavailableError, OverloadedError
         """

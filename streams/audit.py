@@ -46,6 +46,13 @@ class ServedSessions(Protocol):
         """See `streams.views.session_views.SessionReader`."""
 
 
+class Served(NamedTuple):
+    """What one version of the views serves here."""
+
+    contexts: ServedContexts
+    sessions: ServedSessions
+
+
 class Audit:
     """
     Compares lists of one partition at a time. Implements `service.ports.Audit`.
@@ -53,36 +60,46 @@ class Audit:
     What is served says as of which events it is, so both sides are of the same moment, and writes may go on.
     """
 
-    def __init__(
-        self, refold: Refold, contexts: ServedContexts, sessions: ServedSessions, *, bound: Bound = OPERATORS
-    ) -> None:
-        """Take what folds again, what is served here, and how much of the log one call may read."""
-        self._refold, self._bound = refold, bound
-        self._contexts, self._sessions = contexts, sessions
+    def __init__(self, refold: Refold, served: Callable[[str | None], Served], *, bound: Bound = OPERATORS) -> None:
+        """
+        Take what folds again, what is served here of a version of the views, and how much of the log one call may read.
 
-    async def audit(self, of: Audited, partition: int, *, most: int, seed: str, beyond: str | None) -> AuditResult:
+        *served* takes None for the version that clients read, and raises `AbsentError` where there is none of a name.
+        """
+        self._refold, self._served_of, self._bound = refold, served, bound
+
+    async def audit(
+        self, of: Audited, partition: int, *, most: int, seed: str, beyond: str | None, view: str | None = None
+    ) -> AuditResult:
         """
         Compare up to *most* lists of a partition, chosen by *seed*; those after the mark *beyond*, where there is one.
 
+        They are those of a version of the views; None: of the one that clients read here.
+
         Raises:
+            AbsentError: There is no such version here, or no such partition.
             ViewUnavailableError: The partition is not served here.
             HistoryTooLongError, HistoryGoneError, LogUnavailableError, OverloadedError
         """
+        served = self._served_of(view)
         sample = Sample(most, seed, beyond)
         with self._refold.reading(self._bound) as reading:
             await self._refold.each_id(_TOPICS[of], partition, reading, sample.add)
             prefixes, following = sample.taken()
             ids = [prefix[:_ID_CHARACTERS].decode("ascii") for prefix in prefixes]
-            compare = self._of_contexts if of is Audited.CONTEXTS else self._of_sessions
-            compared = await compare(ids, reading)
+            compared = await (
+                self._of_contexts(ids, served.contexts, reading)
+                if of is Audited.CONTEXTS
+                else self._of_sessions(ids, served.sessions, reading)
+            )
         return AuditResult(len(ids) - compared.moving, compared.moving, compared.differing, following)
 
-    async def _of_contexts(self, ids: Sequence[str], reading: Reading) -> _Compared:
+    async def _of_contexts(self, ids: Sequence[str], views: ServedContexts, reading: Reading) -> _Compared:
         compared = _Compared()
         served: dict[ContextId, _Served] = {}
         for text in ids:
             context = ContextId(known_id(Kind.CONTEXT, text))
-            found = await _whole(partial(self._contexts.page, context, limit=_PAGE, after=NOTHING, client=""))
+            found = await _whole(partial(views.page, context, limit=_PAGE, after=NOTHING, client=""))
             if found is None:
                 compared.moving += 1
             else:
@@ -92,13 +109,13 @@ class Audit:
             compared.note(Kind.CONTEXT, context, what_differs(one.fragments, _fragments(lists[context, one.offset])))
         return compared
 
-    async def _of_sessions(self, ids: Sequence[str], reading: Reading) -> _Compared:
+    async def _of_sessions(self, ids: Sequence[str], views: ServedSessions, reading: Reading) -> _Compared:
         compared = _Compared()
         served: dict[SessionId, _Served | None] = {}
         for text in ids:
             session = SessionId(known_id(Kind.SESSION, text))
             try:
-                found = await _whole(partial(self._sessions.page, session, limit=_PAGE, after=NOTHING, client=""))
+                found = await _whole(partial(views.page, session, limit=_PAGE, after=NOTHING, client=""))
             except SessionDeletedError:
                 served[session] = None
                 continue

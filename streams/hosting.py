@@ -10,6 +10,7 @@ from pathlib import Path
 
 import structlog
 
+from streams.domain.errors import AbsentError
 from streams.domain.events import SessionEvent
 from streams.domain.feed import Verdict
 from streams.domain.idempotency import Admission
@@ -97,6 +98,13 @@ class Hosting:
     def current(self) -> Folding:
         """What clients read here."""
         return self._alone or self._foldings[live(self._state())]
+
+    def find(self, view: str) -> Folding:
+        """Return a version that is folded here; raise `AbsentError` where it is not."""
+        folding = self._foldings.get(view)
+        if folding is None:
+            raise AbsentError(f"{view} is not folded here")
+        return folding
 
     @property
     def building(self) -> Folding | None:

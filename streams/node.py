@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from streams.audit import Audit
+from streams.audit import Audit, Served
 from streams.commands import LogCommands
 from streams.dead_letters import DeadLetters
 from streams.domain.errors import RefusedStartError
@@ -146,7 +146,7 @@ class Node:
         self.explainer = Explainer(refold, self.session_views)
         for_operators = Refold(self.log, config.partitions, hash_key=config.key.hash_key)
         self.history = History(for_operators)
-        self.audit = Audit(for_operators, self.context_views, self.session_views)
+        self.audit = Audit(for_operators, self._served)
         self.nodes = self._nodes()
         # Stopped first: nobody should forward to a node that lets its partitions go.
         self._begun.push_async_callback(self.nodes.stop)
@@ -190,6 +190,10 @@ class Node:
 
     def _rebuilding(self, view: str) -> Rebuilding:
         return Rebuilding(self.log, self.registry, self.config.partitions, self._die, view=view)
+
+    def _served(self, view: str | None) -> Served:
+        folding = self._hosting.current if view is None else self._hosting.find(view)
+        return Served(folding.context_views, folding.session_views)
 
     def _view(self) -> str:
         """Return the version of the views that this node is about; raise `RefusedStartError` where there is none."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
+import secrets
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,8 @@ from typing import Any, TypeVar
 import aiohttp
 import click
 
+from service.cli.audit import audit_options
+from service.cli.audit import compare as compare_lists
 from service.cli.node_calls import NodeError
 from service.cli.node_options import admin_token, data_option
 from service.cli.output import print_table
@@ -140,6 +143,27 @@ def switch(url: str, data: Path) -> None:
     """
     done = asyncio.run(_post(url, admin_token(data), "switch"))
     click.echo(f"{done['view']} is live. The version before is kept: `upnext rebuild rollback` goes back to it.")
+
+
+@rebuild.command(short_help="Compare its lists with what the log says.")
+@audit_options
+@_with_url
+@data_option
+def compare(sample: int, all_: bool, rate: float, seed: str | None, url: str, data: Path) -> None:
+    """
+    Compare lists of the version that is built with what their events give, and those of the live one too.
+
+    As `upnext audit` does for each, with the same sample, while writes and reads go on. Where none differs, and the
+    nodes of both run the same program, both versions have the same lists. What differs is printed with its items.
+    """
+    said = asyncio.run(_get(url))
+    found = {view["stage"]: view["name"] for view in said["views"]}
+    if "building" not in found:
+        raise NodeError("No version of the views is being built: `upnext rebuild start` begins one.")
+    seed = seed or secrets.token_hex(4)
+    for view in (found["building"], found["live"]):
+        click.echo(f"{view}:")
+        compare_lists(url, data, view, most=None if all_ else sample, rate=rate, seed=seed)
 
 
 @rebuild.command(short_help="Have the version read that was live before.")

@@ -102,8 +102,8 @@ class Past:
         if faults:
             raise InvalidFieldsError(faults)
         kind = kinds[of or ""]
-        seed, beyond = query.get("seed", ""), query.get("beyond")
-        found = await self._audit.audit(kind, int(partition), most=int(most), seed=seed, beyond=beyond)
+        seed, beyond, view = query.get("seed", ""), query.get("beyond"), query.get("view")
+        found = await self._audit.audit(kind, int(partition), most=int(most), seed=seed, beyond=beyond, view=view)
         self._metrics.compared(kind, found)
         for one in found.differing:
             self._log.error("audit_difference", of=kind.value, partition=int(partition), id=one.id, what=one.what)

@@ -199,6 +199,8 @@ async def _built(own: OwnNode, builder: Builder, household: Household, place: st
     # More is written in a second than it may fold: again without a limit, it goes on as fast as it can.
     assert f"{V2} is built" in await rebuild(node, "start")
     await until_caught_up(node, 500)
+    compared = await rebuild(node, "compare", "--sample", "50", "--seed", "91")
+    assert compared.count("are what their events give") == 2, compared
     stop.set()
     await writing
 

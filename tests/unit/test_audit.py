@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.audit import Audit
+from streams.audit import Audit, Served
 from streams.domain import session_rows
 from streams.domain.audits import Audited, AuditResult, Sample, what_differs
 from streams.domain.errors import ViewUnavailableError
@@ -32,7 +32,7 @@ async def audited(
     refold = Refold(views.log, 1, hash_key=HASH_KEY, limits=limits)
     contexts = ContextReader(views.contexts, 1, WaitLimit(), edition="")
     sessions = SessionReader(views.sessions, 1, SessionLists(), WaitLimit())
-    audit = Audit(refold, contexts, sessions, bound=Bound(100_000, 30.0))
+    audit = Audit(refold, lambda _view: Served(contexts, sessions), bound=Bound(100_000, 30.0))
     return await audit.audit(of, 0, most=most, seed="s", beyond=beyond)
 
 
@@ -177,3 +177,21 @@ def test_how_lists_differ() -> None:
     assert what_differs(many, many[::-1]) == "the order is another"
     said = what_differs(many, [])
     assert said == "served, and not in the log: '0', '1', '2', '3', '4' and 2 more; in the log, and not served: nothing"
+
+
+async def test_of_which_version() -> None:
+    """Of the one that is named; of the one that clients read where none is."""
+    views, asked = served(), []
+    reader = Served(
+        ContextReader(views.contexts, 1, WaitLimit(), edition=""),
+        SessionReader(views.sessions, 1, SessionLists(), WaitLimit()),
+    )
+
+    def find(view: str | None) -> Served:
+        asked.append(view)
+        return reader
+
+    audit = Audit(Refold(views.log, 1, hash_key=HASH_KEY), find)
+    for view in (None, "upnext-v2"):
+        await audit.audit(Audited.CONTEXTS, 0, most=5, seed="", beyond=None, view=view)
+    assert asked == [None, "upnext-v2"]

@@ -18,7 +18,7 @@ from service.http.internal import OtherNodes, build_internal_app
 from service.http.internal_connections import InternalRunner
 from service.http.past import Past
 from service.http.positions import PositionTokens
-from streams.audit import Audit
+from streams.audit import Audit, Served
 from streams.domain.ids import Kind, id_text
 from streams.domain.positions import NOTHING, ContextPosition
 from streams.history import History
@@ -56,11 +56,11 @@ async def asking() -> AsyncIterator[Asking]:
     views.put(C, "b")
     views.drain()
     history = History(Refold(views.log, 1, hash_key=HASH_KEY), bound=Bound(10_000, 30.0))
-    audit = Audit(
-        Refold(views.log, 1, hash_key=HASH_KEY),
+    served = Served(
         ContextReader(views.contexts, 1, WaitLimit(), edition=""),
         SessionReader(views.sessions, 1, SessionLists(), WaitLimit()),
     )
+    audit = Audit(Refold(views.log, 1, hash_key=HASH_KEY), lambda _view: served)
     metrics = CollectorRegistry()
     others.remember(Past(history, audit, TOKENS, TOKEN, metrics=metrics, now_ms=lambda: START_MS + 60_000))
     runner = InternalRunner(build_internal_app(list, metrics, others), metrics)
