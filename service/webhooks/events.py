@@ -9,7 +9,7 @@ from streams.domain.webhook_rows import Event
 
 class _Request(msgspec.Struct, frozen=True):
     id: str | None
-    idempotency_key: str | None = None
+    idempotency_key: str | None
 
 
 class _Sent(msgspec.Struct, frozen=True):
@@ -43,7 +43,7 @@ def body(event: str, told: Event, version: str) -> bytes:
             type=told.type,
             created=told.created_ms,
             api_version=version,
-            request=_Request(told.request or None),
+            request=_Request(told.request or None, told.idempotency_key or None),
             data=msgspec.Raw(told.data),
         )
     )

@@ -67,6 +67,7 @@ def _planned(notice: Undecided, told: Iterable[Target]) -> Planned:
         type=of.type,
         created=of.time_ms,
         request=of.request,
+        idempotency_key=of.idempotency_key,
         data=msgspec.Raw(of.data),
         targets=list(told),
     )

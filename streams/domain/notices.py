@@ -59,6 +59,8 @@ class Notice(msgspec.Struct, frozen=True, array_like=True):
     type: NoticeType
     data: bytes
     """What it happened to, JSON."""
+    idempotency_key: str = ""
+    """Of the request that caused it."""
 
 
 def source_text(topic: str, partition: int) -> str:

@@ -53,6 +53,8 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """When it happened, in epoch milliseconds."""
     request: str = ""
     """The id of the request that caused it."""
+    idempotency_key: str = ""
+    """That request's."""
     data: msgspec.Raw
     """What it happened to, as it is sent."""
     targets: Annotated[list[Target], Meta(min_length=1)]

@@ -78,6 +78,7 @@ class Event(msgspec.Struct, frozen=True, array_like=True):
     planned_ms: int
     endpoints: list[str]
     """Those that are told, as far as their deliveries are not forgotten."""
+    idempotency_key: str = ""
 
 
 class Attempt(msgspec.Struct, frozen=True, array_like=True):

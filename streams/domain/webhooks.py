@@ -144,7 +144,14 @@ class _Fold:
         context = ContextId(known_id(Kind.CONTEXT, planned.context))
         endpoints = [target.endpoint for target in planned.targets]
         event = Event(
-            context, planned.type, planned.created, planned.request, bytes(planned.data), self._time_ms, endpoints
+            context,
+            planned.type,
+            planned.created,
+            planned.request,
+            bytes(planned.data),
+            self._time_ms,
+            endpoints,
+            planned.idempotency_key,
         )
         self._rows.put(layout.event_key(planned.id), layout.encode(event))
         self._rows.put(layout.age_key(self._time_ms, planned.id), b"")

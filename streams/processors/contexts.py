@@ -64,7 +64,7 @@ class ContextsFold:
                 hash_key=self._hash_key,
                 limits=self._limits,
             )
-            return self._emits(effects, Told(CONTEXT_EVENTS, context, record, event.request))
+            return self._emits(effects, Told(CONTEXT_EVENTS, context, record, event))
         context, message = decode_subscription(record.key, record.value)
         effects = fold_subscription(rows, message, context, time_ms=record.time_ms, limits=self._limits)
         return self._emits(effects, None)

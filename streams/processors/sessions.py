@@ -58,7 +58,7 @@ class SessionsFold:
             effects = fold_session_event(
                 rows, event, session, offset=record.offset, time_ms=record.time_ms, limits=self._limits
             )
-            return self._emits(effects, event.id, Told(SESSION_EVENTS, session, record, event.request))
+            return self._emits(effects, event.id, Told(SESSION_EVENTS, session, record, event))
         session, message = decode_feed(record.key, record.value)
         effects = fold_feed(rows, message, session, offset=record.offset, hash_key=self._hash_key, limits=self._limits)
         return self._emits(effects, "", None)

@@ -40,7 +40,10 @@ async def test_what_a_platform_does_arrives(own_node: OwnNode, connect: Connect)
         pair = await make_pair(connect(own_node.node))
         made = await endpoint(pair, receiver.url(), ordered=True)
         attached = await pair.platform.ok(
-            "PUT", pair.session_path, {"app_id": pair.app.tenant, "context_id": pair.context}
+            "PUT",
+            pair.session_path,
+            {"app_id": pair.app.tenant, "context_id": pair.context},
+            headers={"Idempotency-Key": "evening-1"},
         )
         await pair.attach()
         written = await pair.app.ok("PUT", pair.context_path, item("a"))
@@ -65,7 +68,8 @@ async def test_what_a_platform_does_arrives(own_node: OwnNode, connect: Connect)
         event = received[0].json
         assert list(event) == ["id", "object", "type", "created", "api_version", "request", "data"]
         assert (event["object"], event["api_version"], event["data"]) == ("event", "2024-02-16", attached.json)
-        assert event["request"] == {"id": attached.headers["Paket-Request-Id"], "idempotency_key": None}
+        assert event["request"] == {"id": attached.headers["Paket-Request-Id"], "idempotency_key": "evening-1"}
+        assert received[1].json["request"]["idempotency_key"] is None
         shown = received[1].json["data"]
         assert (shown["content_id"], shown["hidden"], shown["app_id"]) == ("a", True, pair.app.tenant)
 

@@ -147,6 +147,7 @@ NOTICES: dict[str, Notice] = {
         bytes(17),
         "context.session.deleted",
         session_context_json(S, C, bytes(17), 1_700_000_000_000),
+        "key",
     )
 }
 KEY_CAUSE = {"id": ID, "client": "fedcba9876543210"}
