@@ -79,12 +79,13 @@ class Pair:
         path = f"/api/v1/{kind}?context={self.company}"
         return (await self.deployment.admin.ok("POST", path, body)).json
 
-    async def be_told(self, *urls: str) -> list[str]:
-        """Make webhook endpoints of the app; return their ids."""
+    async def be_told(self, *urls: str, **more: Any) -> list[dict[str, Any]]:
+        """Make webhook endpoints of the app; return them, with their secrets."""
         clients = (await self.deployment.admin.ok("GET", f"/api/v1/clients?context={self.company}")).json["results"]
         client = next(one["id"] for one in clients if one["clientId"] == self.app.client_id)
-        made = await self.configure("webhookendpoints", [{"client": client, "endpointUrl": url} for url in urls])
-        return [one["id"] for one in made]
+        endpoints = [{"client": client, "endpointUrl": url, **more} for url in urls]
+        made: list[dict[str, Any]] = await self.configure("webhookendpoints", endpoints)
+        return made
 
     async def tell(self, **values: Any) -> str:
         """Have the platform ask for these values, and make a link of them and of each item; have the app tell them."""

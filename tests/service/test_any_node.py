@@ -338,7 +338,7 @@ async def test_webhook_deliveries(nodes: Nodes, deployment: Deployment) -> None:
             for one in listed[:4]:
                 assert (await caller.ok("GET", f"{path}/{one['id']}{context}")).json == one
         times = {"from": "2020-01-01T00:00:00Z", "to": "2100-01-01T00:00:00Z"}
-        again = await fronts.ok("POST", f"{path}/resend{context}", {"endpoint": endpoint, **times})
+        again = await fronts.ok("POST", f"{path}/resend{context}", {"endpoint": endpoint["id"], **times})
         assert again.json == {"count": 3 * PARTITIONS}
         every = await receiver.until(lambda came: len(came) == 6 * PARTITIONS)
         assert sorted(one.id for one in every) == sorted(one.id for one in [*first, *first])

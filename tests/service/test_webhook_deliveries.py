@@ -48,7 +48,7 @@ async def test_what_failed_is_seen_and_sent_again(own_node: OwnNode, connect: Co
             receiver.answer = fails
             await pair.attach()
             failed = await until(pair, "PENDING", 1)
-            assert failed["endpoint"]["id"] == endpoint
+            assert failed["endpoint"]["id"] == endpoint["id"]
             assert failed["eventType"] == "context.session.context_added"
             assert [(one["status"], one["error"]) for one in failed["attempts"]] == [(503, None)]
             assert failed["nextAttempt"] > failed["attempts"][0]["time"]

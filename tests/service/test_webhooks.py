@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 from aiohttp import web
 
 from service.webhooks.signing import verify_paket, verify_standard
-from tests.service.conftest import Connect, OwnNode, Pair, make_pair
+from tests.service.conftest import LOOPBACK, Connect, OwnNode, Pair, make_pair
 from tests.service.test_rebuilt_tables import rebuild
 from tests.support.nodes import item
 from tests.support.webhooks import Received, receiving
-
-LOOPBACK = {"UPNEXT_WEBHOOKS_ALLOW_LOOPBACK": "true"}
-
-
-async def endpoint(pair: Pair, url: str, **more: Any) -> dict[str, Any]:
-    """Make a webhook endpoint of the pair's app; return it, with its secret."""
-    clients = (await pair.deployment.admin.ok("GET", f"/api/v1/clients?context={pair.company}")).json["results"]
-    client = next(one["id"] for one in clients if one["clientId"] == pair.app.client_id)
-    made: dict[str, Any] = await pair.configure("webhookendpoints", {"client": client, "endpointUrl": url, **more})
-    return made
 
 
 async def hide(pair: Pair, content_id: str, action: str, after: str) -> None:
@@ -38,7 +27,7 @@ async def test_what_a_platform_does_arrives(own_node: OwnNode, connect: Connect)
     own_node.node.env |= LOOPBACK
     async with own_node.node, receiving() as receiver:
         pair = await make_pair(connect(own_node.node))
-        made = await endpoint(pair, receiver.url(), ordered=True)
+        (made,) = await pair.be_told(receiver.url(), ordered=True)
         attached = await pair.platform.ok(
             "PUT",
             pair.session_path,
@@ -80,7 +69,7 @@ async def test_killed_at_any_time(own_node: OwnNode, connect: Connect) -> None:
     async with receiving() as receiver:
         async with own_node.node as node:
             pair = await make_pair(connect(node))
-            await endpoint(pair, receiver.url())
+            await pair.be_told(receiver.url())
 
             async def killed(_: Received) -> web.Response:
                 node.kill()
@@ -105,8 +94,8 @@ async def test_nothing_arrives_again_when_tables_are_folded_again(own_node: OwnN
     async with receiving() as receiver:
         await node.start()
         pair = await make_pair(connect(node))
-        await endpoint(pair, receiver.url("/good"))
-        await endpoint(pair, receiver.url("/bad"), eventTypes=["context.session.context_added"])
+        await pair.be_told(receiver.url("/good"))
+        await pair.be_told(receiver.url("/bad"), eventTypes=["context.session.context_added"])
 
         async def answer(received: Received) -> web.Response:
             return web.Response(status=503 if received.path == "/bad" else 204)

@@ -9,8 +9,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from tests.service.conftest import make_pair
-from tests.service.test_webhooks import LOOPBACK, endpoint
+from tests.service.conftest import LOOPBACK, make_pair
 from tests.support.fleets import fleet_in
 from tests.support.kafka import Broker
 from tests.support.webhooks import Received, receiving
@@ -30,7 +29,7 @@ async def test_what_a_dead_node_was_to_send_arrives(tmp_path: Path, http: aiohtt
                 node.env |= LOOPBACK
                 await node.start()
             pair = await make_pair(fleet)
-            await endpoint(pair, receiver.url(), ordered=True)
+            await pair.be_told(receiver.url(), ordered=True)
             killed = asyncio.Event()
             arrived: dict[str, Received] = {}
 
