@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -114,3 +115,9 @@ def test_every_metric_is_explained() -> None:
     registry.register(WebhookCollector(Counts(), Lanes()))
     there = {f"{m.name}_total" if m.type == "counter" else m.name for m in registry.collect()}
     assert set(re.findall(r"`(upnext_\w+)`", read("docs/operations.md"))) == there
+
+
+def test_every_test_module_has_a_name_of_its_own() -> None:
+    """They are imported by it: two of one name, in whatever directories, cannot be collected together."""
+    names = Counter(path.name for path in (ROOT / "tests").rglob("test_*.py"))
+    assert [name for name, count in names.items() if count > 1] == []
