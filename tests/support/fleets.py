@@ -17,6 +17,7 @@ from tests.support.kafka import Broker
 from tests.support.nodes import ADMIN_TOKEN, Answer, Caller, Deployment, NodeProcess
 
 _AGAIN_S = 0.05
+_HEARD_LIMIT_S = 30.0
 
 
 def is_elsewhere(answer: Answer) -> bool:
@@ -49,6 +50,19 @@ class FleetCaller(Caller):
         if answer is None:
             raise lost or aiohttp.ClientConnectionError("no node runs")
         return answer
+
+    async def known(self) -> None:
+        """Return once every node that runs has heard of the client, which it does within a second."""
+        async with asyncio.timeout(_HEARD_LIMIT_S):
+            for node in self.nodes:
+                while node.process is not None and node.process.poll() is None:
+                    self.url = node.url
+                    try:
+                        if (await Caller.call(self, "GET", "/v1")).status == 200:
+                            break
+                    except (aiohttp.ClientError, OSError):
+                        pass
+                    await asyncio.sleep(_AGAIN_S)
 
     async def where(self, path: str) -> list[int]:
         """Return the statuses with which the nodes answer a read by themselves: 421 where another has the list."""
@@ -102,4 +116,6 @@ class Fleet(Deployment):
         made = await super().client(tenant, company, **more)
         pair = b64encode(f"{made.client_id}:{made.secret}".encode()).decode()
         headers = {"Authorization": f"Basic {pair}"}
-        return FleetCaller(self.http, "", headers, tenant, made.client_id, made.secret, nodes=self.nodes)
+        caller = FleetCaller(self.http, "", headers, tenant, made.client_id, made.secret, nodes=self.nodes)
+        await caller.known()
+        return caller
