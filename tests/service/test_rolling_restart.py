@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from streams.domain.nodes import TableName
 from tests.service.oracle import Context, Household
 from tests.support.balanced import Balanced, Tally
 from tests.support.fleets import Fleet, fleet_in
@@ -21,7 +22,7 @@ from tests.support.nodes import Answer, Caller, NodeProcess
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
 
 PARTITIONS = 6
-TABLES = 2
+TABLES = len(TableName)
 SETTLED_S = 60.0
 COMMANDS_AWAY_S = 10.0
 PAUSE_S = 0.02
