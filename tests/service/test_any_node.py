@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -95,10 +95,10 @@ async def pair_of(node: NodeProcess, deployment: Deployment) -> Pair:
         if await served_by(node, pair, deployment.http):
             break
         pair.session = (await pair.platform.ok("POST", "/v1/sessions")).json["session_id"]
-    await pair.attach()
+    await attached(pair)
     for n in range(3):
         written = await pair.app.ok("PUT", pair.context_path, item(f"c{n}"))
-    await pair.platform.ok("GET", pair.session_path, after=written.position)
+    await until_served(pair.platform, pair.session_path, written.position)
     return pair
 
 
@@ -263,7 +263,7 @@ async def test_what_a_node_had_is_had_again(nodes: Nodes, deployment: Deployment
     """Killed, then stopped: lists are a copy's until another node has taken over; positions hold, no list is older."""
     for end in (NodeProcess.kill, NodeProcess.terminate):
         pair = await pair_of(nodes.folds, deployment)
-        position = (await at(nodes.fronts, pair.platform).ok("GET", pair.session_path)).position
+        position = (await until_served(at(nodes.fronts, pair.platform), pair.session_path)).position
         await asyncio.to_thread(end, nodes.folds)
         for node in nodes.public:
             answer = await until_served(at(node, pair.platform), pair.session_path, position)
@@ -275,10 +275,26 @@ async def test_what_a_node_had_is_had_again(nodes: Nodes, deployment: Deployment
         await nodes.folds.start()
 
 
-async def until_served(platform: Caller, path: str, position: str) -> Answer:
+async def until_served(platform: Caller, path: str, position: str = "") -> Answer:
+    """Return a list as of a position, once a node has it."""
+    return await until_answered(lambda: platform.call("GET", path, after=position))
+
+
+async def attached(pair: Pair) -> None:
+    """
+    Attach a pair's context, once the session's partition has an owner that judges.
+
+    Partitions come back to a node that was restarted after it is ready; lists are read meanwhile, commands are 503.
+    """
+    body = {"app_id": pair.app.tenant, "context_id": pair.context}
+    await until_answered(lambda: pair.platform.call("PUT", pair.session_path, body))
+
+
+async def until_answered(call: Callable[[], Awaitable[Answer]]) -> Answer:
+    """Repeat a call for as long as partitions move: it is refused in the form that asks for a repeat, or is 200."""
     end = time.monotonic() + TAKE_OVER_S
     while True:
-        answer = await platform.call("GET", path, after=position)
+        answer = await call()
         if answer.status == 200:
             return answer
         assert answer.status == 503, answer.body
@@ -326,7 +342,7 @@ async def test_webhook_deliveries(nodes: Nodes, deployment: Deployment) -> None:
         (endpoint,) = await pair.be_told(receiver.url())
         for _ in range(3 * PARTITIONS):
             other = (await pair.app.ok("POST", "/v1/contexts")).json["context_id"]
-            await replace(pair, context=other).attach()
+            await attached(replace(pair, context=other))
         first = await receiver.until(lambda came: len(came) == 3 * PARTITIONS)
         listed = await until_delivered(fronts, path + context, 3 * PARTITIONS)
         assert {one["eventId"] for one in listed} == {one.id for one in first}
