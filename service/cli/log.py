@@ -127,9 +127,10 @@ async def _copy(settings: Settings) -> None:
                 moved = await _transferred(transfer, key)
                 if is_alone:
                     await asyncio.to_thread(mark_moved, directory, sink.id)
-                    await transfer.finish()
-                    # Of the log that was left: no node would start on them here.
+                    # Of the log that was left: no node would start on them here. Removed before the move is finished,
+                    # for whoever is interrupted in between runs this again.
                     await asyncio.to_thread(_remove, settings.data / TABLES)
+                    await transfer.finish()
         finally:
             source.close()
     if is_alone:

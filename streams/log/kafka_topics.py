@@ -265,8 +265,8 @@ def _complaint(spec: TopicSpec, found: Any, configured: dict[str, str]) -> str |
         there = configured.get(name)
         if name == _DATED_BY and (there, wanted) == ("CreateTime", "LogAppendTime") and spec.kept is Kept.FOR_EVER:
             return (
-                f"The topic {spec.name} has {name}={there} and should have {wanted}: a move of the log leaves it so "
-                f"until it is finished, so run `upnext log` again."
+                f"The topic {spec.name} has {name}={there} and should have {wanted}: where a move of the log was not "
+                f"finished, run `upnext log` again; else alter it with Kafka's own tools, then start again."
             )
         if not _is_right(name, there, wanted):
             at_least = "at least " if name in _AT_LEAST else ""

@@ -31,8 +31,12 @@ class Sink(Protocol):
     def id(self) -> str:
         """The log's own id."""
 
-    async def begin(self, specs: Iterable[TopicSpec]) -> None:
-        """Make the topics of *specs*, where an earlier call has not. No node starts on them before `finish`."""
+    async def begin(self, specs: Iterable[TopicSpec], *, closing: bool = False) -> None:
+        """
+        Make the topics of *specs*, where an earlier call has not. No node starts on them before `finish`.
+
+        *closing* says that `finish` may have been called already, and interrupted.
+        """
 
     async def put(self, batches: Batches) -> None:
         """Append records with the times that they have; raise `LogUnavailableError` where some may not stand there."""
@@ -71,12 +75,21 @@ class KafkaSink:
         """The cluster's id."""
         return self._log.id
 
-    async def begin(self, specs: Iterable[TopicSpec]) -> None:
-        """Make the topics, or see that those that are there take the times that records bear."""
+    async def begin(self, specs: Iterable[TopicSpec], *, closing: bool = False) -> None:
+        """
+        Make the topics, or see that those that are there take the times that records bear.
+
+        Where the move is *closing*, some may have been altered by a `finish` that was interrupted.
+        """
+        specs = list(specs)
         dated = [spec._replace(log_append_time=False) if spec.name in MOVED else spec for spec in specs]
         await self._log.create_topics(dated)
-        if complaints := await self._log.check_topics(dated):
-            raise RefusedStartError(f"{complaints[0]} What is moved needs topics that were made by the move.")
+        for spec, as_made in zip(specs, dated, strict=True):
+            complaints = await self._log.check_topics([as_made])
+            if complaints and closing:
+                complaints = await self._log.check_topics([spec])
+            if complaints:
+                raise RefusedStartError(f"{complaints[0]} What is moved needs topics that were made by the move.")
         self._producer = AIOKafkaProducer(
             **self._log.config.client_options(),
             enable_idempotence=True,
@@ -128,8 +141,9 @@ class EmbeddedSink:
         """The log's own id."""
         return self._log.id
 
-    async def begin(self, specs: Iterable[TopicSpec]) -> None:
+    async def begin(self, specs: Iterable[TopicSpec], *, closing: bool = False) -> None:
         """Make the topics."""
+        del closing
         specs = list(specs)
         await self._log.create_topics(specs)
         if complaints := await self._log.check_topics(specs):

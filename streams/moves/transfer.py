@@ -18,6 +18,7 @@ from streams.domain.errors import RefusedStartError
 from streams.domain.notices import LAST_NUMBER, source_text
 from streams.domain.rebuilds import Rebuild, latest, rebuild_write
 from streams.domain.registry_events import AnyRegistryEvent, DeploymentMoved, Transaction
+from streams.domain.view_versions import dropped
 from streams.domain.webhook_events import DeliveriesPlanned
 from streams.log.port import Readable, Record, row_bytes
 from streams.moves.archive import write_durably
@@ -81,8 +82,7 @@ class Transfer:
         Make the topics of the new log, or find what an earlier call has left; return how many records are to be moved.
 
         Raises:
-            RefusedStartError: The new log has records already, the deployment has another master key, or
-                several versions of the views.
+            RefusedStartError: The new log has records already, or the deployment has another master key.
             LogUnavailableError: A log did not answer.
         """
         deployment = await deployment_of(self._source)
@@ -95,11 +95,8 @@ class Transfer:
         kept = await asyncio.to_thread(_kept, self._path)
         if kept is not None and kept.done:
             raise RefusedStartError("All was moved, and the deployment goes on in the new log: start the nodes there.")
-        view, *others = view_versions.kept(await folded_once(self._source))
-        if others:
-            raise RefusedStartError(f"Only one version of the views can be moved: drop {', '.join(others)} first.")
-        self._specs = topic_specs(self._partitions, view)
-        await self._sink.begin(self._specs)
+        self._specs = topic_specs(self._partitions, view_versions.live(await folded_once(self._source)))
+        await self._sink.begin(self._specs, closing=kept is not None and kept.closing)
         starts = await starts_of(self._source, deployment.partitions)
         none = {topic: [0] * partitions_in(topic, self._partitions) for topic in MOVED}
         mine = Progress(self._source.id, self._sink.id, self._partitions, starts, none)
@@ -212,9 +209,11 @@ class Transfer:
         state = await folded_once(self._sink)
         view = view_versions.live(state)
         rebuild = Rebuild(latest(state, view).generation + 1, {topic: self._progress.ends[topic] for topic in KEYED})
+        # Of the versions of the views that were kept, only the live one has topics in the new log.
+        others = [write for name in view_versions.kept(state) if name != view for write in dropped(state, name)]
         events: list[AnyRegistryEvent] = [
             DeploymentMoved(id=self._id("moved"), log=self._source.id, partitions=self._partitions),
-            Transaction(id=self._id("rebuild"), user=_USER, objects=(rebuild_write(state, view, rebuild),)),
+            Transaction(id=self._id("rebuild"), user=_USER, objects=(rebuild_write(state, view, rebuild), *others)),
         ]
         await self._decide(now_ms)
         there = await self._keys_in_registry()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -63,6 +64,10 @@ async def test_a_running_deployment_is_moved(broker: Broker, tmp_path: Path, con
 
         assert "start the node with --kafka" in await log_command(node, *to_kafka)
         assert "All was moved" in await log_command(node, *to_kafka, status=1)
+        (progress,) = node.directory.glob("copy-*.json")
+        noted = json.loads(progress.read_bytes())
+        progress.write_text(json.dumps({**noted, "done": False}))  # as if it had been killed before it noted that
+        assert "start the node with --kafka" in await log_command(node, *to_kafka)
         assert node.spawn().wait(30) == 1
         assert "was moved to Kafka" in node.tail()
         node.kafka, node.flags = broker.bootstrap, ("--partitions", ON_KAFKA)

@@ -16,7 +16,10 @@ from streams.domain.errors import LogUnavailableError, RefusedStartError
 from streams.domain.ids import Kind
 from streams.domain.notices import LAST_NUMBER
 from streams.domain.rebuilds import latest
+from streams.domain.registry_events import Transaction
 from streams.domain.registry_state import Deployment
+from streams.domain.view_versions import begun as begun_version
+from streams.domain.view_versions import kept, switched
 from streams.domain.webhook_events import DeliveriesPlanned
 from streams.log.embedded import EmbeddedLog
 from streams.log.embedded_directory import mark_moved
@@ -25,6 +28,7 @@ from streams.log.port import Readable, Record
 from streams.moves import transfer as transfers
 from streams.moves.sinks import Batches, EmbeddedSink
 from streams.moves.transfer import Progress, Transfer
+from streams.registry_codec import encode_registry_event, registry_key
 from streams.registry_once import folded_once
 from streams.topics import (
     CONTEXT_EVENTS,
@@ -204,6 +208,25 @@ async def test_the_deployment_goes_on_in_the_new_log(tmp_path: Path, cut_at: int
                     for number, end in enumerate(rebuild.ends[topic])
                 },
             )
+
+
+async def test_only_the_live_version_of_the_views_goes_on(tmp_path: Path) -> None:
+    """One that was kept as the way back has no topics in the new log: nothing of it is kept there."""
+    clock = Clock()
+    async with begun(tmp_path / "old", OLD, clock) as old, sink_in(tmp_path) as sink:
+        for change in (lambda state: [begun_version(state)[1]], lambda state: switched(state, "upnext-v2")):
+            writes = tuple(change(await folded_once(old)))
+            transaction = Transaction(id=f"{len(writes):032x}", user="somebody", objects=writes)
+            await old.append(REGISTRY_EVENTS, 0, registry_key(transaction), encode_registry_event(transaction))
+        assert kept(await folded_once(old)) == ["upnext-v2", "upnext-v1"]
+        transfer = Transfer(old, sink, NEW, tmp_path / "progress.json")
+        await transfer.begin(FINGERPRINT)
+        await transfer.run(lambda _records: None)
+        await transfer.finish(clock)
+        state = await folded_once(sink)
+        assert kept(state) == ["upnext-v2"]
+        assert not latest(state, "upnext-v2").done
+        assert latest(state, VIEW).done
 
 
 async def test_a_log_that_was_left_is_not_moved_again(tmp_path: Path) -> None:
