@@ -74,7 +74,9 @@ def fold_key_event(
             admission = judge(held, event, offset, time_ms, limits)
             if isinstance(admission, Admitted):
                 client = layout.client_bytes(event.client)
-                now = Held(admission.generation, client, event.fingerprint, time_ms, event.id)
+                # Another one has its generation only where it may have written.
+                again = held is not None and held.generation == admission.generation
+                now = Held(admission.generation, client, event.fingerprint, time_ms, event.id, again=again)
                 layout.put_held(rows, key, now, held)
                 _make_room(rows, client, limits)
         case KeyFinished():
@@ -83,7 +85,8 @@ def fold_key_event(
                 layout.put_held(rows, key, replace(held, lease="", answer=answer), held)
         case KeyReleased():
             if held is not None and held.lease == event.lease:
-                if event.forgotten:
+                # What was admitted before may be in the log: under new ids it would come twice.
+                if event.forgotten and not held.again:
                     layout.delete_key(rows, key)
                 else:
                     layout.put_held(rows, key, replace(held, lease=""), held)

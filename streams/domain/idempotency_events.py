@@ -48,7 +48,7 @@ class KeyReleased(KeyEvent, frozen=True, kw_only=True, tag="key.released.v1"):
 
     lease: Hex16
     forgotten: bool
-    """Whether nothing was recorded for certain, and the key is as good as unused."""
+    """Whether it recorded nothing for certain. Where nobody was admitted before, the key is as good as unused."""
 
 
 AnyKeyEvent = KeyBegun | KeyFinished | KeyReleased

@@ -50,6 +50,7 @@ class Held(msgspec.Struct, frozen=True, array_like=True):
         time_ms: When a request was last admitted.
         lease: The id of the event by which it was; empty once it has let go.
         answer: Of the request that was executed.
+        again: Whether others were admitted before, of which one may have written.
     """
 
     generation: int
@@ -58,6 +59,7 @@ class Held(msgspec.Struct, frozen=True, array_like=True):
     time_ms: int
     lease: str
     answer: Answered | None = None
+    again: bool = False
 
 
 _HELD = msgspec.msgpack.Decoder(Held)

@@ -634,6 +634,14 @@ _REPEATS = [
         "tests/unit/test_idempotency_fold.py::test_only_the_last_lease_counts",
     ),
     Bug(
+        "refused-repeat-forgotten",
+        "A repeat that is refused after an unknown outcome leaves the next one the same events.",
+        "streams.domain.idempotency",
+        "if event.forgotten and not held.again:",
+        "if event.forgotten:",
+        "tests/unit/test_idempotency_fold.py::test_what_is_refused_after_an_unknown_outcome_stays_the_same",
+    ),
+    Bug(
         "fingerprint-ignored",
         "An idempotency key is no other request's.",
         "streams.domain.idempotency",

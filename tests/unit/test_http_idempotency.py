@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from service.http.forward_keys import KeysHere
 from service.http.idempotency import END_WITHIN_S, KeyedCalls, KeyMetrics
-from streams.domain.errors import LogUnavailableError, ViewUnavailableError
+from streams.domain.errors import LogUnavailableError, NotAttachedError, ViewUnavailableError
 from streams.domain.events import ContextAttached, ItemPut, ItemsPut
 from streams.domain.idempotency_events import KeyBegun, KeyFinished, KeyReleased
 from streams.domain.ids import Kind, Mode
@@ -242,6 +242,31 @@ async def test_an_unknown_outcome_is_tried_again_as_the_same_event(setting: Sett
     assert written[0].idempotency_key == "k"
     await setting.put("other")
     assert written[2].id != written[0].id
+
+
+async def test_a_repeat_that_is_refused_after_an_unknown_outcome(setting: Setting) -> None:
+    """The first is in the log: the next repeat is still the same event, and does not overwrite what came since."""
+    world = setting.listener.world
+    failures: list[Exception | None] = [LogUnavailableError(), NotAttachedError(), None]
+    written: list[ItemPut] = []
+    write = world.write_context
+
+    async def fails(context: Any, event: Any) -> Any:
+        written.append(event)
+        failure = failures.pop(0)
+        if failure is not None:
+            raise failure
+        return await write(context, event)
+
+    async def put() -> Answer:
+        async with asyncio.timeout(10):
+            while (answer := await setting.put("k")).status == 409:
+                await asyncio.sleep(0.01)
+        return answer
+
+    world.write_context = fails  # type: ignore[method-assign]
+    assert [(await put()).status for _ in range(3)] == [503, 404, 200]
+    assert len({event.id for event in written}) == 1
 
 
 async def test_what_was_begun_and_may_be_in_the_log(setting: Setting) -> None:

@@ -112,6 +112,25 @@ def test_an_unknown_outcome_is_tried_again_as_the_same() -> None:
     assert keys.begin("c") == Admitted(0)
 
 
+def test_what_is_refused_after_an_unknown_outcome_stays_the_same() -> None:
+    """The first may be in the log, whatever its repeats are told: it is never written under other ids."""
+    keys = Keys()
+    assert keys.begin("a") == Admitted(0)
+    keys.release("a", forgotten=False)
+    assert keys.begin("b") == Admitted(0)
+    keys.release("b", forgotten=True)
+    assert keys.begin("c", fingerprint=PATCHED) == Reused()
+    assert keys.begin("c") == Admitted(0)
+    keys.now_ms += LIMITS.lease_ms
+    assert keys.begin("d") == Admitted(0)
+    keys.release("d", forgotten=True)
+    assert keys.begin("e") == Admitted(0)
+    keys.now_ms += LIMITS.kept_ms + 1
+    assert keys.begin("f") == Admitted(keys.offset)
+    keys.release("f", forgotten=True)
+    assert keys.begin("g", fingerprint=PATCHED) == Admitted(keys.offset)
+
+
 def test_only_the_last_lease_counts() -> None:
     """Whoever was away for too long neither answers for the one that was admitted since, nor lets it go."""
     keys = Keys()
@@ -176,6 +195,7 @@ class Model:
     admitted_ms: int = 0
     lease: str = ""
     answer: bytes | None = None
+    again: bool = False
     generations: set[int] = field(default_factory=set)
 
 
@@ -209,6 +229,7 @@ def test_whatever_comes_in_whatever_order(steps: list[tuple[str, int, str, str, 
             admission = keys.begin(lease, key, fingerprint)
             assert admission == _expected(model, fingerprint, keys)
             if isinstance(admission, Admitted):
+                model.again = model.admitted_ms > 0
                 model.fingerprint, model.generation = fingerprint, admission.generation
                 model.admitted_ms, model.lease = keys.now_ms, lease
         elif what == "finish":
@@ -218,7 +239,7 @@ def test_whatever_comes_in_whatever_order(steps: list[tuple[str, int, str, str, 
         else:
             keys.release(lease, forgotten=what == "forget", key=key)
             if model.lease == lease:
-                if what == "forget":
+                if what == "forget" and not model.again:
                     models[number] = Model(generations=model.generations)
                 else:
                     model.lease = ""
