@@ -17,6 +17,7 @@ from service.api.people_totp import SecondFactors
 from service.api.ports import Passwords, Registry
 from service.api.tokens import ACCESS_S, TWO_FACTOR_S, Bearer, Purpose, Tokens, key_stamp
 from service.ports import Client
+from service.scopes import limits
 from streams.domain.errors import LogUnavailableError
 from streams.domain.registry_events import UniqueValue
 
@@ -217,6 +218,9 @@ def _narrowed(bearer: Bearer, scope: str) -> Bearer:
     if not scope:
         return bearer
     if bearer.scope and not set(scope.split()) <= set(bearer.scope.split()):
+        raise _scope_refused()
+    if limits(bearer.scope.split()) is not None and limits(scope.split()) is None:
+        # Words that say nothing here limit nothing: alone they would be more, not less.
         raise _scope_refused()
     return bearer._replace(scope=scope)
 

@@ -15,7 +15,7 @@ from service.api.webhook_deliveries import STATUSES
 from service.webhooks.deliveries import MOST_MS, Wanted
 from streams.domain.webhook_events import Status
 
-MOST_ENDPOINTS = 1_000
+MOST_ENDPOINTS = 100
 """Whose deliveries one list has."""
 RANGE = ("endpoint", "from", "to")
 _MOST_TOLD = 100

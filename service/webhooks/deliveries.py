@@ -21,6 +21,8 @@ LOOKED_AT, LOOKED_AT_LEAST = 50_000, 100
 """Rows that one node looks at for a list, shared by endpoints and partitions, each of which has at least so many."""
 _PIECE = 500
 """Rows that are read before others have their turn."""
+_CELL_ROWS = 10
+"""What looking for an endpoint's rows in a partition counts for."""
 _LISTS_AT_ONCE = 4
 _FOLD_LIMIT_S = 4.5
 _HASH_CHARS = 16
@@ -118,34 +120,40 @@ class OwnDeliveries:
         cells = [(partition, endpoint) for partition in partitions for endpoint in wanted.endpoints]
         most = max(LOOKED_AT_LEAST, self._looked_at // max(len(cells), 1))
         found: list[tuple[int, str]] = []
-        since_ms = -1
+        since_ms, unrested = -1, 0
         async with self._lists:
             for partition, endpoint in cells:
                 looked_at = 0
-                async for planned_ms, event, status in self._rows(partition, endpoint, wanted):
+                async for planned_ms, event, status in self._rows(partition, endpoint, wanted, min(_PIECE, most + 1)):
                     looked_at += 1
                     if looked_at > most:
                         since_ms = max(since_ms, planned_ms)
                         break
                     if wanted.status in (None, status):
                         found.append((planned_ms, DeliveryId(partition, event, _short(endpoint)).text))
+                unrested += looked_at + _CELL_ROWS
+                if unrested >= _PIECE:
+                    unrested = 0
+                    await asyncio.sleep(0)
         return Listed(found, since_ms)
 
-    async def _rows(self, partition: int, endpoint: str, wanted: Wanted) -> AsyncIterator[tuple[int, str, Status]]:
+    async def _rows(
+        self, partition: int, endpoint: str, wanted: Wanted, at_once: int
+    ) -> AsyncIterator[tuple[int, str, Status]]:
         """Yield when deliveries to an endpoint were planned, their events and what became of them, newest first."""
         prefix = layout.DELIVERY + layout.endpoint_hash(endpoint)
         start: bytes | None = layout.delivery_key(layout.endpoint_hash(endpoint), wanted.to_ms - 1, "")[:-1]
         while start is not None:
             # What is read holds only until others have their turn.
             rows = self._queues.rows(partition)
-            piece = list(islice(rows.range(prefix, start=start), _PIECE))
+            piece = list(islice(rows.range(prefix, start=start), at_once))
             for key, value in piece:
                 planned_ms = layout.planned_ms(key)
                 if planned_ms < wanted.from_ms:
                     return
                 delivery = layout.decode_delivery(value)
                 yield planned_ms, delivery.event, delivery.status
-            start = piece[-1][0] + b"\0" if len(piece) == _PIECE else None
+            start = piece[-1][0] + b"\0" if len(piece) == at_once else None
             if start is not None:
                 await asyncio.sleep(0)
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import email.utils
 import errno
+import functools
 import ipaddress
 import socket
 import ssl
@@ -16,6 +17,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
+from aiohttp.client_proto import ResponseHandler
 from yarl import URL
 
 from service.networks import Address
@@ -27,6 +29,10 @@ CONNECT_LIMIT_S = 5.0
 LIMIT_S = 10.0
 """For an attempt in all."""
 _BODY_BYTES = 4 << 10
+_STATUSES = range(100, 1_000)
+"""What is an answer's status; aiohttp takes others too."""
+_RECEIVED_BYTES = 64 << 10
+"""What a connection may bring, with all its heads: answers that say that another one comes can go on for ever."""
 _BODY_LIMIT_S = 1.0
 """So much of an answer's body is read, for so long, that who sends it need not hear that nobody listened."""
 
@@ -88,7 +94,7 @@ class WebhookSender:
         self._loopback = self._session(lambda address: address.is_loopback, names)
 
     def _session(self, may_connect: Callable[[Address], bool], names: AbstractResolver) -> aiohttp.ClientSession:
-        connector = aiohttp.TCPConnector(
+        connector = _Connector(
             ssl=self._tls,
             resolver=names,
             socket_factory=_checking(may_connect),
@@ -128,11 +134,34 @@ class WebhookSender:
             async with session.post(
                 URL(url, encoded=True), data=body, headers=headers, allow_redirects=False
             ) as answer:
+                if answer.status not in _STATUSES:
+                    return sent(None, "no_answer")
                 came = sent(answer.status, None, _retry_after_s(answer.headers.get("Retry-After"), time.time()))
                 await _read_some(answer)
                 return came
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             return sent(None, _word(error))
+
+
+class _Connection(ResponseHandler):
+    """A connection that ends when it has brought more than an answer's head and a little of its body."""
+
+    _received = 0
+
+    def data_received(self, data: bytes) -> None:
+        """Take what has come; source: `ResponseHandler.data_received`, which takes whatever comes."""
+        super().data_received(data)
+        self._received += len(data)
+        if self._received > _RECEIVED_BYTES and self.transport is not None:
+            self.transport.abort()
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Makes such connections."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._factory = functools.partial(_Connection, loop=self._loop)
 
 
 def _checking(may_connect: Callable[[Address], bool]) -> SocketFactory:

@@ -32,7 +32,7 @@ class WebhookLimits(msgspec.Struct, frozen=True):
     forget_ms: int = 30 * 24 * 3600 * 1000
     """How long an event and its deliveries are remembered."""
     forget_at_once: int = 4
-    """Events that are forgotten when another one is planned."""
+    """Events that are forgotten for each one that is planned, so that they do not grow in number for ever."""
     drop_at_once: int = 500
     """Notices that were decided about and are dropped when something is planned."""
 
@@ -99,7 +99,7 @@ class _Fold:
             if until > before[source]:
                 self._rows.put(layout.place_key(layout.DECIDED, source), layout.encode_place(until))
         self._drop()
-        self._forget()
+        self._forget(self._limits.forget_at_once * max(1, len(event.events)))
 
     def attempt(self, event: DeliveryAttempted) -> None:
         """Note an attempt; of one that two nodes have made, the first, or the one that has arrived."""
@@ -222,9 +222,9 @@ class _Fold:
             if notice.place <= decided[notice.source]:
                 self._rows.delete(key)
 
-    def _forget(self) -> None:
+    def _forget(self, at_once: int) -> None:
         """Forget a few events that are old, with all that came of them; one that is still on its way, another time."""
-        for key, (time_ms, event_id) in list(islice(layout.ages(self._rows), self._limits.forget_at_once)):
+        for key, (time_ms, event_id) in list(islice(layout.ages(self._rows), at_once)):
             if time_ms >= self._time_ms - self._limits.forget_ms:
                 return
             self._rows.delete(key)

@@ -145,6 +145,16 @@ async def test_methods(node: ApiNode) -> None:
     assert (await stranger.call("POST", "/api/authenticate", data=too_long)).status == 413
 
 
+async def test_refreshing_widens_nothing(node: ApiNode) -> None:
+    """A word that says nothing here limits nothing: alone it would be more than what the token may."""
+    await make_user(node, "ann")
+    first = (await log_in(node, "ann", scope="read openid")).json
+    alone = await ask(node, grant_type="refresh_token", refresh_token=first["refresh_token"], scope="openid")
+    assert alone.status == 400
+    less = await ask(node, grant_type="refresh_token", refresh_token=first["refresh_token"], scope="read")
+    assert (less.status, less.json["scope"]) == (200, "read")
+
+
 async def test_refreshing(node: ApiNode, clock: Clock) -> None:
     """A refresh token gets new tokens, after the access token has expired too, until 30 days after the login."""
     await make_user(node, "ann")

@@ -274,5 +274,8 @@ async def test_lists_give_others_their_turn() -> None:
 
     counting = asyncio.create_task(count())
     await world.all.listed(Wanted(["a"]))
-    counting.cancel()
     assert turns >= 5
+    before = turns
+    await world.all.listed(Wanted([f"e{number}" for number in range(1_000)]))
+    counting.cancel()
+    assert turns >= before + 20

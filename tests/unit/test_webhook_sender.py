@@ -382,7 +382,45 @@ async def test_who_never_answers() -> None:
     assert 400 <= sent.duration_ms < 5_000
 
 
-@pytest.mark.parametrize("said", [b"", b"nonsense\r\n\r\n", b"HTTP/1.1 200 OK\r\nA: " + b"b" * 100_000 + b"\r\n\r\n"])
+async def test_answers_without_end() -> None:
+    """One that says again and again that another one comes is left, long before the time for an attempt is over."""
+    closed = asyncio.Event()
+
+    async def continuing(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while not writer.is_closing():
+                writer.write(b"HTTP/1.1 100 Continue\r\n\r\n" * 40)
+                await writer.drain()
+        closed.set()
+
+    async with await asyncio.start_server(continuing, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        async with sending(allows_loopback=True, limit_s=15) as sender:
+            sent = await post(sender, url)
+            await asyncio.wait_for(closed.wait(), 10)
+    assert (sent.status, sent.error) == (None, "no_answer")
+
+
+async def test_a_long_body_is_an_answer() -> None:
+    """The status counts, however much comes behind it."""
+
+    async def handler(_: web.Request) -> web.Response:
+        return web.Response(body=b"x" * (1 << 20))
+
+    async with endpoint(handler) as server, sending(allows_loopback=True) as sender:
+        assert (await post(sender, server.make_url("/"))).status == 200
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"",
+        b"nonsense\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nA: " + b"b" * 100_000 + b"\r\n\r\n",
+        b"HTTP/1.1 099 X\r\n\r\n",
+        b"HTTP/1.1 000 X\r\n\r\n",
+    ],
+)
 async def test_what_is_no_answer(said: bytes) -> None:
     """Closed connections, other protocols, and heads without end."""
     closed = asyncio.Event()
