@@ -112,18 +112,19 @@ def judge(held: Held | None, event: KeyBegun, offset: int, time_ms: int, limits:
 
 def _make_room(rows: WritableRows, client: bytes, limits: KeyLimits) -> None:
     while layout.read_count(rows, client) > limits.keys:
-        oldest = layout.oldest_of(rows, client)
-        if oldest is None:
+        if not layout.drop_oldest_of(rows, client):
             return
-        layout.delete_key(rows, oldest)
 
 
 def _forget(rows: WritableRows, time_ms: int, limits: KeyLimits) -> None:
-    forgotten_ms = None
-    for key, since_ms in layout.oldest(rows, limits.forget_at_once):
-        if since_ms + limits.kept_ms >= time_ms:
+    old: list[bytes] = []
+    oldest_ms: int | None = None
+    for key, since_ms in layout.oldest(rows):
+        oldest_ms = since_ms
+        if since_ms + limits.kept_ms >= time_ms or len(old) == limits.forget_at_once:
             break
+        old.append(key)
+    for key in old:
         layout.delete_key(rows, key)
-        forgotten_ms = since_ms
-    if forgotten_ms is not None:
-        layout.note_forgotten(rows, forgotten_ms)
+    if oldest_ms is not None:
+        layout.note_oldest(rows, oldest_ms)

@@ -7,10 +7,11 @@ What the idempotency table holds.
 | of a client | `c` C time K | nothing |
 | count | `n` C | how many keys of the client are held |
 | by time | `t` zeros time K | nothing |
-| forgotten | `s` zeros | the time up to which all that is too old is deleted |
+| oldest | `s` C, or zeros | a time before which there is no row of a client, or by time |
 
 K is a key and C a client, as 17 bytes derived from them; the time is that of the key's last admission. Each partition
-has its own count of each client.
+has its own count of each client. Rows are read from the oldest on, and not from before it: that is full of what was
+deleted, which costs as much to pass by as what is there.
 """
 
 from __future__ import annotations
@@ -18,14 +19,13 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from hashlib import blake2b
-from itertools import islice
 
 import msgspec
 
 from streams.domain.ids import ID_BYTES
 from streams.domain.rows import Rows, WritableRows
 
-KEY, OF_CLIENT, COUNT, BY_TIME, FORGOTTEN = b"k", b"c", b"n", b"t", b"s"
+KEY, OF_CLIENT, COUNT, BY_TIME, OLDEST = b"k", b"c", b"n", b"t", b"s"
 _EVERYBODY = b"\0" * ID_BYTES
 _TIME = struct.Struct(">Q")
 _COUNT = struct.Struct(">Q")
@@ -93,8 +93,10 @@ def put_held(rows: WritableRows, key: bytes, held: Held, before: Held | None) ->
     else:
         _delete_times(rows, key, before)
     time = _TIME.pack(held.time_ms)
-    rows.put(OF_CLIENT + held.client + time + key, b"")
-    rows.put(BY_TIME + _EVERYBODY + time + key, b"")
+    for kind, group in ((OF_CLIENT, held.client), (BY_TIME, _EVERYBODY)):
+        rows.put(kind + group + time + key, b"")
+        if time < (rows.get(OLDEST + group) or b""):
+            rows.put(OLDEST + group, time)  # a broker's clock was set back
 
 
 def delete_key(rows: WritableRows, key: bytes) -> None:
@@ -106,27 +108,38 @@ def delete_key(rows: WritableRows, key: bytes) -> None:
         _count(rows, held.client, -1)
 
 
-def oldest(rows: Rows, most: int) -> list[tuple[bytes, int]]:
-    """Return at most so many keys that were admitted the longest ago, and when."""
-    # Not from the beginning, which is full of what was deleted.
-    since = rows.get(FORGOTTEN + _EVERYBODY) or b""
-    return list(islice(_by_time(rows, BY_TIME + _EVERYBODY, since), most))
+def oldest(rows: Rows) -> Iterator[tuple[bytes, int]]:
+    """Yield the keys that were admitted the longest ago first, and when."""
+    return _by_time(rows, BY_TIME, _EVERYBODY)
 
 
-def note_forgotten(rows: WritableRows, time_ms: int) -> None:
+def note_oldest(rows: WritableRows, time_ms: int) -> None:
     """Note that no key is left that was last admitted before then."""
-    rows.put(FORGOTTEN + _EVERYBODY, _TIME.pack(time_ms))
+    _note(rows, _EVERYBODY, time_ms)
 
 
-def oldest_of(rows: Rows, client: bytes) -> bytes | None:
-    """Return the key of a client that was admitted the longest ago."""
-    return next((key for key, _ in _by_time(rows, OF_CLIENT + client, b"")), None)
+def drop_oldest_of(rows: WritableRows, client: bytes) -> bool:
+    """Delete the key of a client that was admitted the longest ago; return whether there was one."""
+    found = next(_by_time(rows, OF_CLIENT, client), None)
+    if found is None:
+        return False
+    key, time_ms = found
+    _note(rows, client, time_ms)
+    delete_key(rows, key)
+    return True
 
 
-def _by_time(rows: Rows, prefix: bytes, since: bytes) -> Iterator[tuple[bytes, int]]:
-    for row, _ in rows.range(prefix, start=prefix + since):
+def _by_time(rows: Rows, kind: bytes, group: bytes) -> Iterator[tuple[bytes, int]]:
+    prefix = kind + group
+    for row, _ in rows.range(prefix, start=prefix + (rows.get(OLDEST + group) or b"")):
         time_ms = int(_TIME.unpack(row[len(prefix) : len(prefix) + _TIME.size])[0])
         yield row[len(prefix) + _TIME.size :], time_ms
+
+
+def _note(rows: WritableRows, group: bytes, time_ms: int) -> None:
+    time = _TIME.pack(time_ms)
+    if rows.get(OLDEST + group) != time:
+        rows.put(OLDEST + group, time)
 
 
 def _delete_times(rows: WritableRows, key: bytes, held: Held) -> None:
@@ -141,3 +154,4 @@ def _count(rows: WritableRows, client: bytes, more: int) -> None:
         rows.put(COUNT + client, _COUNT.pack(count))
     else:
         rows.delete(COUNT + client)
+        rows.delete(OLDEST + client)

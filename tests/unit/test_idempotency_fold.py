@@ -19,7 +19,7 @@ from streams.domain.idempotency import (
 )
 from streams.domain.idempotency_events import AnyKeyEvent, KeyBegun, KeyFinished, KeyReleased
 from streams.domain.idempotency_rows import Answered
-from tests.support.rows import MemoryRows
+from tests.support.rows import MemoryRows, UncompactedRows
 
 CLIENT, OTHER = "0123456789abcdef", "fedcba9876543210"
 PUT, PATCHED = "0" * 32, "1" * 32
@@ -98,7 +98,8 @@ def test_what_was_refused_leaves_the_key_unused() -> None:
     keys = Keys()
     assert keys.begin("a") == Admitted(0)
     keys.release("a", forgotten=True)
-    assert (keys.rows.values, keys.held()) == ({}, 0)
+    assert [row for row in keys.rows.values if not row.startswith(layout.OLDEST)] == []
+    assert keys.held() == 0
     assert keys.begin("b", fingerprint=PATCHED) == Admitted(2)
 
 
@@ -172,6 +173,44 @@ def test_each_client_has_so_many() -> None:
     assert layout.read_held(keys.rows, key_of(9)) is not None
 
 
+def test_room_is_made_without_a_look_at_what_was_dropped() -> None:
+    """However many keys a client had, one more costs the same; so do those of others."""
+    keys, rows = Keys(SMALL), UncompactedRows()
+    keys.rows = rows
+    keys.begin("a", key_of(999), client=OTHER)
+    for number in range(150):
+        keys.now_ms += 1
+        keys.begin("a", key_of(number))
+        keys.finish("a", b"1", key=key_of(number))
+    assert keys.held() == 3
+    keys.now_ms += SMALL.kept_ms
+    for number in range(200, 210):
+        rows.passed = 0
+        keys.now_ms += 1
+        keys.begin("a", key_of(number))
+        keys.finish("a", b"1", key=key_of(number))
+        if number > 202:  # those that were too old have gone
+            assert rows.passed <= 6
+
+
+def test_clocks_that_are_set_back() -> None:
+    """What came later is older then, and goes first all the same."""
+    keys = Keys(SMALL)
+    for number in range(5):
+        keys.now_ms += 1
+        keys.begin("a", key_of(number))
+    keys.now_ms -= 50
+    keys.begin("a", key_of(5))  # is at once the oldest, and goes
+    assert (layout.read_held(keys.rows, key_of(5)), keys.held()) == (None, 3)
+    keys.limits = LIMITS
+    keys.begin("a", key_of(6))
+    keys.limits = SMALL
+    keys.now_ms += 60
+    keys.begin("a", key_of(7))
+    held = [layout.read_held(keys.rows, key_of(number)) is not None for number in range(2, 8)]
+    assert held == [False, True, True, False, False, True]
+
+
 def test_old_keys_go_a_few_at_a_time() -> None:
     """Whatever comes takes some of the old ones with it, whosever they are, until none is left."""
     keys = Keys(SMALL)
@@ -183,7 +222,7 @@ def test_old_keys_go_a_few_at_a_time() -> None:
     for left in (4, 2, 0):
         keys.release("a", key=key_of(99), forgotten=True)
         assert keys.held() + keys.held(OTHER) == left
-    assert [row for row in keys.rows.values if not row.startswith(layout.FORGOTTEN)] == []
+    assert [row for row in keys.rows.values if not row.startswith(layout.OLDEST)] == []
 
 
 @dataclass

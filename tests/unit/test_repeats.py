@@ -36,7 +36,7 @@ from streams.domain.feed import (
 from streams.domain.ids import ContextId, Kind, id_text
 from streams.domain.notices import ToApp
 from streams.domain.session import fold_session_event
-from tests.support.rows import MemoryRows
+from tests.support.rows import MemoryRows, UncompactedRows
 from tests.support.tables import CLIENT, HASH_KEY, START_MS, app_of, context_id, make_item, session_id
 
 C, D = context_id(1), context_id(2)
@@ -190,6 +190,26 @@ def test_known_for_73_hours_since_it_last_came() -> None:
     before = context.items()
     context.put(0, "again")
     assert context.items() == before
+
+
+def test_old_ones_go_without_a_look_at_those_that_have_gone() -> None:
+    """However many there were, and however often one comes again: one more costs the same."""
+    rows = UncompactedRows()
+    step_ms = repeats.KEPT_MS // 10
+    for number in range(200):
+        repeats.note(rows, C, f"{number:032x}", START_MS + number * step_ms)
+        repeats.note(rows, D, "0" * 32, START_MS + number * step_ms)
+    assert rows.passed <= 2 * 200
+    assert len(list(rows.range(repeats.EVENT + C))) == 11
+
+
+def test_events_are_forgotten_whatever_the_clock_said() -> None:
+    """One that comes before others by the log's time is forgotten before them."""
+    rows = MemoryRows()
+    repeats.note(rows, C, "0" * 32, START_MS)
+    repeats.note(rows, C, "1" * 32, START_MS - 10)
+    repeats.note(rows, C, "2" * 32, START_MS + repeats.KEPT_MS - 5)
+    assert [repeats.known(rows, C, digit * 32) for digit in "012"] == [b"", None, b""]
 
 
 @settings(max_examples=200, deadline=None)
