@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from streams.codec import encode_event
 from streams.domain import webhook_rows as layout
-from streams.domain.errors import AbsentError, ViewUnavailableError
+from streams.domain.errors import AbsentError, UnavailableError, ViewUnavailableError
 from streams.domain.rows import Rows
 from streams.domain.webhook_events import AnyWebhookEvent, DeliveryResent, Status
 from streams.domain.webhook_ids import delivery_id, endpoint_digits, parse_delivery_id
@@ -85,8 +85,7 @@ class WebhookQueues:
         """
         Return the partitions that are this node's to send, in order.
 
-        Raises:
-            LogUnavailableError: The log did not say where its events end.
+        One is left out of which the log does not say where its events end.
         """
         if not self._is_live():
             # What another version's node has sent until this one is live is to be known first.
@@ -100,7 +99,10 @@ class WebhookQueues:
             return False
         known = self._known.get(number)
         if known is None or known[0] is not owned.claim:
-            known = self._known[number] = owned.claim, await self._log.end_offset(WEBHOOK_EVENTS, number)
+            try:
+                known = self._known[number] = owned.claim, await self._log.end_offset(WEBHOOK_EVENTS, number)
+            except UnavailableError:
+                return False
         try:
             return self._table.position(WEBHOOK_EVENTS, number) >= known[1] - 1
         except ViewUnavailableError:

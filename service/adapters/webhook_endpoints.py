@@ -15,7 +15,7 @@ from service.webhooks.ports import EndpointNow
 from streams.domain.errors import LogUnavailableError
 from streams.domain.ids import Kind, id_text
 from streams.domain.notices import NoticeType
-from streams.domain.registry import Verdict
+from streams.domain.registry import Applied, Verdict
 from streams.domain.registry_events import ObjectWrite, Transaction
 from streams.domain.registry_state import RegistryState, StoredObject
 from streams.domain.times import iso_ms
@@ -84,10 +84,10 @@ class RegistryEndpoints:
             self._logger.exception("webhook_secret_broken", endpoint=endpoint)
             return None
 
-    async def disable(self, endpoint: str) -> None:
-        """Have an endpoint be INACTIVE; where that cannot be now, another time will do."""
+    async def disable(self, endpoint: str, url: str) -> None:
+        """Have an endpoint that is still at *url* be INACTIVE; where that cannot be now, another time will do."""
         stored = self._registry.state.find(_TYPE, endpoint)
-        if stored is None or stored.state != "ACTIVE":
+        if stored is None or stored.state != "ACTIVE" or stored.fields["endpointUrl"] != url:
             return
         write = ObjectWrite(
             type=_TYPE,
@@ -101,9 +101,13 @@ class RegistryEndpoints:
             unique=stored.unique,
         )
         try:
-            await self._registry.transact(Transaction(id=self._entropy(16).hex(), user=_USER, objects=(write,)))
+            verdict = await self._registry.transact(
+                Transaction(id=self._entropy(16).hex(), user=_USER, objects=(write,))
+            )
         except LogUnavailableError:
             return
+        if not isinstance(verdict, Applied):
+            return  # somebody has changed it meanwhile
         self._logger.warning("webhook_endpoint_disabled", endpoint=endpoint, reason="it answered 410")
 
 

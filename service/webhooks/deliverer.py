@@ -30,6 +30,8 @@ _REST = 4
 """For so many times as long as a look has taken, the next one waits: to look takes a fifth of a core at most."""
 _LOOKED_AT = 64
 """Deliveries of one endpoint that a look goes through: those that are on their way stand first."""
+_ENDPOINTS_AT_ONCE = 50
+"""That a look goes through before others have their turn."""
 _AGAIN_S = 0.5
 _NOTE_LIMIT_S = 30.0
 """For so long it is tried to note what came of an attempt; then it was made in vain, and is made again."""
@@ -121,6 +123,7 @@ class Deliverer:
         """Begin what can be begun; return for how many seconds there is nothing more, unless something changes."""
         now_ms = self._world.now_ms()
         pending, waits_ms = 0, [now_ms]
+        told: set[str] = set()
         next_ms = now_ms + int(_LOOK_S * 1_000)
         with suppress(UnavailableError):
             for partition in await self._world.queues.ready():
@@ -128,20 +131,26 @@ class Deliverer:
                 if partition not in self._planning and next(layout.undecided(rows), None) is not None:
                     self._planning.add(partition)
                     self._begin(self._plan(partition))
-                for row in list(layout.endpoints(rows)):
+                for number, row in enumerate(list(layout.endpoints(rows)), 1):
                     pending += row.pending
+                    told.add(row.endpoint)
                     first_ms = self._send_due(partition, rows, row.endpoint, now_ms)
                     if first_ms is not None and first_ms > now_ms:
                         next_ms = min(next_ms, first_ms)
                     elif first_ms is not None:
                         waits_ms.append(first_ms)
+                    if number % _ENDPOINTS_AT_ONCE == 0:
+                        await asyncio.sleep(0)
+                        rows = self._world.queues.rows(partition)
+                await asyncio.sleep(0)
+            self.lanes.forget_others(told)
         self.counts.pending, self.counts.oldest_due_ms = pending, now_ms - min(waits_ms)
         return (next_ms - now_ms) / 1_000
 
     def _send_due(self, partition: int, rows: Rows, endpoint: str, now_ms: int) -> int | None:
         """Begin to send what an endpoint is due, as far as there is room; return when what is left is due first."""
         room = self.lanes.room(endpoint, self._world.clock_s())
-        for time_ms, event in list(islice(layout.due(rows, layout.endpoint_hash(endpoint)), _LOOKED_AT)):
+        for time_ms, event in islice(layout.due(rows, layout.endpoint_hash(endpoint)), _LOOKED_AT):
             if (event, endpoint) in self._on_way:
                 continue
             if time_ms > now_ms + _AHEAD_MS or room <= 0:
@@ -185,12 +194,12 @@ class Deliverer:
         """Send an event once, and note what came of it."""
         delivery, world = job.delivery, self._world
         at_ms = world.now_ms()
-        endpoint = world.endpoints.find(delivery.endpoint)
         try:
+            endpoint = await self._endpoint(delivery.endpoint)
             sent = await self._send(job, endpoint, at_ms)
             outcome = Outcome("FAILED", 0) if endpoint is None else self._judged(delivery, sent)
-            if sent.status == GONE:
-                await world.endpoints.disable(delivery.endpoint)
+            if sent.status == GONE and endpoint is not None:
+                await world.endpoints.disable(delivery.endpoint, endpoint.url)
             attempted = DeliveryAttempted(
                 id=world.entropy(16).hex(),
                 event=delivery.event,
@@ -205,8 +214,23 @@ class Deliverer:
             )
             if await self._note(job.partition, attempted):
                 self._count(outcome)
+        except UnavailableError:
+            await asyncio.sleep(_AGAIN_S)  # nothing was sent, and it is still due
         finally:
             self._on_way.discard((delivery.event, delivery.endpoint))
+
+    async def _endpoint(self, endpoint: str) -> EndpointNow | None:
+        """
+        Return an endpoint as it is now; None where nothing is sent to it any more, once all is known of it here.
+
+        Raises:
+            LogUnavailableError: All is not known.
+        """
+        found = self._world.endpoints.find(endpoint)
+        if found is None:
+            await self._world.endpoints.caught_up()
+            found = self._world.endpoints.find(endpoint)
+        return found
 
     async def _send(self, job: _Job, endpoint: EndpointNow | None, at_ms: int) -> Sent:
         delivery, world = job.delivery, self._world

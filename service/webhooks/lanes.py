@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 PER_ENDPOINT = 4
@@ -55,10 +56,6 @@ class Lanes:
         most = PER_ENDPOINT if endpoint in self._answering else 1
         return min(most - lane.running, ILL - self._ill if lane.is_ill else WELL - self._well)
 
-    def opens_s(self, endpoint: str) -> float:
-        """Return when an endpoint may be sent something, by the clock of `room`; 0 where nothing keeps it closed."""
-        return self._lanes.get(endpoint, _NEW).closed_until_s
-
     def begin(self, endpoint: str) -> None:
         """Note that an event is on its way."""
         lane = self._lanes.setdefault(endpoint, _Lane())
@@ -88,11 +85,11 @@ class Lanes:
         if not lane.running and not lane.is_ill:
             del self._lanes[endpoint]
 
-    def forget(self, endpoint: str) -> None:
-        """Forget an endpoint for which nothing is pending and nothing is on its way."""
-        lane = self._lanes.get(endpoint)
-        if lane is not None and not lane.running:
-            del self._lanes[endpoint]
+    def forget_others(self, endpoints: Collection[str]) -> None:
+        """Forget what fails or is slow of others, for which nothing is pending, where nothing is on its way either."""
+        for endpoint in [name for name, lane in self._lanes.items() if lane.is_ill and not lane.running]:
+            if endpoint not in endpoints:
+                del self._lanes[endpoint]
 
     @property
     def running(self) -> int:

@@ -43,7 +43,9 @@ def plan(rows: Rows, endpoints: Endpoints, *, now_ms: int, new_id: Callable[[], 
             targets, size = targets + len(told), size + len(notice.notice.data)
         if count + 1 == MOST_NOTICES or targets >= MOST_TARGETS or size >= MOST_BYTES:
             break
-    return DeliveriesPlanned(id=new_id(), until=until, events=events) if until else None
+    # Where all was decided about already, an event that decides nothing has what is left dropped.
+    is_left = bool(until) or next(iter(layout.undecided(rows)), None) is not None
+    return DeliveriesPlanned(id=new_id(), until=until, events=events) if is_left else None
 
 
 def _open(rows: Rows) -> Iterable[Undecided]:

@@ -52,7 +52,7 @@ class Endpoints(Protocol):
     def find(self, endpoint: str) -> EndpointNow | None:
         """Return an endpoint, None where nothing is sent to it any more."""
 
-    async def disable(self, endpoint: str) -> None:
+    async def disable(self, endpoint: str, url: str) -> None:
         """Have an endpoint be INACTIVE, for it says that it is gone; where that cannot be now, another time will do."""
 
 

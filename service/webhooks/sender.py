@@ -12,7 +12,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -161,7 +161,7 @@ class _Connector(aiohttp.TCPConnector):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self._factory = functools.partial(_Connection, loop=self._loop)
+        self._factory = cast("functools.partial[ResponseHandler]", functools.partial(_Connection, loop=self._loop))
 
 
 def _checking(may_connect: Callable[[Address], bool]) -> SocketFactory:

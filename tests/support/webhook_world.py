@@ -147,7 +147,8 @@ class WebhookWorld:
     def find(self, endpoint: str) -> EndpointNow | None:
         return None if endpoint in self.disabled else EndpointNow(endpoint, ["whsec_" + "c2VjcmV0" * 4])
 
-    async def disable(self, endpoint: str) -> None:
+    async def disable(self, endpoint: str, url: str) -> None:
+        assert url == endpoint
         self.disabled.append(endpoint)
 
     # Sender

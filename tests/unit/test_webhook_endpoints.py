@@ -111,10 +111,14 @@ async def test_secrets(setting: Setting) -> None:
 async def test_an_endpoint_that_is_gone_is_switched_off(setting: Setting) -> None:
     """As if somebody had done so; once, and it can be switched on again."""
     made = await setting.endpoint("app's")
-    await setting.endpoints.disable(made["id"])
+    url = made["endpointUrl"]
     events = await setting.node.events()
-    await setting.endpoints.disable(made["id"])
-    await setting.endpoints.disable("nobody")
+    await setting.endpoints.disable(made["id"], f"{url}/earlier")  # it has moved since
+    assert await setting.node.events() == events
+    await setting.endpoints.disable(made["id"], url)
+    events = await setting.node.events()
+    await setting.endpoints.disable(made["id"], url)
+    await setting.endpoints.disable("nobody", url)
     assert await setting.node.events() == events
     path = f"/api/v1/webhookendpoints/{made['id']}?context={setting.company}"
     shown = (await setting.node.admin.ok("GET", path)).json
