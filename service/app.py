@@ -223,7 +223,9 @@ def _deps(
         pairs=RegistryPairs(node.registry, public_url(settings, claim.public)),
         events=node.writer,
         session_commands=node.commands,
-        keyed=KeyedCalls(KeysHere(node.keys), KeyIds(claim.key.derive(b"idempotency")), KeyMetrics(metrics)),
+        keyed=KeyedCalls(
+            KeysHere(node.keys), KeyIds(claim.key.derive(b"idempotency"), node.log.id), KeyMetrics(metrics)
+        ),
         context_views=node.context_views,
         session_views=node.session_views,
         explainer=node.explainer,

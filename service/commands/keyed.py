@@ -41,9 +41,9 @@ class Keyed(NamedTuple):
 class KeyIds:
     """Derives what a key is known by, and what its requests write, from the deployment's secret."""
 
-    def __init__(self, secret: bytes) -> None:
-        """Take the secret for idempotency keys, 16 to 64 bytes."""
-        self._secret = secret
+    def __init__(self, secret: bytes, log_id: str) -> None:
+        """Take the secret for idempotency keys, 16 to 64 bytes, and the id of the log that they stand in."""
+        self._secret, self._log_id = secret, log_id.encode()
 
     def of(self, client: Client, mode: Mode, key: str) -> bytes:
         """Return the 17 bytes that a client's key is known by."""
@@ -55,9 +55,12 @@ class KeyIds:
         """
         Return what the ids of an admitted request derive from.
 
-        Ids of events from the key's generation as well: a key that was forgotten and is used again writes anew.
+        Ids of events from the key's generation as well: a key that was forgotten and is used again writes anew. And
+        from the log: in another one, to which the deployment was moved, generations come again, and the events that
+        came along are still known.
         """
-        seed = self._derived(b"upnext-key-event", key_id + generation.to_bytes(8, "big"), _EVENT_BYTES)
+        message = key_id + generation.to_bytes(8, "big") + self._log_id
+        seed = self._derived(b"upnext-key-event", message, _EVENT_BYTES)
         return Keyed(key, seed, self._derived(b"upnext-key-id", key_id, _STEM_BYTES))
 
     def _derived(self, purpose: bytes, message: bytes, size: int) -> bytes:

@@ -11,7 +11,7 @@ from streams.domain.idempotency import KEY_LIMITS, Admission, KeyLimits, fold_ke
 from streams.domain.idempotency_events import AnyKeyEvent, KeyBegun, KeyFinished, KeyReleased
 from tests.support.rows import MemoryRows
 
-KEY_IDS = KeyIds(b"k" * 32)
+KEY_IDS = KeyIds(b"k" * 32, "log")
 START_MS = 1_700_000_000_000
 
 
