@@ -131,8 +131,9 @@ async def test_an_append_that_may_be_there() -> None:
 
 
 async def test_what_is_on_its_way_is_not_sent_again() -> None:
-    """However often it is looked, until it is noted what came of it."""
+    """However often it is looked, until it is noted what came of it; the endpoint has answered, so it may have more."""
     gate = asyncio.Event()
+    gate.set()
 
     async def waits(_endpoint: str) -> Sent:
         await gate.wait()
@@ -140,14 +141,17 @@ async def test_what_is_on_its_way_is_not_sent_again() -> None:
 
     world = WebhookWorld([target("e")], answer=waits)
     async with delivering(world) as deliverer:
-        event = world.happens()
-        await world.until(lambda: len(world.calls) == 1)
+        first = world.happens()
+        await world.until(lambda: len(world.attempts()) == 1)
+        gate.clear()
+        second = world.happens()
+        await world.until(lambda: len(world.calls) == 2)
         for _ in range(5):
             world.wake()
             await asyncio.sleep(0.01)
-        assert (world.called("e"), deliverer.lanes.running) == ([event], 1)
+        assert (world.called("e"), deliverer.lanes.running) == ([first, second], 1)
         gate.set()
-        await world.until(lambda: len(world.attempts()) == 1)
+        await world.until(lambda: len(world.attempts()) == 2)
 
 
 async def test_a_partition_that_is_anothers() -> None:
