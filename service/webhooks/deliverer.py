@@ -195,7 +195,13 @@ class Deliverer:
         delivery, world = job.delivery, self._world
         at_ms = world.now_ms()
         try:
-            endpoint = await self._endpoint(delivery.endpoint)
+            try:
+                endpoint = await self._endpoint(delivery.endpoint)
+            except UnavailableError:
+                await asyncio.sleep(_AGAIN_S)
+                # Nothing was sent, and it is still due; that says nothing of the endpoint.
+                self.lanes.leave(delivery.endpoint)
+                return
             sent = await self._send(job, endpoint, at_ms)
             outcome = Outcome("FAILED", 0) if endpoint is None else self._judged(delivery, sent)
             if sent.status == GONE and endpoint is not None:
@@ -214,8 +220,6 @@ class Deliverer:
             )
             if await self._note(job.partition, attempted):
                 self._count(outcome)
-        except UnavailableError:
-            await asyncio.sleep(_AGAIN_S)  # nothing was sent, and it is still due
         finally:
             self._on_way.discard((delivery.event, delivery.endpoint))
 

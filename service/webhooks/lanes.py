@@ -68,9 +68,7 @@ class Lanes:
 
     def end(self, endpoint: str, *, now_s: float, took_s: float, answers: bool) -> None:
         """Note that an event is not on its way any more, and whether the endpoint is one that answers."""
-        lane = self._lanes[endpoint]
-        self._count(lane, -1)
-        lane.running -= 1
+        lane = self._left(endpoint)
         self._answering.pop(endpoint, None)
         if answers:
             self._answering[endpoint] = None
@@ -82,8 +80,11 @@ class Lanes:
             self._change(lane, failures=lane.failures + 1, is_slow=lane.is_slow)
             if lane.failures >= _OPENS_AT:
                 lane.closed_until_s = now_s + min(2.0 ** (lane.failures - _OPENS_AT), _LONGEST_S)
-        if not lane.running and not lane.is_ill:
-            del self._lanes[endpoint]
+        self._drop(endpoint, lane)
+
+    def leave(self, endpoint: str) -> None:
+        """Note that an event is not on its way any more, for it was not sent."""
+        self._drop(endpoint, self._left(endpoint))
 
     def forget_others(self, endpoints: Collection[str]) -> None:
         """Forget what fails or is slow of others, for which nothing is pending, where nothing is on its way either."""
@@ -100,6 +101,16 @@ class Lanes:
     def ill(self) -> int:
         """How many endpoints fail or are slow."""
         return sum(lane.is_ill for lane in self._lanes.values())
+
+    def _left(self, endpoint: str) -> _Lane:
+        lane = self._lanes[endpoint]
+        self._count(lane, -1)
+        lane.running -= 1
+        return lane
+
+    def _drop(self, endpoint: str, lane: _Lane) -> None:
+        if not lane.running and not lane.is_ill:
+            del self._lanes[endpoint]
 
     def _change(self, lane: _Lane, *, is_slow: bool, failures: int | None = None) -> None:
         self._count(lane, -lane.running)

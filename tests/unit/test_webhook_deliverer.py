@@ -94,6 +94,21 @@ async def test_an_endpoint_that_is_gone() -> None:
         assert [one.error for one in world.attempts()] == [None, "endpoint_inactive"]
 
 
+async def test_an_endpoint_of_which_not_all_is_known() -> None:
+    """What waits for it goes on waiting, takes up no room meanwhile, and is sent once it is known."""
+    world = WebhookWorld([target("e")], answer=status(500))
+    async with delivering(world) as deliverer:
+        event = world.happens()
+        await world.until(lambda: len(world.attempts()) == 1)
+        world.disabled, world.lagging = ["e"], 2
+        world.later(60_000)
+        await world.until(lambda: world.lagging == 0)
+        world.disabled, world.answer = [], None
+        await world.until(lambda: len(world.attempts()) == 2)
+        assert (world.called("e"), world.delivery(event, "e").status) == ([event, event], "DELIVERED")
+        assert deliverer.lanes.running == 0
+
+
 async def test_how_long_an_endpoint_wants_to_be_left_alone() -> None:
     """Its `Retry-After` counts where it is longer."""
     world = WebhookWorld([target("e")], answer=status(503, retry_after_s=3_600))
