@@ -86,11 +86,11 @@ def verify_standard(headers: Mapping[str, str], body: bytes, secret: str, now_ms
 
 
 def _paket(key: bytes, time_ms: str, body: bytes) -> str:
-    return hmac.digest(key, time_ms.encode() + b"." + body, "sha256").hex()
+    return hmac.digest(key, _raw(time_ms) + b"." + body, "sha256").hex()
 
 
 def _standard(secret: str, event_id: str, time_s: str, body: bytes) -> str:
-    mac = hmac.digest(_key(secret), f"{event_id}.{time_s}.".encode() + body, "sha256")
+    mac = hmac.digest(_key(secret), _raw(f"{event_id}.{time_s}.") + body, "sha256")
     return base64.b64encode(mac).decode("ascii")
 
 
@@ -106,6 +106,11 @@ def _header(headers: Mapping[str, str], name: str) -> str:
     return headers[name]
 
 
+def _raw(text: str) -> bytes:
+    """Return a header's bytes as they came: servers decode them so that none is refused."""
+    return text.encode("utf-8", "surrogateescape")
+
+
 def _check_time(name: str, text: str, unit_ms: int, now_ms: int) -> None:
     if not (text.isascii() and text.isdecimal() and len(text) <= 15):
         raise BadSignatureError(f"{name} has no time")
@@ -114,5 +119,5 @@ def _check_time(name: str, text: str, unit_ms: int, now_ms: int) -> None:
 
 
 def _check_any(name: str, given: Iterable[str], expected: str) -> None:
-    if not any(hmac.compare_digest(one.encode(), expected.encode()) for one in given):
+    if not any(hmac.compare_digest(_raw(one), _raw(expected)) for one in given):
         raise BadSignatureError(f"{name} is not made with this secret, or of something else")

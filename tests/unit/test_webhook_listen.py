@@ -143,7 +143,8 @@ def test_the_receiver_that_the_page_shows_in_python() -> None:
         with pytest.raises(Exception, match=r"signature|timestamp"):
             shown["event_of"](headers, body, SECRET)
     fake = both["Paket-Signature"].replace("v1=", "v2=").replace("v0=", "v1=")
-    assert not shown["is_good"](fake, BODY, SECRET)
+    for bad in (fake, "", "v1=1", f"{fake.replace('v0', 'v2')},v1=ø", f"{fake},v1=\udcff", "t=\udcff,v1=1"):
+        assert not shown["is_good"](bad, BODY, SECRET), bad
 
 
 @pytest.mark.long

@@ -109,6 +109,8 @@ def test_the_fake_signature_is_never_good() -> None:
         t,
         "",
         "ø",
+        f"{t},v1=ø",
+        f"{t},v1=\udcff",
     ):
         with pytest.raises(BadSignatureError):
             verify_paket({"Paket-Signature": broken}, BODY, SECRET, NOW_MS)
@@ -120,6 +122,8 @@ def test_broken_standard_headers_are_bad() -> None:
     good = headers["webhook-signature"]
     for change in (
         {"webhook-id": "evt_2"},
+        {"webhook-id": "evt_\udcff"},
+        {"webhook-signature": "v1,\udcff"},
         {"webhook-timestamp": str(NOW_MS // 1000 + 1)},
         {"webhook-timestamp": "now"},
         {"webhook-signature": good.replace("v1,", "v2,")},
