@@ -79,10 +79,11 @@ class RegistryEndpoints:
         if rolled is not None and rolled["expires"] > iso_ms(self._now_ms()):
             sealed.append(rolled["secret"])
         try:
-            return EndpointNow(stored.fields["endpointUrl"], [self._vault.open(one, SECRET_PURPOSE) for one in sealed])
+            secrets = [self._vault.open(one, SECRET_PURPOSE) for one in sealed]
         except BrokenSealError:
             self._logger.exception("webhook_secret_broken", endpoint=endpoint)
-            return None
+            secrets = []
+        return EndpointNow(stored.fields["endpointUrl"], secrets)
 
     async def disable(self, endpoint: str, url: str) -> None:
         """Have an endpoint that is still at *url* be INACTIVE; where that cannot be now, another time will do."""

@@ -42,6 +42,8 @@ _AHEAD_MS = 1_000
 _BUSY = frozenset({408, 425, 429})
 """Answers that say, as those from 500 on, that the endpoint itself is not well."""
 _NOT_SENT = Sent(None, "endpoint_inactive", 0, None)
+_UNREADABLE = Sent(None, "secret_unreadable", 0, None)
+"""Another node's key may be the right one, or this one's tomorrow: it is tried again."""
 
 
 class World(NamedTuple):
@@ -242,7 +244,9 @@ class Deliverer:
         slow = asyncio.get_running_loop().call_later(SLOW_S, self._slow, delivery.endpoint)
         sent = _NOT_SENT
         try:
-            if endpoint is not None:
+            if endpoint is not None and not endpoint.secrets:
+                sent = _UNREADABLE
+            elif endpoint is not None:
                 content = events.body(delivery.event, job.told, delivery.version)
                 headers = world.sign(events.event_id(delivery.event), content, endpoint.secrets, at_ms)
                 sent = await world.sender.send(endpoint.url, content, headers)

@@ -37,7 +37,10 @@ class EndpointNow(NamedTuple):
 
     url: str
     secrets: Sequence[str]
-    """What events are signed with: the newest first, then one that was rolled less than 24 h ago."""
+    """
+    What events are signed with: the newest first, then one that was rolled less than 24 h ago; none: they cannot be
+    read.
+    """
 
 
 class Endpoints(Protocol):

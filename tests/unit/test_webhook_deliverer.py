@@ -109,6 +109,20 @@ async def test_an_endpoint_of_which_not_all_is_known() -> None:
         assert deliverer.lanes.running == 0
 
 
+async def test_a_secret_that_cannot_be_read() -> None:
+    """Nothing is sent unsigned, and what waits is tried again, as where nobody answers."""
+    world = WebhookWorld([target("e")], sealed=True)
+    async with delivering(world):
+        event = world.happens()
+        await world.until(lambda: len(world.attempts()) == 1)
+        assert (world.calls, world.attempts()[0].error) == ([], "secret_unreadable")
+        assert world.delivery(event, "e").status == "PENDING"
+        world.sealed = False
+        world.later(60_000)
+        await world.until(lambda: len(world.attempts()) == 2)
+        assert (world.called("e"), world.delivery(event, "e").status) == ([event], "DELIVERED")
+
+
 async def test_how_long_an_endpoint_wants_to_be_left_alone() -> None:
     """Its `Retry-After` counts where it is longer."""
     world = WebhookWorld([target("e")], answer=status(503, retry_after_s=3_600))
