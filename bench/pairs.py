@@ -17,7 +17,7 @@ from bench.cores import cpu_s
 from bench.load import Load, Requests, load
 from bench.nodes import How
 from bench.sizes import Sizes
-from tests.support.nodes import free_port
+from tests.support.ports import free_port
 
 BARE_AUTHORIZATION = "Basic " + b64encode(f"{CLIENT}:{SECRET}".encode()).decode()
 

@@ -11,7 +11,8 @@ from streams.log.kafka import KafkaConfig, KafkaLog
 from streams.topics import Kept
 from tests.contract.appending import records
 from tests.contract.conftest import unique
-from tests.support.kafka import Broker, free_ports
+from tests.support.kafka import Broker
+from tests.support.ports import free_ports
 from tests.support.proxy import Proxy
 
 pytestmark = pytest.mark.kafka

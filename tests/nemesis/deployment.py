@@ -17,8 +17,9 @@ from aiokafka.errors import KafkaError
 from streams.topics import CONTEXT_EVENTS, SESSION_EVENTS, topic_specs, view_topics
 from tests.nemesis.history import Logged
 from tests.nemesis.network import Link, Way
-from tests.support.kafka import Cluster, free_ports
+from tests.support.kafka import Cluster
 from tests.support.nodes import NodeProcess
+from tests.support.ports import free_ports
 
 PARTITIONS = 6
 NAMES = ("a", "b", "c", "guest")

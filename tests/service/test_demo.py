@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 
 from tests.service.conftest import Connect
-from tests.support.nodes import ADMIN_TOKEN, NodeProcess, free_port
+from tests.support.nodes import ADMIN_TOKEN, NodeProcess
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.timeout(120)
 WATCHES = re.compile(

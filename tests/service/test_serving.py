@@ -16,7 +16,7 @@ from pathlib import Path
 import aiohttp
 import orjson
 
-from tests.support.nodes import free_port
+from tests.support.ports import free_port
 
 UPNEXT = str(Path(sys.executable).with_name("upnext"))
 BARE = {name: text for name, text in os.environ.items() if not name.startswith("UPNEXT_")}

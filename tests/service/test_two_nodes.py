@@ -15,8 +15,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.service.oracle import Household
 from tests.support.fleets import Fleet, FleetCaller, fleet_in
-from tests.support.kafka import Broker, free_ports
+from tests.support.kafka import Broker
 from tests.support.nodes import NodeProcess
+from tests.support.ports import free_ports
 from tests.support.proxy import Proxy
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]

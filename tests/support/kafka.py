@@ -16,21 +16,10 @@ from types import TracebackType
 from typing import Self
 
 from tests.support.kafka_start import FEATURES, java, made_once
+from tests.support.ports import free_ports
 
 READY_S = 60.0
 _META = "meta.properties"
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports of 127.0.0.1 that nobody listens on, all different."""
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
 
 
 class Broker:

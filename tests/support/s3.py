@@ -12,7 +12,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 
 from service.adapters.blobs_s3 import Bucket
-from tests.support.nodes import free_port
+from tests.support.ports import free_port
 
 ACCESS_KEY, SECRET_KEY = "key-of-the-tests", "secret-of-the-tests"
 

@@ -23,7 +23,7 @@ from service.ports import BlobStore, MediaUnavailableError
 from service.settings import Settings
 from streams.domain.errors import RefusedStartError
 from tests.support.blobs import BlobsFake
-from tests.support.nodes import free_port
+from tests.support.ports import free_port
 from tests.support.s3 import new_bucket, s3_server
 
 

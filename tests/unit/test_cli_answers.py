@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from service.cli import main
 from service.cli.node_calls import NodeCalls, NodeError
-from tests.support.nodes import free_port
+from tests.support.ports import free_port
 
 UNKNOWN = "Whether it was done is not known."
 

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from service.demo.remote import Credentials, DemoError, Remote, wait_for_node
-from tests.support.nodes import free_port
+from tests.support.ports import free_port
 
 Answer = web.Response
 Start = Callable[..., Awaitable[Remote]]

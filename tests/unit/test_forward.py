@@ -25,7 +25,8 @@ from streams.domain.errors import OverloadedError, ViewBehindError, ViewUnavaila
 from streams.domain.ids import Kind
 from tests.support.forwarding import KEY, Pair, node_at, pair_of_nodes, read_call, talking
 from tests.support.listener import problem
-from tests.support.nodes import Answer, Caller, free_port, item
+from tests.support.nodes import Answer, Caller, item
+from tests.support.ports import free_port
 
 CLIENT = Client("0123456789abcdef", Kind.PLATFORM, b"t" * 17, live=True)
 CALL = ForwardedCall("owner", "GET", "/v1/sessions/upnext/x", b"", CLIENT, "req_0123456789abcdef")

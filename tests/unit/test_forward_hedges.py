@@ -15,7 +15,8 @@ from service.http.forward_hedges import COPY_FIRST_S, HEDGES_PER_S, Hedges
 from streams.domain.errors import OverloadedError, SessionDeletedError, ViewBehindError, ViewUnavailableError
 from tests.support.forwarding import Pair, node_at, pair_of_nodes, read_call, talking
 from tests.support.listener import problem
-from tests.support.nodes import Caller, free_port
+from tests.support.nodes import Caller
+from tests.support.ports import free_port
 
 READ_S = 1.5
 """How long a read may take whose owner is silent."""
