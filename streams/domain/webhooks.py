@@ -33,6 +33,9 @@ class WebhookLimits(msgspec.Struct, frozen=True):
     """How long an event and its deliveries are remembered."""
     forget_at_once: int = 4
     """Events that are forgotten for each one that is planned, so that they do not grow in number for ever."""
+    forget_deliveries: int = 4_000
+    """Of their deliveries, and those of one event more at most, so that what one record changes fits into a batch. One
+    plans fewer, so these do not grow in number either."""
     drop_at_once: int = 500
     """Notices that were decided about and are dropped when something is planned."""
 
@@ -224,12 +227,14 @@ class _Fold:
 
     def _forget(self, at_once: int) -> None:
         """Forget a few events that are old, with all that came of them; one that is still on its way, another time."""
+        left = self._limits.forget_deliveries
         for key, (time_ms, event_id) in list(islice(layout.ages(self._rows), at_once)):
-            if time_ms >= self._time_ms - self._limits.forget_ms:
+            if time_ms >= self._time_ms - self._limits.forget_ms or left <= 0:
                 return
             self._rows.delete(key)
             event = layout.read_event(self._rows, event_id)
             found = [] if event is None else [layout.read_delivery(self._rows, event_id, e) for e in event.endpoints]
+            left -= len(found)
             if any(one is not None and one[1].status == "PENDING" for one in found):
                 self._rows.put(layout.age_key(self._time_ms, event_id), b"")
                 continue

@@ -360,3 +360,18 @@ def test_what_is_old_goes_as_fast_as_events_come() -> None:
             webhooks.attempt(offset, 1, "DELIVERED")
     # Each turn takes 210 ms: those of the last five, and what came since.
     assert len(list(layout.ages(webhooks.rows))) <= 6 * 20
+
+
+def test_so_many_deliveries_go_at_once() -> None:
+    """Those of one event more at most, however many events are planned, and whatever is left goes with the next."""
+    webhooks = Webhooks(WebhookLimits(forget_ms=1_000, forget_deliveries=5))
+    webhooks.plan(*range(8), to="efg")
+    for offset in range(8):
+        for name in "efg":
+            webhooks.attempt(offset, 1, "DELIVERED", to=name)
+    webhooks.now_ms += 1_000
+    left = []
+    for turn in range(4):
+        webhooks.plan(*range(8 + 4 * turn, 12 + 4 * turn))
+        left.append(webhooks.kinds()[layout.DELIVERY] - 4 * (turn + 1))
+    assert left == [18, 12, 6, 0]
