@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from itertools import islice
+from itertools import islice, takewhile
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -146,13 +146,11 @@ class OwnDeliveries:
         while start is not None:
             # What is read holds only until others have their turn.
             rows = self._queues.rows(partition)
-            piece = list(islice(rows.range(prefix, start=start), at_once))
+            within = takewhile(lambda row: layout.planned_ms(row[0]) >= wanted.from_ms, rows.range(prefix, start=start))
+            piece = list(islice(within, at_once))
             for key, value in piece:
-                planned_ms = layout.planned_ms(key)
-                if planned_ms < wanted.from_ms:
-                    return
                 delivery = layout.decode_delivery(value)
-                yield planned_ms, delivery.event, delivery.status
+                yield layout.planned_ms(key), delivery.event, delivery.status
             start = piece[-1][0] + b"\0" if len(piece) == at_once else None
             if start is not None:
                 await asyncio.sleep(0)

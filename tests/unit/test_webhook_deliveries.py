@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -26,6 +26,7 @@ from service.webhooks.deliveries import (
 from streams.domain.errors import LogUnavailableError, ViewUnavailableError
 from streams.domain.nodes import NodeSaid
 from tests.support.deliveries import NOW_MS, DeliveriesWorld
+from tests.support.rows import MemoryRows
 
 KEY = bytes(range(32))
 HALVES = ([0, 2], [1, 3])
@@ -279,3 +280,27 @@ async def test_lists_give_others_their_turn() -> None:
     await world.all.listed(Wanted([f"e{number}" for number in range(1_000)]))
     counting.cancel()
     assert turns >= before + 20
+
+
+class CountedRows(MemoryRows):
+    """Knows how many rows were read."""
+
+    read = 0
+
+    def range(
+        self, prefix: bytes, *, start: bytes | None = None, reverse: bool = False
+    ) -> Iterator[tuple[bytes, bytes]]:
+        for row in super().range(prefix, start=start, reverse=reverse):
+            self.read += 1
+            yield row
+
+
+async def test_what_is_older_than_a_list_is_not_read() -> None:
+    """Of each endpoint one row at most, whose time says that all behind it is older."""
+    world = DeliveriesWorld(range(4))
+    rows = world.nodes[0].partitions[0] = CountedRows()
+    for number in range(30):
+        await world.plan(0, "a", "b", at_ms=NOW_MS + number)
+    rows.read = 0
+    assert len(await ids_of(world, "a", "b", from_ms=NOW_MS + 28)) == 4
+    assert rows.read == 6
