@@ -5,44 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from typing import NamedTuple
 
 from streams.codec import encode_event
-from streams.domain import webhook_rows as layout
-from streams.domain.errors import AbsentError, UnavailableError, ViewUnavailableError
+from streams.domain.errors import UnavailableError, ViewUnavailableError
 from streams.domain.rows import Rows
-from streams.domain.webhook_events import AnyWebhookEvent, DeliveryResent, Status
-from streams.domain.webhook_ids import delivery_id, endpoint_digits, parse_delivery_id
-from streams.domain.webhook_rows import Delivery
+from streams.domain.webhook_events import AnyWebhookEvent
 from streams.engine.table import OwnedTable
 from streams.log.port import Claim, Log
 from streams.topics import WEBHOOK_EVENTS
-
-MOST_LOOKED_AT = 10_000
-"""Deliveries that one page looks at, however few of them it returns."""
-RESEND_LIMIT_S = 4.5
-
-
-class After(NamedTuple):
-    """Behind which delivery to an endpoint a page begins."""
-
-    planned_ms: int
-    event: str
-
-
-class Listed(NamedTuple):
-    """A delivery as people see it."""
-
-    id: str
-    planned_ms: int
-    delivery: Delivery
-
-
-class Found(NamedTuple):
-    """A page of deliveries, and behind which one the next begins; None: there are no more."""
-
-    deliveries: list[Listed]
-    after: After | None
 
 
 class WebhookQueues:
@@ -128,80 +98,3 @@ class WebhookQueues:
         await self._table.until(
             partition, b"", lambda: self._table.position(WEBHOOK_EVENTS, partition) >= offset, limit_s=limit_s
         )
-
-    # What people ask for
-
-    def partitions(self) -> list[int]:
-        """Return the partitions of which this node can be asked, in order."""
-        return [number for number, owned in sorted(self._table.partitions.items()) if owned.served]
-
-    def deliveries(
-        self, partition: int, endpoint: str, *, status: Status | None = None, after: After | None = None, limit: int
-    ) -> Found:
-        """
-        Return deliveries of a partition to an endpoint, newest first.
-
-        Args:
-            partition: Which.
-            endpoint: The endpoint's id.
-            status: Only those; None: all.
-            after: Those behind this one alone.
-            limit: How many at most; fewer where many are looked at.
-
-        Raises:
-            ViewUnavailableError: The partition is not here, or not yet.
-        """
-        hashed = layout.endpoint_hash(endpoint)
-        start = None if after is None else layout.delivery_key(hashed, *after) + b"\0"
-        rows = self._table.rows(partition).range(layout.DELIVERY + hashed, start=start)
-        found: list[Listed] = []
-        last: After | None = None
-        for count, (key, value) in enumerate(rows):
-            if len(found) == limit or count == MOST_LOOKED_AT:
-                return Found(found, last)
-            delivery, planned_ms = layout.decode_delivery(value), layout.planned_ms(key)
-            last = After(planned_ms, delivery.event)
-            if status in (None, delivery.status):
-                found.append(Listed(delivery_id(partition, delivery.event, endpoint), planned_ms, delivery))
-        return Found(found, None)
-
-    def delivery(self, id_: str) -> Listed:
-        """
-        Return a delivery.
-
-        Raises:
-            AbsentError: There is none, or it is forgotten.
-            ViewUnavailableError: Its partition is not here, or not yet.
-        """
-        place = parse_delivery_id(id_)
-        if place is None:
-            raise AbsentError
-        rows = self._table.rows(place.partition)
-        told = layout.read_event(rows, place.event)
-        endpoints = () if told is None else (e for e in told.endpoints if endpoint_digits(e) == place.endpoint)
-        for endpoint in endpoints:
-            found = layout.read_delivery(rows, place.event, endpoint)
-            if found is not None:
-                return Listed(id_, layout.planned_ms(found[0]), found[1])
-        raise AbsentError
-
-    async def resend(self, id_: str, event_id: str) -> Listed:
-        """
-        Have a delivery begin anew, and return it as it is then.
-
-        Args:
-            id_: The delivery's.
-            event_id: Of the event that says so, 32 hexadecimal digits.
-
-        Raises:
-            AbsentError: There is none, or it is forgotten.
-            ViewUnavailableError, LogUnavailableError, ViewBehindError: It may or may not be sent again.
-        """
-        found = self.delivery(id_)
-        place = parse_delivery_id(id_)
-        if place is None:
-            raise AbsentError
-        resent = DeliveryResent(id=event_id, event=place.event, endpoint=found.delivery.endpoint)
-        offset = await self.append(place.partition, resent)
-        await self.folded(place.partition, offset, limit_s=RESEND_LIMIT_S)
-        return self.delivery(id_)

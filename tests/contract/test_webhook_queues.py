@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from copy import copy
@@ -11,11 +12,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from service.webhooks.deliveries import DeliveryId, FoundDelivery, OwnDeliveries, Wanted, parse_delivery_id
 from streams.domain import webhook_rows as layout
-from streams.domain.errors import AbsentError, ViewUnavailableError
+from streams.domain.errors import ViewUnavailableError
 from streams.domain.events import ItemHidden
 from streams.domain.ids import Kind, id_text
-from streams.domain.webhook_events import DeliveriesPlanned, DeliveryAttempted, Planned, Target
+from streams.domain.webhook_events import DeliveriesPlanned, DeliveryAttempted, Planned, Status, Target
 from streams.engine.engine import Engine
 from streams.engine.processor import Processor
 from streams.engine.table import OwnedTable
@@ -23,12 +25,12 @@ from streams.engine.table_files import TableFiles
 from streams.log.embedded import EmbeddedLog
 from streams.processors.webhooks import WebhooksFold
 from streams.topics import WEBHOOK_EVENTS, partition_of, topic_specs, view_topics
-from streams.webhooks import After, WebhookQueues
+from streams.webhooks import WebhookQueues
 from tests.support.engine_examples import CONTEXT, SESSION, once
 from tests.support.engine_faults import CrashError, FaultyLog, Trouble, Troubles, none
 from tests.support.engine_nodes import Node, die, opened_log, quick_directory
 from tests.support.engine_writes import Writes
-from tests.support.tables import HASH_KEY, context_id, session_id
+from tests.support.tables import HASH_KEY, session_id
 
 PARTITIONS = 2
 TOPICS = view_topics()
@@ -50,6 +52,7 @@ class WebhookNode(Node):
         self.engine.use(self._seek)
         self.is_live = True
         self.queues = WebhookQueues(log, table, lambda: self.is_live)
+        self.deliveries = OwnDeliveries(self.queues, os.urandom)
 
     def heard(self) -> list[str]:
         """Return what nobody has decided about, as it came."""
@@ -76,6 +79,12 @@ class WebhookNode(Node):
         until = {one.source: one.place for one in found}
         await self.queues.append(AT, DeliveriesPlanned(id=ID, until=until, events=events))
         return found[-1].id
+
+    async def told(self, endpoint: str = "e", status: Status | None = None) -> list[FoundDelivery]:
+        """Return what became of what an endpoint is told, newest first."""
+        listed = await self.deliveries.listed([AT], Wanted([endpoint], status))
+        found = await self.deliveries.find([one for _, text in listed.found if (one := parse_delivery_id(text))])
+        return [one for one in found if one is not None]
 
 
 @asynccontextmanager
@@ -147,8 +156,8 @@ async def test_what_was_decided_is_known_when_all_is_folded_again(first: str) ->
                 DeliveryAttempted(id=ID, event=event, endpoint="e", attempt=1, at=1, status=200, outcome="DELIVERED"),
             )
             await node.drain()
-            before = node.queues.deliveries(AT, "e", limit=9)
-            assert [one.delivery.status for one in before.deliveries].count("DELIVERED") == 1
+            before = await node.told()
+            assert [one.delivery.status for one in before].count("DELIVERED") == 1
         await real.delete_topics(TOPICS)
         await real.create_topics(topic_specs(PARTITIONS))
         async with alive(real, directory / "b") as node:
@@ -161,7 +170,7 @@ async def test_what_was_decided_is_known_when_all_is_folded_again(first: str) ->
             await node.turn(node.processors[2])
             await node.drain()
             assert node.heard() == []
-            assert node.queues.deliveries(AT, "e", limit=9) == before
+            assert await node.told() == before
             await writes.attach(session_id(2), CONTEXT)
             await node.drain()
             assert node.heard() == ["context_added"]
@@ -203,38 +212,35 @@ async def test_another_version_of_the_views() -> None:
             assert [notice.id for _, notice in layout.undecided(queues.rows(AT))] != []
 
 
-async def test_pages_of_deliveries() -> None:
-    """Newest first, by status, from behind a delivery on; and each by its id."""
+async def test_lists_of_deliveries() -> None:
+    """Newest first, by status, and by when they were planned; and each by its id."""
     async with deployment() as (real, writes, directory), alive(real, directory / "a") as node:
-        queues, events = node.queues, []
+        events = []
         for n in range(5):
             await writes.attach(session_id(n), CONTEXT)
             await node.drain()
             events.append(await node.decide())
             await node.drain()
         attempted = DeliveryAttempted(id=ID, event=events[1], endpoint="e", attempt=1, at=1, outcome="FAILED")
-        await queues.append(AT, attempted)
+        await node.queues.append(AT, attempted)
         await node.drain()
-        first = queues.deliveries(AT, "e", limit=3)
-        assert [one.delivery.event for one in first.deliveries] == events[:1:-1]
-        assert first.after is not None
-        rest = queues.deliveries(AT, "e", after=first.after, limit=3)
-        assert ([one.delivery.event for one in rest.deliveries], rest.after) == (events[1::-1], None)
-        (failed,) = queues.deliveries(AT, "e", status="FAILED", limit=3).deliveries
+        found = await node.told()
+        newest_first = sorted(found, key=lambda one: (-one.planned_ms, one.delivery.event))
+        assert (found, {one.delivery.event for one in found}) == (newest_first, {*events})
+        (failed,) = await node.told(status="FAILED")
         assert failed.delivery.event == events[1]
-        assert queues.deliveries(AT, "f", limit=3) == ([], None)
-        assert queues.deliveries(AT, "e", after=After(0, ID), limit=3) == ([], None)
-        assert queues.delivery(failed.id) == failed
-        assert queues.partitions() == [0, 1]
-        for id_ in ("", failed.id[:-1], failed.id[:4] + ID + failed.id[36:], failed.id[:-1] + "x"):
-            with pytest.raises(AbsentError):
-                queues.delivery(id_)
+        assert await node.told("f") == []
+        assert (await node.deliveries.listed([1 - AT], Wanted(["e"]))).found == []
+        assert (await node.deliveries.listed([AT], Wanted(["e"], to_ms=found[-1].planned_ms))).found == []
+        id_ = parse_delivery_id(failed.id)
+        assert id_ is not None
+        assert await node.deliveries.find([id_._replace(event=ID), id_]) == [None, failed]
         with pytest.raises(ViewUnavailableError):
-            queues.delivery("00ff" + failed.id[4:])
+            await node.deliveries.find([id_._replace(partition=PARTITIONS)])
 
 
 async def test_one_that_failed_is_sent_again() -> None:
-    """It is due at once, and the answer says so."""
+    """It is due once that is folded."""
     async with deployment() as (real, writes, directory), alive(real, directory / "a") as node:
         await writes.attach(SESSION, CONTEXT)
         await node.drain()
@@ -243,7 +249,7 @@ async def test_one_that_failed_is_sent_again() -> None:
             AT, DeliveryAttempted(id=ID, event=event, endpoint="e", attempt=1, at=1, outcome="FAILED")
         )
         await node.drain()
-        (failed,) = node.queues.deliveries(AT, "e", limit=1).deliveries
+        (failed,) = await node.told()
         assert failed.delivery.status == "FAILED"
 
         async def folded(partition: int, offset: int, *, limit_s: float) -> None:
@@ -251,7 +257,8 @@ async def test_one_that_failed_is_sent_again() -> None:
             await WebhookQueues.folded(node.queues, partition, offset, limit_s=limit_s)
 
         node.queues.folded = folded  # type: ignore[method-assign]
-        again = await node.queues.resend(failed.id, ID)
+        id_ = parse_delivery_id(failed.id)
+        assert id_ is not None
+        assert await node.deliveries.resend([id_, DeliveryId(AT, ID, id_.endpoint)]) == 1
+        (again,) = await node.told()
         assert (again.id, again.delivery.status, again.delivery.tries) == (failed.id, "PENDING", 0)
-        with pytest.raises(AbsentError):
-            await node.queues.resend(context_id(1).hex(), ID)
