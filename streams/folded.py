@@ -6,9 +6,12 @@ from collections import deque
 from collections.abc import Collection
 from typing import assert_never
 
+from msgspec import UNSET
+
 from streams.codec import decode_context_event, decode_session_event
-from streams.domain import context_rows, session_rows
+from streams.domain import context_rows, repeats, session_rows
 from streams.domain.context_rows import StoredItem
+from streams.domain.dead_letters import is_corrected
 from streams.domain.errors import PoisonError
 from streams.domain.events import (
     ContextAttached,
@@ -57,13 +60,14 @@ class FoldedContext:
         except PoisonError:
             return
         before = {content_id: self.item(content_id) for content_id in self.steps}
+        is_repeat = _has_come(self.rows, self.context, event)
         for _ in self._fold.fold(self.rows, CONTEXT_EVENTS, record):
             pass
         for content_id, steps in self.steps.items():
             did = did_to_item(event, content_id, before[content_id], self.item(content_id))
             if did is not None:
                 self.omitted[content_id] += len(steps) == MOST_STEPS
-                steps.append(_step(CONTEXT_EVENTS, partition, record, event, did))
+                steps.append(_step(CONTEXT_EVENTS, partition, record, event, Did.NOTHING if is_repeat else did))
 
 
 class FoldedSession:
@@ -106,13 +110,14 @@ class FoldedSession:
             return
         named = self._named(event)
         before = {context: self.member(context) for context in named}
+        is_repeat = _has_come(self.rows, self.session, event)
         for _ in self._fold.fold(self.rows, SESSION_EVENTS, record):
             pass
         for context in named:
             did = did_to_member(event, before[context], self.member(context))
             if did is not None:
                 steps = self.attachments.setdefault(context, deque(maxlen=MOST_STEPS))
-                steps.append(_step(SESSION_EVENTS, partition, record, event, did))
+                steps.append(_step(SESSION_EVENTS, partition, record, event, Did.NOTHING if is_repeat else did))
 
     def _named(self, event: SessionEvent) -> list[ContextId]:
         """Return the contexts that an event may attach or detach."""
@@ -125,6 +130,13 @@ class FoldedSession:
                 return []
             case _:
                 assert_never(event)
+
+
+def _has_come(rows: MemoryRows, raw: bytes, event: ContextEvent | SessionEvent) -> bool:
+    """Say whether an event has come before that counts once: what it meets by now says nothing of it."""
+    if event.corrects is not UNSET and is_corrected(rows, raw, event.corrects):
+        return True
+    return event.idempotency_key is not UNSET and repeats.known(rows, raw, event.id) is not None
 
 
 def _step(topic: str, partition: int, record: Record, event: ContextEvent | SessionEvent, did: Did) -> Step:

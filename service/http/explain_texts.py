@@ -71,7 +71,8 @@ RULES: dict[Rule, str] = {
     "the place that its `updated_at` gives it.",
     Rule.AT_MOST_1000: "A context holds at most 1,000 items: one more drops the one with the oldest `updated_at`.",
     Rule.REPLACED_WHOLE: "When a list is replaced whole, what is not named goes.",
-    Rule.NOTHING_TO_DO: "The last event of the item changed nothing: it was so already, or not there.",
+    Rule.NOTHING_TO_DO: "The last event of the item changed nothing: it was so already, or not there, or "
+    "the event, which counts once, had come before.",
 }
 STEPS: dict[Did, str] = {
     Did.PUT: "was written",

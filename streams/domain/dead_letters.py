@@ -10,7 +10,7 @@ import msgspec
 
 from streams.domain.registry_events import ObjectWrite
 from streams.domain.registry_state import RegistryState
-from streams.domain.rows import WritableRows
+from streams.domain.rows import Rows, WritableRows
 
 DECISIONS = "deadletters"
 """The type of the registry's objects that say what was decided; their ids are places."""
@@ -123,14 +123,18 @@ def decision_write(state: RegistryState, place: Place, decision: Decision) -> Ob
     return ObjectWrite(type=DECISIONS, id=place.text, version=0 if before is None else before.version, fields=fields)
 
 
+def is_corrected(rows: Rows, raw: bytes, place: str) -> bool:
+    """Say whether an event for the record at *place* was folded before."""
+    return rows.get(CORRECTED + raw + place.encode()) is not None
+
+
 def is_repeated(rows: WritableRows, raw: bytes, place: str) -> bool:
     """
     Say whether an event for the record at *place* was folded before; note that one is now.
 
     Whoever does not know whether such an event came into the log appends it again: the first one counts.
     """
-    key = CORRECTED + raw + place.encode()
-    if rows.get(key) is not None:
+    if is_corrected(rows, raw, place):
         return True
-    rows.put(key, b"")
+    rows.put(CORRECTED + raw + place.encode(), b"")
     return False

@@ -150,7 +150,7 @@ def _reason(
     if seat is not None:
         return Reason.HIDDEN if seat.fragment.endswith(_HIDDEN) else Reason.LISTED
     if member is None:
-        refused = any(step.did is Did.TOO_MANY for step in account.attachment[-1:])
+        refused = _last_change(account.attachment) is Did.TOO_MANY
         return Reason.NEVER_WRITTEN if context is None else Reason.TOO_MANY if refused else Reason.DETACHED
     if not _counts(member):
         return Reason.REFUSED if member.refused else Reason.CATCHING_UP
@@ -158,10 +158,14 @@ def _reason(
 
 
 def _absence(account: Account, elsewhere: Sequence[ContextId]) -> Reason:
-    gone = next((step.did for step in reversed(account.steps) if step.did is not Did.NOTHING), None)
+    gone = _last_change(account.steps)
     if gone in _GONE:
         return _GONE[gone]
     return Reason.OTHER_CONTEXT if elsewhere else Reason.NEVER_WRITTEN
+
+
+def _last_change(steps: Sequence[Step]) -> Did | None:
+    return next((step.did for step in reversed(steps) if step.did is not Did.NOTHING), None)
 
 
 def _rules(account: Account, member: Member | None, seat: Seat | None) -> Iterator[Rule]:

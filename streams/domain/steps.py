@@ -59,7 +59,7 @@ def did_to_item(
     event: ContextEvent, content_id: str, before: StoredItem | None, after: StoredItem | None
 ) -> Did | None:
     """
-    Return what an event did to an item, which was *before* it and is *after* it as its rows say.
+    Return what an event that counts did to an item, which was *before* it and is *after* it as its rows say.
 
     None: nothing, and the event does not speak of it.
     """
@@ -86,8 +86,6 @@ def _put(named: bool, before: StoredItem | None, after: StoredItem | None, gone:
         return gone if before is not None and after is None else None
     if after is None:
         return Did.DROPPED  # by those that the same event has put after it
-    if before == after:
-        return Did.NOTHING  # an event that counts once came again
     return Did.PUT if before is None else Did.REPLACED
 
 
@@ -98,7 +96,11 @@ def _hide(before: StoredItem | None, after: StoredItem | None) -> Did:
 
 
 def did_to_member(event: SessionEvent, before: Member | None, after: Member | None) -> Did | None:
-    """Return what an event did to the attachment of a context that it speaks of, in a session that is not deleted."""
+    """
+    Return what an event that counts did to the attachment of a context that it speaks of.
+
+    The session is not deleted before it.
+    """
     match event:
         case ContextAttached():
             if after is None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import UNSET
 
 from streams.domain.errors import (
     HistoryGoneError,
@@ -16,10 +17,10 @@ from streams.domain.errors import (
     OverloadedError,
     SessionDeletedError,
 )
-from streams.domain.events import ItemsPut, ItemsReplaced
+from streams.domain.events import ContextAttached, ItemPut, ItemsPut, ItemsReplaced
 from streams.domain.explain import Explanation, Reason, Rule
 from streams.domain.feed import LIMITS, Limits
-from streams.domain.ids import Kind, id_text
+from streams.domain.ids import ContextId, Kind, id_text
 from streams.domain.positions import NOTHING
 from streams.domain.steps import Did
 from streams.explain import Explainer
@@ -248,6 +249,46 @@ async def test_a_context_that_there_was_no_room_for() -> None:
     assert (await explained(views, "a", C2, limits=limits)).reason is Reason.TOO_MANY
 
 
+async def test_a_put_that_comes_again_after_its_item_was_removed() -> None:
+    """It did nothing, also where there is no item since: what removed that is the reason, and nothing was dropped."""
+    for once in ({"idempotency_key": "key"}, {"corrects": "context-events-0-0"}):
+        views = Views()
+        views.attach(S, C1)
+        views.now_ms += 1
+        app, item = id_text(Kind.APP, app_of(C1)), make_item("a")
+        put = ItemPut(id=views.event_id(), client=CLIENT, app=app, item=item, **once)
+        views.context_event(C1, put)
+        views.context_event(C1, put)
+        views.remove(C1, "a")
+        views.context_event(C1, put)
+        views.put(C1, "b")
+        views.drain()
+        one = await explained(views, "a")
+        assert (one.reason, one.rules, one.agrees) == (Reason.REMOVED, [Rule.NOTHING_TO_DO], True)
+        assert did(one) == [Did.ATTACHED, Did.PUT, Did.NOTHING, Did.REMOVED, Did.NOTHING]
+
+
+async def test_an_attachment_that_comes_again_after_it_was_undone() -> None:
+    """It did nothing: the context is detached, or found no room, as it was said before it came again."""
+    limits = Limits(contexts=1)
+    views = Views(limits)
+    app, text = id_text(Kind.APP, app_of(C1)), id_text(Kind.CONTEXT, C1)
+    attach = ContextAttached(id=views.event_id(), client=CLIENT, idempotency_key="key", context=text, app=app)
+    views.session_event(S, attach)
+    views.session_event(S, attach)
+    views.detach(S, C1)
+    views.session_event(S, attach)
+    views.drain()
+    one = await explained(views, "a", limits=limits)
+    assert (one.reason, did(one)) == (Reason.DETACHED, [Did.ATTACHED, Did.NOTHING, Did.DETACHED, Did.NOTHING])
+    views.attach(S, C2)
+    views.attach(S, C1)
+    views.session_event(S, attach)
+    views.drain()
+    one = await explained(views, "a", limits=limits)
+    assert (one.reason, did(one)[4:]) == (Reason.TOO_MANY, [Did.TOO_MANY, Did.NOTHING])
+
+
 async def test_what_is_not_the_sessions() -> None:
     """A context that never was attached is absent, also one that was only detached; so is a deleted session."""
     views = Views()
@@ -330,6 +371,8 @@ MOVES = st.one_of(
     st.tuples(st.just("back"), CONTEXT, CONTENT),
     st.tuples(st.just("all"), CONTEXT, CONTENT),
     st.tuples(st.just("replace"), CONTEXT, CONTENT),
+    st.tuples(st.just("put once"), CONTEXT, CONTENT),
+    st.tuples(st.just("attach once"), CONTEXT, CONTENT),
 )
 PRESENT = {Did.PUT, Did.REPLACED, Did.HIDDEN, Did.UNHIDDEN}
 
@@ -339,10 +382,8 @@ def make(views: Views, moves: Sequence[tuple[str, bytes, str]]) -> None:
         context = context_id(raw[-1])
         views.now_ms += 3
         match move:
-            case "put":
-                views.put(context, content_id)
-            case "hidden":
-                views.put(context, content_id, hidden=True)
+            case "put" | "hidden":
+                views.put(context, content_id, hidden=move == "hidden" or UNSET)
             case "remove":
                 views.remove(context, content_id)
             case "hide" | "unhide":
@@ -353,10 +394,22 @@ def make(views: Views, moves: Sequence[tuple[str, bytes, str]]) -> None:
                 views.detach(S, context)
             case "back":
                 views.now_ms -= 1_000
+            case "put once" | "attach once":
+                make_once(views, move, context, content_id)
             case "all" | "replace":
                 put_all(
                     views, ["d", content_id, "a"] if content_id not in "ad" else ["b", "c"], replace=move == "replace"
                 )
+
+
+def make_once(views: Views, move: str, context: ContextId, content_id: str) -> None:
+    """Make an event that counts once: with the same arguments, it is the same one, and comes again."""
+    app, event_id = id_text(Kind.APP, app_of(context)), f"{context[-1]:02x}{content_id.encode().hex():0>30}"
+    once = {"id": event_id, "client": CLIENT, "idempotency_key": "key", "app": app}
+    if move == "put once":
+        views.context_event(context, ItemPut(**once, item=make_item(content_id)))
+    else:
+        views.session_event(S, ContextAttached(**once, context=id_text(Kind.CONTEXT, context)))
 
 
 @settings(deadline=None)
