@@ -28,7 +28,15 @@ from streams.domain.view_versions import (
 from streams.log.port import Log
 from streams.rebuild import last_positions
 from streams.registry import Registry
-from streams.topics import CONTEXT_EVENTS, SESSION_EVENTS, WEBHOOK_EVENTS, TopicSpec, view_specs, view_topics
+from streams.topics import (
+    CONTEXT_EVENTS,
+    KEY_EVENTS,
+    SESSION_EVENTS,
+    WEBHOOK_EVENTS,
+    TopicSpec,
+    view_specs,
+    view_topics,
+)
 
 MOST_BEHIND = 1_000
 """Records that a version may not have folded yet when reads are switched to it: a fraction of a second's work, which
@@ -100,7 +108,7 @@ class Versions:
             await self._write((write,))
             return name
         await self._log.create_topics(view_specs(self._partitions, name))
-        ends = {topic: await self._ends(topic) for topic in (CONTEXT_EVENTS, SESSION_EVENTS)}
+        ends = {topic: await self._ends(topic) for topic in (CONTEXT_EVENTS, SESSION_EVENTS, KEY_EVENTS)}
         # As after any loss of all tables: no list of it is served before what the sources hold now is folded.
         await self._write((write, rebuild_write(state, name, Rebuild(1, ends))))
         return name
@@ -182,6 +190,7 @@ class Versions:
             (topics.contexts_changelog, (CONTEXT_EVENTS, topics.subscriptions)),
             (topics.sessions_changelog, (SESSION_EVENTS, topics.feed)),
             (topics.webhooks_changelog, (WEBHOOK_EVENTS, topics.notices)),
+            (topics.idempotency_changelog, (KEY_EVENTS,)),
         )
         done = total = between = 0
         for changelog, inputs in tables:
@@ -198,11 +207,17 @@ class Versions:
         return range(self._partitions)
 
     async def _part(self, changelog: str, number: int, inputs: Iterable[str]) -> dict[str, tuple[int, int]]:
-        """Return how much of each input a partition of a table has folded, and where that input ends."""
+        """Return up to where a partition of a table has folded each input that the log has, and where that ends."""
         positions = await last_positions(self._log, changelog, number)
-        # The end last, so that it is never before what is folded.
-        folded = {topic: positions.get(topic, -1) + 1 for topic in inputs}
-        return {topic: (at, await self._log.end_offset(topic, number)) for topic, at in folded.items()}
+        return {topic: await self._folded(topic, number, positions.get(topic, -1) + 1) for topic in inputs}
+
+    async def _folded(self, topic: str, number: int, at: int) -> tuple[int, int]:
+        # The end after what is folded, so that it is never before it.
+        end = await self._log.end_offset(topic, number)
+        if at < end:
+            # What is not kept for ever may have gone before it was folded.
+            at = min(end, max(at, await self._log.start_offset(topic, number)))
+        return at, end
 
     async def _ends(self, topic: str) -> Sequence[int]:
         return [await self._log.end_offset(topic, number) for number in self._numbers]

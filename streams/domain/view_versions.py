@@ -62,7 +62,7 @@ class Progress(NamedTuple):
     total: int
     """Events that they hold."""
     between: int
-    """What else is not folded: messages between its processors, and events of webhooks."""
+    """What else is not folded: messages between its processors, and events of webhooks and of idempotency keys."""
 
     @property
     def lag(self) -> int:

@@ -15,7 +15,7 @@ from streams.domain.view_versions import Stage, ViewChangeError, live, versions
 from streams.engine.table_files import POSITION, encode_position
 from streams.log.embedded import EmbeddedLog
 from streams.registry import Registry
-from streams.topics import CONTEXT_EVENTS, VIEW, topic_specs, view_specs, view_topics
+from streams.topics import CONTEXT_EVENTS, KEY_EVENTS, VIEW, topic_specs, view_specs, view_topics
 from streams.versions import MOST_BEHIND, Versions
 from tests.support.engine_nodes import die
 
@@ -57,10 +57,11 @@ class World:
         write = rebuild_write(state, view, done)
         await self.registry.transact(Transaction(id="0" * 32, user="superuser", objects=(write,)))
 
-    async def folded(self, view: str, records: int) -> None:
+    async def folded(self, view: str, records: int, topic: str = CONTEXT_EVENTS) -> None:
         """Have a changelog say how much of the first partition is folded."""
-        row = POSITION + CONTEXT_EVENTS.encode(), encode_position(records - 1)
-        await self.log.append_many(view_topics(view).contexts_changelog, 0, [row])
+        names = view_topics(view)
+        changelog = {CONTEXT_EVENTS: names.contexts_changelog, KEY_EVENTS: names.idempotency_changelog}[topic]
+        await self.log.append_many(changelog, 0, [(POSITION + topic.encode(), encode_position(records - 1))])
 
     @property
     def stages(self) -> dict[str, Stage]:
@@ -82,9 +83,11 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 async def test_a_version_is_begun_with_topics_of_its_own(world: World) -> None:
     """Its lists count from where the sources ended then; again, it is the same one, and may be folded slower."""
     await world.log.append_many(CONTEXT_EVENTS, 1, [(b"key", b"value")] * 3)
+    await world.log.append_many(KEY_EVENTS, 0, [(b"key", b"value")] * 2)
     assert await world.versions.begin() == V2
     assert await world.log.check_topics(view_specs(PARTITIONS, V2)) == []
-    assert (latest(world.registry.state, V2).ends[CONTEXT_EVENTS], live(world.registry.state)) == ([0, 3], VIEW)
+    ends = latest(world.registry.state, V2).ends
+    assert (ends[CONTEXT_EVENTS], ends[KEY_EVENTS], live(world.registry.state)) == ([0, 3], [2, 0], VIEW)
     assert await world.versions.begin(700) == V2
     said = {status.known.name: status for status in await world.versions.status()}
     assert said[V2].known.version.max_events_per_s == 700
@@ -112,6 +115,29 @@ async def test_what_is_not_ready_is_not_switched_to(world: World) -> None:
     assert world.stages == {VIEW: Stage.OLD, V2: Stage.LIVE}
     with pytest.raises(ViewChangeError, match="behind"):
         await world.versions.roll_back()
+
+
+async def test_keys_are_folded_before_a_switch(world: World) -> None:
+    """Else writes with a key would be refused after it. What is not there any more need not be folded."""
+    await world.versions.begin()
+    await world.whole(V2)
+    await world.log.append_many(KEY_EVENTS, 0, [(b"key", b"value")] * (MOST_BEHIND + 5))
+    await world.log.delete_before(KEY_EVENTS, 0, 4)
+    with pytest.raises(ViewChangeError, match="1,001 records behind"):
+        await world.versions.switch()
+    await world.folded(V2, 5, KEY_EVENTS)
+    assert await world.versions.switch() == V2
+
+
+async def test_keys_that_have_all_gone_hold_back_no_switch(world: World) -> None:
+    """No table says how far it is in a partition of which the log has nothing left."""
+    await world.log.append_many(KEY_EVENTS, 0, [(b"key", b"value")] * (MOST_BEHIND + 1))
+    await world.versions.begin()
+    await world.whole(V2)
+    await world.log.delete_before(KEY_EVENTS, 0, MOST_BEHIND + 1)
+    said = {status.known.name: status for status in await world.versions.status()}
+    assert (said[V2].progress.lag, said[V2].progress.total) == (0, 0)
+    assert await world.versions.switch() == V2
 
 
 async def test_of_two_switches_at_once_one_is_refused(world: World) -> None:
