@@ -227,7 +227,10 @@ class Folding:
 
     def status(self) -> tuple[ProcessorStatus, ...]:
         """Say how each processor is."""
-        return tuple(self._engine.status(self._ends(), time.time_ns() // 1_000_000)) if self._engine else ()
+        if self._engine is None:
+            return ()
+        starts = {} if self._faust is None else self._faust.starts()
+        return tuple(self._engine.status(starts, self._ends(), time.time_ns() // 1_000_000))
 
     def _ends(self) -> dict[tuple[str, int], int]:
         """Return the ends of the inputs, as far as they are known here: what was fetched of, and what was written."""

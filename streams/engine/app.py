@@ -162,6 +162,11 @@ class ProcessorsOnFaust:
     async def _recover(self, changelogs: set[TP], copied: set[TP]) -> None:
         await self._engine.recover(changelogs, copied)
 
+    def starts(self) -> dict[tuple[str, int], int]:
+        """Return where the assigned partitions begin as the consumer last heard of it."""
+        consumer = self.app.consumer
+        return {(tp.topic, tp.partition): consumer.start_offset(tp) for tp in consumer.assignment()}
+
     def ends(self) -> dict[tuple[str, int], int]:
         """Return the ends of the assigned partitions as the consumer last heard of them."""
         consumer, ends = self.app.consumer, {}

@@ -21,6 +21,9 @@ from streams.status import ProcessorStatus
 
 _RECOVERIES_AT_ONCE = 4
 
+Offsets = Mapping[tuple[str, int], int]
+"""By topic and partition."""
+
 
 class Engine:
     """Implements `streams.engine.consumer.Intake` for all processors of a node."""
@@ -121,25 +124,27 @@ class Engine:
             "recovered", partitions=len(changelogs), rows=rows, seconds=round(time.monotonic() - began, 3)
         )
 
-    def status(self, ends: Mapping[tuple[str, int], int], now_ms: int) -> list[ProcessorStatus]:
+    def status(self, starts: Offsets, ends: Offsets, now_ms: int) -> list[ProcessorStatus]:
         """
         Say how each processor is.
 
         Args:
-            ends: Topic and partition → the offset that the next record will get, as far as it is known.
+            starts: Topic and partition → the offset of the first record that is still there, as far as it is known.
+            ends: The same → the offset that the next record will get, as far as it is known.
             now_ms: The time.
         """
-        return [_status(processor, ends, now_ms) for processor in self.processors]
+        return [_status(processor, starts, ends, now_ms) for processor in self.processors]
 
 
 def _of(topic: str, partitions: Collection[Partition]) -> set[int]:
     return {number for of, number in partitions if of == topic}
 
 
-def _status(processor: Processor, ends: Mapping[tuple[str, int], int], now_ms: int) -> ProcessorStatus:
+def _status(processor: Processor, starts: Offsets, ends: Offsets, now_ms: int) -> ProcessorStatus:
     partitions = processor.table.partitions.values()
     oldest_ms = processor.inbox.oldest_ms
-    lag = sum(max(0, ends.get(tp, at) - at) for tp, at in processor.next_offsets().items())
+    # What is gone is nothing to fold: of a partition that has nothing left, no table says how far it is.
+    lag = sum(max(0, ends.get(tp, at) - max(at, starts.get(tp, 0))) for tp, at in processor.next_offsets().items())
     return ProcessorStatus(
         name=processor.fold.name,
         folded={topic: processor.folded[topic] for topic in processor.topics},

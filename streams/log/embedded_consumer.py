@@ -189,6 +189,10 @@ class EmbeddedConsumer(Consumer):  # type: ignore[misc]
         """Return the offset that is read next."""
         return self._positions.get(tp)
 
+    def start_offset(self, tp: TP) -> int:
+        """Return the offset of the first record that is still there."""
+        return self._log.partition(tp.topic, tp.partition).start_offset
+
     def highwater(self, tp: TP) -> int:
         """Return the offset that the next record will get."""
         return self._log.partition(tp.topic, tp.partition).end_offset
@@ -199,7 +203,7 @@ class EmbeddedConsumer(Consumer):  # type: ignore[misc]
 
     async def earliest_offsets(self, *partitions: TP) -> Mapping[TP, int]:
         """Return the offsets of the first records that are still there."""
-        return {tp: self._log.partition(tp.topic, tp.partition).start_offset for tp in partitions}
+        return {tp: self.start_offset(tp) for tp in partitions}
 
     def topic_partitions(self, topic: str) -> int | None:
         """Return how many partitions a topic has, None where there is no such topic."""

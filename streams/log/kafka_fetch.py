@@ -43,6 +43,8 @@ class Found(NamedTuple):
 
     partition: Partition
     error_code: int
+    start_offset: int
+    """Of the first record that is still there; -1 beside an error."""
     end_offset: int
     batches: bytes
     """Whole record batches, the last of them perhaps cut off; the first may begin before the offset asked for."""
@@ -76,11 +78,11 @@ def _found(frame: bytes, at: int, topics: int) -> Iterator[Found]:
         (partitions,) = _COUNT.unpack_from(frame, at + length)
         at += length + _COUNT.size
         for _ in range(partitions):
-            number, code, end_offset, _, _, aborted = _FOUND.unpack_from(frame, at)
+            number, code, end_offset, _, start_offset, aborted = _FOUND.unpack_from(frame, at)
             at += _FOUND.size + max(0, aborted) * _ABORTED_BYTES
             _, size = _REST.unpack_from(frame, at)
             at += _REST.size
-            yield Found((topic, number), code, end_offset, frame[at : at + max(0, size)])
+            yield Found((topic, number), code, start_offset, end_offset, frame[at : at + max(0, size)])
             at += max(0, size)
 
 

@@ -44,6 +44,7 @@ class KafkaFollower:
         self._wanted: frozenset[Partition] = frozenset()
         self._offsets: dict[Partition, int] = {}
         """Where to read next."""
+        self._starts: dict[Partition, int] = {}
         self._ends: dict[Partition, int] = {}
         self._led: dict[Source, list[Partition]] = {}
         self._source: dict[Partition, Source] = {}
@@ -81,6 +82,10 @@ class KafkaFollower:
         if not self._fetched:
             self._taken.set()
         self._changed.set()
+
+    def start_offset(self, at: Partition) -> int:
+        """Return the offset of the first record of a partition as a broker has last told it, 0 where none has."""
+        return self._starts.get(at, 0)
 
     def end_offset(self, at: Partition) -> int | None:
         """Return the end of a partition as a broker has last told it since it was sought, None where none has."""
@@ -217,7 +222,7 @@ class KafkaFollower:
             # What has been sought elsewhere in the meantime, or read from another broker, is not what is wanted.
             if asked is None or self._offsets.get(found.partition) != asked:
                 continue
-            self._ends[found.partition] = found.end_offset
+            self._starts[found.partition], self._ends[found.partition] = found.start_offset, found.end_offset
             if not found.batches:
                 continue
             records, self._offsets[found.partition] = records_in(found, asked)

@@ -181,6 +181,10 @@ class KafkaConsumer(driver.Consumer):  # type: ignore[misc]
     async def _seek(self, partition: TP, offset: int) -> None:
         self._follower.seek({partition: offset})
 
+    def start_offset(self, tp: TP) -> int:
+        """Return the offset of a partition's first record as it was last heard of."""
+        return self._follower.start_offset(tp)
+
     def highwater(self, tp: TP) -> int | None:
         """Return the end of a partition as it was last heard of."""
         return self._follower.end_offset(tp)

@@ -339,23 +339,24 @@ async def test_partitions_come_and_go() -> None:
 
 
 async def test_the_engine_says_how_it_is() -> None:
-    """Counts are what was folded and is left to fold, and which partitions can be used."""
+    """Counts are what was folded and is left to fold, which what is gone is not, and which partitions can be used."""
     async with living(partitions=2) as one:
         await put_many(one, 5)
         await one.writes.attach(SESSION, CONTEXT)
         at = one.writes.partition(CONTEXT)
         ends = {(CONTEXT_EVENTS, at): 5, (SESSION_EVENTS, one.writes.partition(SESSION)): 1}
-        contexts, sessions = one.node.engine.status(ends, 0)
+        contexts, sessions = one.node.engine.status({}, ends, 0)
         assert (contexts.lag_events, contexts.ready, contexts.recovering) == (5, 2, 0)
         assert (sessions.lag_events, sessions.folded) == (1, {SESSION_EVENTS: 0, TOPICS.feed: 0})
+        assert one.node.engine.status({(CONTEXT_EVENTS, at): 3}, ends, 0)[0].lag_events == 2
         await one.node.fetch(CONTEXT_EVENTS, at)
         first_ms = (await records(one.real, CONTEXT_EVENTS, at))[0].time_ms
-        assert one.node.engine.status(ends, first_ms + 250)[0].lag_ms == 250
+        assert one.node.engine.status({}, ends, first_ms + 250)[0].lag_ms == 250
         await one.node.drain()
-        contexts, sessions = one.node.engine.status(ends, 0)
+        contexts, sessions = one.node.engine.status({}, ends, 0)
         assert (contexts.lag_events, contexts.lag_ms, contexts.folded[CONTEXT_EVENTS]) == (0, 0, 5)
         one.node.contexts.table.partitions[at].claim = None
-        contexts, _ = one.node.engine.status(ends, 0)
+        contexts, _ = one.node.engine.status({}, ends, 0)
         assert (contexts.ready, contexts.recovering) == (1, 1)
 
 

@@ -287,7 +287,7 @@ async def test_faust_writes_no_row_and_no_offset(tmp_path: Path) -> None:
 
 
 async def test_it_says_what_it_knows_of_the_log(tmp_path: Path) -> None:
-    """It starts before its tables are there, is ready once all is recovered, and its ends are those of the log."""
+    """It starts before its tables are there, is ready once all is recovered, and has the log's starts and ends."""
     async with on_faust(tmp_path, gate=False) as one:
         await one.until(lambda: "recover" in one.engine.done)
         assert not one.faust.is_ready
@@ -298,6 +298,10 @@ async def test_it_says_what_it_knows_of_the_log(tmp_path: Path) -> None:
         topics = {CONTEXT_EVENTS, SESSION_EVENTS, TOPICS.feed, TOPICS.subscriptions}
         assert {topic for topic, _ in ends} >= topics
         assert all(one.real.partition(*tp).end_offset == end for tp, end in ends.items())
+        await one.real.delete_before(CONTEXT_EVENTS, 1, ends[CONTEXT_EVENTS, 1])
+        starts = one.faust.starts()
+        assert starts.keys() == ends.keys()
+        assert all(one.real.partition(*tp).start_offset == start for tp, start in starts.items())
 
 
 # The end

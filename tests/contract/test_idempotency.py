@@ -20,9 +20,11 @@ from streams.engine.processor import Processor
 from streams.engine.table import OwnedTable
 from streams.engine.table_files import Identity, Storage, TableFiles
 from streams.idempotency import KeyLog
+from streams.keys import load_master_key
 from streams.log.embedded import EmbeddedLog
+from streams.node import Node, NodeConfig
 from streams.processors.idempotency import IdempotencyFold
-from streams.topics import KEY_EVENTS, Kept, TopicSpec, view_topics
+from streams.topics import KEY_EVENTS, Kept, TopicSpec, topic_specs, view_topics
 from streams.writer import LogWriter
 from tests.support.engine_nodes import Clock, die
 
@@ -138,3 +140,23 @@ async def test_whoever_folds_next_knows_the_same(tmp_path: Path, *, is_rebuilt: 
             assert await other.begin("d") == Executed(Answered(200, b"1", "p"))
         finally:
             other.table.close()
+
+
+async def test_keys_that_have_all_gone_are_not_to_be_folded(tmp_path: Path) -> None:
+    """A node without a table is at the end of a partition of which the log has nothing left, and says so."""
+    log = EmbeddedLog(tmp_path / "log", die)
+    await log.start()
+    await log.create_topics(topic_specs(1))
+    await log.append_many(KEY_EVENTS, 0, [(KEY, b"{}")] * 3)
+    await log.delete_before(KEY_EVENTS, 0, 3)
+    await log.stop()
+    key = load_master_key(tmp_path, None)
+    node = Node(NodeConfig(data=tmp_path, kafka=None, partitions=1, key=key, url="http://127.0.0.1:1"), die)
+    try:
+        await node.start()
+        async with asyncio.timeout(30):
+            while not node.status().ready:
+                await asyncio.sleep(0.01)
+        assert {one.name: one.lag_events for one in node.status().processors}["idempotency"] == 0
+    finally:
+        await node.stop()

@@ -233,6 +233,22 @@ async def test_what_is_deleted_is_passed(log: KafkaLog) -> None:
             await following.until({at: [b"2"]})
 
 
+async def test_a_start_is_told_that_moves(log: KafkaLog) -> None:
+    """Also where nothing else happens to the partition, and where it has no record left."""
+    (at,) = all_of(await made(log, topics=1, partitions=1))
+    await append(log, at, b"0", b"1", b"2")
+    async with Following(log, [at]) as following:
+        follower = following.follower
+        assert follower.start_offset(at) == 0
+        await following.until({at: [b"0", b"1", b"2"]})
+        for start in (2, 3):
+            await log.delete_before(*at, start)
+            async with asyncio.timeout(10):
+                while follower.start_offset(at) < start:
+                    await follower.fetched(following.wanted, 0.1)
+            assert (follower.start_offset(at), follower.end_offset(at)) == (start, 3)
+
+
 async def test_much_at_once_comes_in_bounded_answers(log: KafkaLog) -> None:
     """Records of several megabytes, in partitions that all have some, are all given."""
     partitions = all_of(await made(log, topics=1, partitions=3))
@@ -308,4 +324,4 @@ async def test_a_batch_that_is_damaged_is_an_error(log: KafkaLog) -> None:
     damaged = bytearray(found.batches)
     damaged[-1] ^= 1
     with pytest.raises(CorruptRecordException):
-        records_in(Found(at, 0, 1, bytes(damaged)), 0)
+        records_in(Found(at, 0, 0, 1, bytes(damaged)), 0)
