@@ -12,6 +12,7 @@ from service.webhooks.deliveries import LOOKED_AT, MOST_LISTED, Deliveries, OwnD
 from service.webhooks.deliveries_everywhere import AllDeliveries
 from streams.domain.errors import LogUnavailableError, ViewUnavailableError
 from streams.domain.ids import Kind, id_text
+from streams.domain.memory_rows import MemoryRows
 from streams.domain.nodes import NodeSaid
 from streams.domain.rows import Rows
 from streams.domain.webhook_events import (
@@ -23,7 +24,6 @@ from streams.domain.webhook_events import (
     Target,
 )
 from streams.domain.webhooks import fold_webhook_event
-from tests.support.rows import MemoryRows
 
 PARTITIONS = 4
 NOW_MS = 1_796_000_000_000

@@ -9,7 +9,7 @@ from service.http.forward_keys import KeysHere
 from service.http.idempotency import KeyedCalls, KeyMetrics
 from streams.domain.idempotency import KEY_LIMITS, Admission, KeyLimits, fold_key_event
 from streams.domain.idempotency_events import AnyKeyEvent, KeyBegun, KeyFinished, KeyReleased
-from tests.support.rows import MemoryRows
+from streams.domain.memory_rows import MemoryRows
 
 KEY_IDS = KeyIds(b"k" * 32, "log")
 START_MS = 1_700_000_000_000

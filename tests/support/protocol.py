@@ -44,13 +44,13 @@ from streams.domain.feed import (
 )
 from streams.domain.ids import ContextId, Kind, SessionId, id_text
 from streams.domain.items import Item
+from streams.domain.memory_rows import MemoryRows
 from streams.domain.notices import ToApp
 from streams.domain.session import fold_feed, fold_session_event
 from streams.engine.overlay import Overlay
 from tests.support.protocol_checks import BrokenError, Checks
 from tests.support.protocol_oracle import Oracle
 from tests.support.protocol_owner import Entry, Log, Owner, day_of
-from tests.support.rows import MemoryRows
 from tests.support.tables import CLIENT, HASH_KEY, START_MS, Cause, app_of, context_id, make_item, session_id
 
 STEPS = 160

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from streams.domain.feed import Limits
+from streams.domain.memory_rows import MemoryRows
 from streams.engine.overlay import Overlay
-from tests.support.rows import MemoryRows
 
 IN_PARTS, WHOLE = 1_000, 100_000
 """Bytes in one message: two items, or all of them."""

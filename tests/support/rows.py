@@ -1,10 +1,8 @@
-"""Rows in memory, under the name by which tests know them, and such as tell what a disk would have to pass by."""
+"""Rows that tell what a disk would have to pass by."""
 
 from collections.abc import Iterator
 
 from streams.domain.memory_rows import MemoryRows
-
-__all__ = ["MemoryRows", "UncompactedRows"]
 
 
 class UncompactedRows(MemoryRows):

@@ -25,6 +25,7 @@ from streams.domain.events import (
 from streams.domain.feed import LIMITS, Limits, Noticed, Verdict
 from streams.domain.ids import AppId, ContextId, Kind, SessionId, id_text
 from streams.domain.items import Item
+from streams.domain.memory_rows import MemoryRows
 from streams.domain.positions import ContextPosition, SessionsPosition
 from streams.engine.fold import Fold, Judged, Output, inputs_of
 from streams.log.port import Chunk, Record
@@ -32,7 +33,6 @@ from streams.processors.contexts import ContextsFold
 from streams.processors.sessions import SessionsFold
 from streams.processors.webhooks import WebhooksFold
 from streams.views.tables import WAIT_S
-from tests.support.rows import MemoryRows
 
 HASH_KEY = b"k" * 32
 CLIENT = "0123456789abcdef"

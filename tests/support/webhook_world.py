@@ -15,11 +15,11 @@ from service.webhooks.sender import Sent
 from service.webhooks.signing import signed
 from streams.domain import webhook_rows as layout
 from streams.domain.errors import LogUnavailableError, ViewUnavailableError
+from streams.domain.memory_rows import MemoryRows
 from streams.domain.notices import Notice, NoticeType, event_id
 from streams.domain.webhook_events import AnyWebhookEvent, DeliveryAttempted, DeliveryResent, Target
 from streams.domain.webhook_rows import Delivery, Undecided
 from streams.domain.webhooks import fold_notice, fold_webhook_event
-from tests.support.rows import MemoryRows
 from tests.support.tables import HASH_KEY, START_MS, app_of, context_id, session_id
 
 SOURCE = "session-events-0"

@@ -37,10 +37,10 @@ from streams.domain.feed import (
 )
 from streams.domain.ids import Kind, SessionId, id_text
 from streams.domain.items import item_hash
+from streams.domain.memory_rows import MemoryRows
 from streams.domain.notices import ToApp
 from streams.domain.times import LAST_MS
 from tests.support.protocol_oracle import ContextOracle
-from tests.support.rows import MemoryRows
 from tests.support.tables import CLIENT, HASH_KEY, START_MS, app_of, context_id, make_item, session_id
 
 C, D = context_id(1), context_id(2)

@@ -19,7 +19,8 @@ from streams.domain.idempotency import (
 )
 from streams.domain.idempotency_events import AnyKeyEvent, KeyBegun, KeyFinished, KeyReleased
 from streams.domain.idempotency_rows import Answered
-from tests.support.rows import MemoryRows, UncompactedRows
+from streams.domain.memory_rows import MemoryRows
+from tests.support.rows import UncompactedRows
 
 CLIENT, OTHER = "0123456789abcdef", "fedcba9876543210"
 PUT, PATCHED = "0" * 32, "1" * 32

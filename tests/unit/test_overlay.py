@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streams.domain.memory_rows import MemoryRows
 from streams.engine.overlay import Overlay
-from tests.support.rows import MemoryRows
 
 
 class Write(NamedTuple):

@@ -34,9 +34,10 @@ from streams.domain.feed import (
     ToSession,
 )
 from streams.domain.ids import ContextId, Kind, id_text
+from streams.domain.memory_rows import MemoryRows
 from streams.domain.notices import ToApp
 from streams.domain.session import fold_session_event
-from tests.support.rows import MemoryRows, UncompactedRows
+from tests.support.rows import UncompactedRows
 from tests.support.tables import CLIENT, HASH_KEY, START_MS, app_of, context_id, make_item, session_id
 
 C, D = context_id(1), context_id(2)

@@ -32,12 +32,12 @@ from streams.domain.feed import (
 )
 from streams.domain.ids import ContextId, Kind, id_text
 from streams.domain.items import item_hash
+from streams.domain.memory_rows import MemoryRows
 from streams.domain.notices import NoticeType, ToApp, session_context_json
 from streams.domain.session import fold_feed, fold_session_event
 from streams.views.sessions import newest, read_state
 from tests.support.protocol_checks import items_of
 from tests.support.protocol_oracle import SessionOracle
-from tests.support.rows import MemoryRows
 from tests.support.tables import CLIENT, HASH_KEY, START_MS, app_of, context_id, session_id
 
 C, D = context_id(1), context_id(2)

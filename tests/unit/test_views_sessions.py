@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from streams.domain import session_rows as layout
 from streams.domain.errors import NotAttachedError, SessionDeletedError
 from streams.domain.feed import NONE
+from streams.domain.memory_rows import MemoryRows
 from streams.domain.pages import SessionContext, ViewState
 from streams.domain.positions import ListPosition
 from streams.domain.session_rows import Member, Session
 from streams.views import sessions
 from streams.views.session_lists import SessionLists
-from tests.support.rows import MemoryRows
 from tests.support.tables import app_of, context_id, session_id
 
 S = session_id(1)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from streams.domain import webhook_rows as layout
 from streams.domain.ids import Kind, id_text
+from streams.domain.memory_rows import MemoryRows
 from streams.domain.notices import Notice, event_id
 from streams.domain.webhook_events import (
     AnyWebhookEvent,
@@ -23,7 +24,6 @@ from streams.domain.webhook_events import (
 )
 from streams.domain.webhook_rows import Attempt, Delivery, Undecided
 from streams.domain.webhooks import WEBHOOK_LIMITS, WebhookLimits, fold_notice, fold_webhook_event
-from tests.support.rows import MemoryRows
 from tests.support.tables import HASH_KEY, START_MS, app_of, context_id, session_id
 
 C, D = context_id(1), context_id(2)
