@@ -27,7 +27,8 @@ from streams.domain.webhook_rows import Delivery, Event
 _LOOK_S = 1.0
 """So often at least it is looked what is due, and whose the partitions are."""
 _REST = 4
-"""For so many times as long as a look has taken, the next one waits: to look takes a fifth of a core at most."""
+"""For so many times as long as a look has taken, the turns of others included, the next one waits, up to `_LOOK_S`: to
+look takes a fifth of a core, unless it takes long."""
 _LOOKED_AT = 64
 """Deliveries of one endpoint that a look goes through: those that are on their way stand first."""
 _ENDPOINTS_AT_ONCE = 50
@@ -114,7 +115,7 @@ class Deliverer:
                 limit_s = await self._look()
                 for error in self._failed:
                     raise error
-                await asyncio.sleep(_REST * (self._world.clock_s() - began_s))
+                await asyncio.sleep(min(_REST * (self._world.clock_s() - began_s), _LOOK_S))
         finally:
             if self._tasks:
                 await asyncio.wait(self._tasks, timeout=_STOP_LIMIT_S)
@@ -145,7 +146,7 @@ class Deliverer:
                         await asyncio.sleep(0)
                         rows = self._world.queues.rows(partition)
                 await asyncio.sleep(0)
-            self.lanes.forget_others(told)
+            self.lanes.forget_others(told, self._world.clock_s())
         self.counts.pending, self.counts.oldest_due_ms = pending, now_ms - min(waits_ms)
         return (next_ms - now_ms) / 1_000
 

@@ -86,10 +86,14 @@ class Lanes:
         """Note that an event is not on its way any more, for it was not sent."""
         self._drop(endpoint, self._left(endpoint))
 
-    def forget_others(self, endpoints: Collection[str]) -> None:
-        """Forget what fails or is slow of others, for which nothing is pending, where nothing is on its way either."""
+    def forget_others(self, endpoints: Collection[str], now_s: float) -> None:
+        """
+        Forget what fails or is slow of others, where nothing is on its way, once they need not be left alone any more.
+
+        *endpoints* are those for which something is pending.
+        """
         for endpoint in [name for name, lane in self._lanes.items() if lane.is_ill and not lane.running]:
-            if endpoint not in endpoints:
+            if endpoint not in endpoints and now_s >= self._lanes[endpoint].closed_until_s:
                 del self._lanes[endpoint]
 
     @property

@@ -46,8 +46,8 @@ async def test_what_a_dead_node_was_to_send_arrives(tmp_path: Path, http: aiohtt
             for context in contexts:
                 attached = {"app_id": pair.app.tenant, "context_id": context}
                 await pair.platform.ok("PUT", pair.session_path, attached)
-            # Both nodes send by now: each to the same endpoint, four at a time at most.
-            await receiver.until(lambda all_of: len(all_of) >= 5)
+            # An endpoint that has not answered yet gets one event at a time of each node.
+            await receiver.until(lambda all_of: len(all_of) >= 2)
             before = {one.id for one in receiver.received}
             fleet.nodes[0].kill()
             killed.set()

@@ -24,9 +24,9 @@ from service.webhooks.deliveries import (
     parse_delivery_id,
 )
 from streams.domain.errors import LogUnavailableError, ViewUnavailableError
+from streams.domain.memory_rows import MemoryRows
 from streams.domain.nodes import NodeSaid
 from tests.support.deliveries import NOW_MS, DeliveriesWorld
-from tests.support.rows import MemoryRows
 
 KEY = bytes(range(32))
 HALVES = ([0, 2], [1, 3])

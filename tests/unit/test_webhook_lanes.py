@@ -88,3 +88,19 @@ def test_one_that_fails_in_a_row_is_left_alone() -> None:
     lanes.begin("e")
     lanes.end("e", now_s=20_000, took_s=0.01, answers=True)
     assert lanes.room("e", 20_000) == PER_ENDPOINT
+
+
+def test_what_is_known_of_others_is_forgotten() -> None:
+    """Of those for which nothing is pending any more, once their pause is over; so nobody counts as ill for ever."""
+    lanes = Lanes()
+    failed(lanes, "pending", 1)
+    failed(lanes, "left alone", 5)
+    failed(lanes, "over", 1)
+    lanes.begin("on its way")
+    lanes.slow("on its way")
+    assert lanes.ill == 4
+    lanes.forget_others({"pending"}, 0)
+    assert lanes.ill == 3
+    assert lanes.room("left alone", 0) == 0
+    lanes.forget_others({"pending"}, 1_000)
+    assert lanes.ill == 2
