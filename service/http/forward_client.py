@@ -46,7 +46,7 @@ COMMAND_LIMIT_S = 7.5
 SILENT_S = 0.5
 """An owner that has not answered a read for so long is perhaps frozen: a copy is asked as well."""
 _LOOK_S = 0.1
-"""So often a read that may not be asked of a copy yet looks again whether it may."""
+"""So often a read whose owner is silent looks again: whether a copy may be asked yet, whether it has another owner."""
 
 _PARAMETERS = {Kind.CONTEXT: "context_id", Kind.SESSION: "session_id"}
 _TRIES = 2
@@ -172,7 +172,13 @@ class Forwarding:
         """Return the answer of an owner; of a copy where that is silent, or was a moment ago."""
         if self._hedges.is_silent(owner.name):
             copied = await self._copied(asking, {owner.name})
-            return copied if _is_whole(copied) else _rather(await self._try(owner, asking.call), copied)
+            if _is_whole(copied):
+                return copied
+            hop = asyncio.create_task(self._try(owner, asking.call))
+            try:
+                return _rather(await _unless_moved(hop, owner, asking), copied)
+            finally:
+                hop.cancel()
         hop = asyncio.create_task(self._try(owner, asking.call))
         try:
             done, _ = await asyncio.wait({hop}, timeout=SILENT_S)
@@ -191,7 +197,7 @@ class Forwarding:
             if not hop.done() and (hedge.exception() is not None or _is_whole(hedge.result())):
                 self._hedges.won(owner.name)  # also with an error, which is the client's to know, such as a 404
                 return hedge.result()
-            found = await hop
+            found = await _unless_moved(hop, owner, asking)
             if _is_whole(found):
                 await _let_go(hedge)
                 return found
@@ -255,6 +261,13 @@ class _Asking:
         """Return a node that has a copy."""
         return self._places.copying(self._table, self._raw, but)
 
+    def is_still_of(self, owner: NodeSaid) -> bool:
+        """Say whether the partition is known to be that node's, which was asked."""
+        if self.is_served_here:
+            return False
+        known = self._places.owner(self._table, self._raw, self._asked - {owner.name})
+        return known is not None and known.name == owner.name
+
     @property
     def is_served_here(self) -> bool:
         """Whether the partition has come here in the meantime."""
@@ -275,6 +288,14 @@ def _rather(of_owner: Answer | Instead, of_copy: Found) -> Found:
     """Return the copy's where that is whole, or the only answer; else the owner's."""
     is_only = of_owner is Instead.NOTHING and not isinstance(of_copy, Instead)
     return of_copy if is_only or _is_whole(of_copy) else of_owner
+
+
+async def _unless_moved(hop: asyncio.Task[Answer | Instead], owner: NodeSaid, asking: _Asking) -> Answer | Instead:
+    """Return what an owner answers that was silent; nothing once its partition is another's, who is to be asked."""
+    while not (await asyncio.wait({hop}, timeout=_LOOK_S))[0]:
+        if not asking.is_still_of(owner):
+            return Instead.NOTHING
+    return hop.result()
 
 
 async def _let_go(asking: asyncio.Task[Found]) -> None:

@@ -158,6 +158,24 @@ async def test_what_the_copy_here_says_where_its_owner_stays_silent() -> None:
         assert problem(await it.platform.call("GET", it.session), 503) == "view_behind"
 
 
+@pytest.mark.parametrize("is_known", [False, True], ids=["found out just now", "known to be silent"])
+async def test_a_silent_owner_is_waited_for_while_it_has_the_partition(is_known: bool) -> None:
+    """Its copy is gone, as the other node is taking the partition over: from then on that node answers."""
+    async with hedged() as it:
+        if is_known:
+            assert (await it.timed())[0] == 200
+        it.pair.owner_places.has_copies = False
+        refused = it.pair.outcome("misdirected")
+        reading = asyncio.create_task(it.timed())
+        async with asyncio.timeout(10):
+            while it.pair.outcome("misdirected") == refused:
+                await asyncio.sleep(0.01)
+        it.pair.owner_places.has_all = True
+        it.pair.places.owners[:] = [node_at("owner", it.pair.owner_port)]
+        status, took = await reading
+        assert (status, took < READ_S) == (200, True)
+
+
 async def test_nobody_can_answer() -> None:
     """Neither in time nor at all: 503."""
     async with hedged() as it:
