@@ -26,11 +26,11 @@ async def node(tmp_path: Path, clock: Clock) -> AsyncIterator[ApiNode]:
 
 
 async def enrolled(node: ApiNode, clock: Clock, name: str, caller: Caller | None = None) -> str:
-    """Switch on the user's second factor, and return its URI."""
+    """Switch on the user's second factor, and return its URI; it is then the beginning of a code's 30 s."""
     by = caller or node.admin
     otpauth = str((await by.ok("POST", f"/api/v1/users/{name}/twofactor")).json["otpauth"])
     await by.ok("POST", f"/api/v1/users/{name}/twofactor/confirm", {"code": code(otpauth, clock)})
-    clock.ahead_s += 30
+    clock.ahead_s += 30 - clock.now_s() % 30
     return otpauth
 
 
