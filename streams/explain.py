@@ -11,6 +11,7 @@ from streams.domain.feed import NONE
 from streams.domain.ids import ContextId, SessionId
 from streams.domain.positions import After
 from streams.domain.session_rows import Member
+from streams.domain.steps import Steps
 from streams.folded import FoldedContext, FoldedSession
 from streams.refold import Bound, Refold
 from streams.views.seats import Seats
@@ -89,12 +90,12 @@ def explanations(
 
 
 def _account(folded: FoldedContext | None, context: ContextId, content_id: str, history: FoldedSession) -> Account:
-    attachment = history.attachments.get(context, ())
+    attachment = history.attachments.get(context, Steps())
     if folded is None:
-        return Account(None, NONE, (), 0, list(attachment))
-    steps = list(folded.steps[content_id])
-    omitted = folded.omitted[content_id]
-    return Account(folded.item(content_id), folded.sequence, steps, omitted, list(attachment))
+        return Account(None, NONE, (), attachment.omitted, attachment.named)
+    steps = folded.steps[content_id]
+    omitted = steps.omitted + attachment.omitted
+    return Account(folded.item(content_id), folded.sequence, steps.named, omitted, attachment.named)
 
 
 def _is_fed(member: Member) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Collection
 from typing import assert_never
 
@@ -24,14 +23,11 @@ from streams.domain.events import (
 from streams.domain.ids import ContextId, Kind, SessionId, known_id
 from streams.domain.memory_rows import MemoryRows
 from streams.domain.session_rows import Member
-from streams.domain.steps import Did, Step, did_to_item, did_to_member
+from streams.domain.steps import Did, Step, Steps, did_to_item, did_to_member
 from streams.log.port import Record
 from streams.processors.contexts import ContextsFold
 from streams.processors.sessions import SessionsFold
 from streams.topics import CONTEXT_EVENTS, SESSION_EVENTS
-
-MOST_STEPS = 100
-"""Of one item: older ones are counted."""
 
 
 class FoldedContext:
@@ -39,8 +35,7 @@ class FoldedContext:
 
     def __init__(self, context: ContextId, fold: ContextsFold, watched: Collection[str]) -> None:
         self.context, self.rows = context, MemoryRows()
-        self.steps: dict[str, deque[Step]] = {content_id: deque(maxlen=MOST_STEPS) for content_id in watched}
-        self.omitted: dict[str, int] = dict.fromkeys(watched, 0)
+        self.steps = {content_id: Steps() for content_id in watched}
         self._fold = fold
 
     def item(self, content_id: str) -> StoredItem | None:
@@ -66,8 +61,7 @@ class FoldedContext:
         for content_id, steps in self.steps.items():
             did = did_to_item(event, content_id, before[content_id], self.item(content_id))
             if did is not None:
-                self.omitted[content_id] += len(steps) == MOST_STEPS
-                steps.append(_step(CONTEXT_EVENTS, partition, record, event, Did.NOTHING if is_repeat else did))
+                steps.add(_step(CONTEXT_EVENTS, partition, record, event, Did.NOTHING if is_repeat else did))
 
 
 class FoldedSession:
@@ -75,8 +69,8 @@ class FoldedSession:
 
     def __init__(self, session: SessionId, fold: SessionsFold) -> None:
         self.session, self.rows = session, MemoryRows()
-        self.attachments: dict[ContextId, deque[Step]] = {}
-        """Context → what events did to its attachment, oldest first, the last ones of too many."""
+        self.attachments: dict[ContextId, Steps] = {}
+        """Context → what events did to its attachment."""
         self.offset = -1
         """Of the session's last event."""
         self._fold = fold
@@ -97,7 +91,7 @@ class FoldedSession:
     @property
     def attached(self) -> list[ContextId]:
         """The contexts that are attached, were, or would be, had there been room."""
-        return [one for one, steps in self.attachments.items() if any(step.did is not Did.NOTHING for step in steps)]
+        return [one for one, steps in self.attachments.items() if steps.changed is not None]
 
     def add(self, partition: int, record: Record) -> None:
         """Fold one record of the session; after it was deleted, none counts."""
@@ -116,8 +110,8 @@ class FoldedSession:
         for context in named:
             did = did_to_member(event, before[context], self.member(context))
             if did is not None:
-                steps = self.attachments.setdefault(context, deque(maxlen=MOST_STEPS))
-                steps.append(_step(SESSION_EVENTS, partition, record, event, Did.NOTHING if is_repeat else did))
+                steps = self.attachments.setdefault(context, Steps())
+                steps.add(_step(SESSION_EVENTS, partition, record, event, Did.NOTHING if is_repeat else did))
 
     def _named(self, event: SessionEvent) -> list[ContextId]:
         """Return the contexts that an event may attach or detach."""

@@ -88,7 +88,7 @@ class Account(NamedTuple):
     steps: Sequence[Step]
     """Of the item, oldest first."""
     omitted: int
-    """Older ones."""
+    """Older ones, also of the attachment."""
     attachment: Sequence[Step]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections import deque
 from typing import NamedTuple, assert_never
 
 from streams.domain.context_rows import StoredItem
@@ -21,6 +22,9 @@ from streams.domain.events import (
     SessionEvent,
 )
 from streams.domain.session_rows import Member
+
+MOST_STEPS = 100
+"""Of one item, or of one attachment: older ones are counted."""
 
 
 class Did(enum.Enum):
@@ -53,6 +57,38 @@ class Step(NamedTuple):
     client: str
     request: str
     did: Did
+
+
+class Steps:
+    """The last steps of one thing, and of all that are older the last one that changed it: that is why it is so."""
+
+    def __init__(self) -> None:
+        self._last: deque[Step] = deque(maxlen=MOST_STEPS)
+        self._count = 0
+        self.changed: Step | None = None
+        """The last one that did something."""
+
+    def __bool__(self) -> bool:
+        """Say whether there is one."""
+        return bool(self._last)
+
+    def add(self, step: Step) -> None:
+        """Take the next one."""
+        self._last.append(step)
+        self._count += 1
+        if step.did is not Did.NOTHING:
+            self.changed = step
+
+    @property
+    def named(self) -> list[Step]:
+        """Those that are named, oldest first."""
+        older = [] if self.changed is None or self.changed.offset >= self._last[0].offset else [self.changed]
+        return [*older, *self._last]
+
+    @property
+    def omitted(self) -> int:
+        """How many are not."""
+        return self._count - len(self.named)
 
 
 def did_to_item(

@@ -22,7 +22,7 @@ from streams.domain.explain import Explanation, Reason, Rule
 from streams.domain.feed import LIMITS, Limits
 from streams.domain.ids import ContextId, Kind, id_text
 from streams.domain.positions import NOTHING
-from streams.domain.steps import Did
+from streams.domain.steps import MOST_STEPS, Did
 from streams.explain import Explainer
 from streams.refold import Bound, Refold
 from streams.views.session_lists import SessionLists
@@ -329,6 +329,36 @@ async def test_many_steps() -> None:
     views.drain()
     one = await explained(views, "a")
     assert (one.omitted, len(one.steps)) == (30, 101)
+
+
+async def test_what_hundreds_of_events_that_did_nothing_come_after() -> None:
+    """A context was attached, or found no room, and an item was removed, however often nothing was done since."""
+    limits = Limits(contexts=1)
+    views = Views(limits)
+    views.attach(S, C1)
+    views.put(C1, "a")
+    views.remove(C1, "a")
+    views.detach(S, C1)
+    views.attach(S, C2)
+    views.attach(S, C1)
+    for _ in range(MOST_STEPS + 10):
+        views.detach(S, C1)
+        views.remove(C1, "a")
+        views.detach(S, C3)
+    views.drain()
+    one = await explained(views, "a", limits=limits)
+    assert (one.reason, did(one)[0], one.omitted) == (Reason.TOO_MANY, Did.TOO_MANY, 12)
+    views.detach(S, C2)
+    views.attach(S, C1)
+    views.drain()
+    one = await explained(views, "a", limits=limits)
+    assert (one.reason, one.omitted) == (Reason.REMOVED, 11 + 14)
+    for _ in range(MOST_STEPS):
+        views.detach(S, C2)
+    views.drain()
+    assert (await explained(views, "a", C2, limits=limits)).reason is Reason.DETACHED
+    with pytest.raises(NotAttachedError):
+        await explained(views, "a", C3, limits=limits)
 
 
 async def test_more_than_may_be_read() -> None:
