@@ -28,7 +28,7 @@ from streams.domain.events import (
     SessionCreated,
     SessionEvent,
 )
-from streams.domain.feed import Change, FeedMessage, Operation, Snapshot, Subscription
+from streams.domain.feed import Change, FeedMessage, Operation, Snapshot, Subscription, Wipe
 from streams.domain.idempotency_events import AnyKeyEvent
 from streams.domain.ids import ID_BYTES, ContextId, EventId, Kind, SessionId, id_text, parse_id
 from streams.domain.items import Item, content_id_fault, item_faults
@@ -39,6 +39,7 @@ MAX_EVENT_BYTES = (1 << 20) + (4 << 10)
 """An item is never larger encoded than it was sent, so this is the largest body, and what an event says beside it."""
 _TAG = re.compile(r"(context|session|registry|webhook|key)\.[a-z0-9_]+\.v[0-9]+")
 _ID_CHARACTERS = 43
+_APPEND = re.compile("[0-9a-f]{16}")
 
 E = TypeVar("E", ContextEvent, SessionEvent, AnyWebhookEvent)
 D = TypeVar("D")
@@ -61,9 +62,13 @@ class _Tagged(msgspec.Struct):
 _TAGGED = msgspec.json.Decoder(_Tagged)
 
 
-def event_key(kind: Kind, raw: bytes, event_id: str) -> bytes:
-    """Return the record key of an event: `<id>/<event id>`, unique, so that one event can be removed for good."""
-    return f"{id_text(kind, raw)}/{event_id}".encode()
+def event_key(kind: Kind, raw: bytes, event_id: str, append: str = "") -> bytes:
+    """
+    Return the record key of an event: `<id>/<event id>`, unique, so that one event can be removed for good.
+
+    An event that may be appended again has a key of its own each time: *append*, 16 hexadecimal digits, follows.
+    """
+    return f"{id_text(kind, raw)}/{event_id}{append and '/'}{append}".encode()
 
 
 def encode_event(event: ContextEvent | SessionEvent | AnyWebhookEvent | AnyKeyEvent) -> bytes:
@@ -164,7 +169,7 @@ def decode_subscription(key: bytes | None, value: bytes | None) -> tuple[Context
         PoisonError: It is none.
     """
     message = _message(_SUBSCRIPTION, value)
-    if len(message.session) != ID_BYTES:
+    if not isinstance(message, Wipe) and len(message.session) != ID_BYTES:
         raise PoisonError("the session is not an id")
     return ContextId(_raw_key(key)), message
 
@@ -209,7 +214,10 @@ def _key(kind: Kind, key: bytes | None) -> tuple[bytes, EventId]:
     raw = parse_id(kind, text[:_ID_CHARACTERS])
     if raw is None or text[_ID_CHARACTERS : _ID_CHARACTERS + 1] != "/":
         raise PoisonError(f"the key is not <{kind.value} id>/<event id>")
-    return raw, EventId(text[_ID_CHARACTERS + 1 :])
+    event_id, slash, append = text[_ID_CHARACTERS + 1 :].partition("/")
+    if slash and _APPEND.fullmatch(append) is None:
+        raise PoisonError("the key does not end in an event id, or in 16 hexadecimal digits after it")
+    return raw, EventId(event_id)
 
 
 def id_in_key(kind: Kind, key: bytes | None) -> bytes | None:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from streams.codec import decode_context_event, decode_session_event, encode_event, event_key
+from streams.codec import decode_context_event, decode_session_event, encode_event
 from streams.domain.dead_letters import (
     Cursor,
     Decided,
@@ -39,6 +39,7 @@ from streams.engine.batch import dead_letter
 from streams.log.port import Log
 from streams.registry import Registry
 from streams.topics import CONTEXT_EVENTS, SESSION_EVENTS, partition_of, view_topics
+from streams.writer import record_key
 
 MOST_LOOKED_AT = 10_000
 """Letters that one page looks at, however few of them it returns."""
@@ -132,6 +133,8 @@ class DeadLetters:
             return None
         _, decode = _DECODERS[place.topic]
         async for record in self._log.read_at(place.topic, place.partition, [place.offset]):
+            if record.value is None:
+                return None  # it says that another record is erased
             try:
                 decode(record.key, record.value)
             except PoisonError as error:
@@ -196,7 +199,8 @@ class DeadLetters:
             return done
         value = encode_event(corrected.event)
         partition = partition_of(corrected.raw, self._partitions)
-        appended = await self._log.append(place.topic, partition, corrected.key, value)
+        key = record_key(_DECODERS[place.topic][0], corrected.raw, corrected.event)
+        appended = await self._log.append(place.topic, partition, key, value)
         stands_at = Place(place.topic, appended.partition, appended.offset).text
         return await self._note(done, msgspec.structs.replace(decision, stands_at=stands_at), user, request)
 
@@ -235,7 +239,6 @@ class DeadLetters:
 class _Corrected(NamedTuple):
     raw: bytes
     of: str
-    key: bytes
     event: ContextEvent | SessionEvent
     fields: Mapping[str, Any]
     """The event as JSON has it."""
@@ -245,7 +248,7 @@ def _corrected(letter: Letter, of: str, given: Mapping[str, Any]) -> _Corrected:
     """Return the event that is to stand for a letter's record; raise `PoisonError` where it is none of its topic."""
     if letter.topic not in _DECODERS:
         raise PoisonError("only what is in a source is replaced: the rest is made from it")
-    kind, decode = _DECODERS[letter.topic]
+    _, decode = _DECODERS[letter.topic]
     of = of or base64.b64decode(letter.key or "")[:_ID_CHARACTERS].decode("ascii", "replace")
     # The same for whoever asks, and again: the log then has the same event twice, not two.
     event_id = hashlib.blake2b(f"{letter.place.text}@{letter.time_ms}".encode(), digest_size=16).hexdigest()
@@ -255,4 +258,4 @@ def _corrected(letter: Letter, of: str, given: Mapping[str, Any]) -> _Corrected:
     except NewerEventError as error:
         raise PoisonError(f"this version knows no such event: {error}") from error
     fields = msgspec.json.decode(encode_event(event))
-    return _Corrected(raw, of, event_key(kind, raw, event_id), event, fields)
+    return _Corrected(raw, of, event, fields)

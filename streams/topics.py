@@ -51,7 +51,8 @@ class ViewTopics(NamedTuple):
     """The names of the topics of one version of the views."""
 
     subscriptions: str
-    """Context id, raw → subscribe or unsubscribe, msgpack. Written by the sessions processor."""
+    """Context id, raw → subscribe, unsubscribe or wipe, msgpack. Written by the sessions processor, wipes by the
+    contexts processor."""
     feed: str
     """Session id, raw → change, snapshot, sweep or refusal, msgpack. Written by the contexts processor, sweeps by the
     sessions processor too."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Sequence
+
+from msgspec import UNSET
 
 from streams.codec import encode_event, event_key
 from streams.domain.errors import LogUnavailableError
@@ -13,6 +16,12 @@ from streams.domain.ids import ContextId, Kind, SessionId
 from streams.domain.positions import ContextPosition, SessionsPosition, Written
 from streams.log.port import Appended, Log
 from streams.topics import CONTEXT_EVENTS, KEY_EVENTS, SESSION_EVENTS, partition_of
+
+
+def record_key(kind: Kind, raw: bytes, event: ContextEvent | SessionEvent) -> bytes:
+    """Return a key for the record of an event that no other record has, also where the event is appended again."""
+    may_come_again = event.idempotency_key is not UNSET or event.corrects is not UNSET
+    return event_key(kind, raw, event.id, secrets.token_hex(8) if may_come_again else "")
 
 
 class LogWriter:
@@ -29,12 +38,12 @@ class LogWriter:
 
     async def write_context(self, context: ContextId, event: ContextEvent) -> Written:
         """Append one event of a context; raise `LogUnavailableError` where the outcome is unknown."""
-        appended = await self._append(CONTEXT_EVENTS, context, event_key(Kind.CONTEXT, context, event.id), event)
+        appended = await self._append(CONTEXT_EVENTS, context, record_key(Kind.CONTEXT, context, event), event)
         return Written(ContextPosition(context, appended.offset), appended.time_ms)
 
     async def write_session(self, session: SessionId, event: SessionEvent) -> Written:
         """Append one event of a session; raise `LogUnavailableError` where the outcome is unknown."""
-        appended = await self._append(SESSION_EVENTS, session, event_key(Kind.SESSION, session, event.id), event)
+        appended = await self._append(SESSION_EVENTS, session, record_key(Kind.SESSION, session, event), event)
         return Written(SessionsPosition({appended.partition: appended.offset}), appended.time_ms)
 
     async def write_sessions(self, events: Sequence[tuple[SessionId, SessionEvent]]) -> SessionsPosition:
@@ -45,7 +54,7 @@ class LogWriter:
             LogUnavailableError: The outcome of some is unknown; the others are in the log.
         """
         appends = [
-            self._append(SESSION_EVENTS, session, event_key(Kind.SESSION, session, event.id), event)
+            self._append(SESSION_EVENTS, session, record_key(Kind.SESSION, session, event), event)
             for session, event in events
         ]
         offsets: dict[int, int] = {}

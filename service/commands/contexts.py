@@ -12,6 +12,7 @@ from streams.domain.errors import UnavailableError
 from streams.domain.events import (
     ContextCreated,
     ContextDetached,
+    ContextErased,
     ContextEvent,
     ItemPut,
     ItemRemoved,
@@ -109,6 +110,10 @@ class ContextCommands:
         """Remove an item from the caller's context, whether it is there or not."""
         event = ItemRemoved(**caller.cause(self._entropy), content_id=content_id)
         return await self._events.write_context(context, event)
+
+    async def erase(self, caller: Caller, context: ContextId) -> Written:
+        """Erase the caller's context, whether anything is recorded of it or not."""
+        return await self._events.write_context(context, ContextErased(**caller.cause(self._entropy)))
 
     async def detach_all(self, caller: Caller, context: ContextId, after: After) -> SessionsPosition:
         """

@@ -84,6 +84,19 @@ READ = Operation(
     largest_page=MAX_ITEMS_PAGE,
     problems=_READS,
 )
+ERASE = Operation(
+    method="DELETE",
+    path="/v1/contexts/{context_id}",
+    id="eraseContext",
+    summary="Erase a context",
+    says="Its list is 404 afterwards, and no session has it. What is written to it later counts for nothing. All that "
+    "was recorded of it is removed for good, but for the fact that it was erased. One that is erased already is "
+    "answered in the same way.",
+    tenant=Kind.APP,
+    writes=True,
+    success=204,
+    problems=(AbsentError, LogUnavailableError),
+)
 DETACH_ALL = Operation(
     method="DELETE",
     path="/v1/contexts/upnext/{context_id}/sessions",
@@ -108,7 +121,7 @@ REMOVE_ITEM = Operation(
     problems=(AbsentError, InvalidFieldsError, LogUnavailableError),
 )
 
-OPERATIONS = (CREATE, PUT_ITEM, READ, DETACH_ALL, REMOVE_ITEM)
+OPERATIONS = (CREATE, ERASE, PUT_ITEM, READ, DETACH_ALL, REMOVE_ITEM)
 
 
 class Contexts:
@@ -130,6 +143,7 @@ class Contexts:
         """Return them by operation, in the order of `OPERATIONS`."""
         return {
             CREATE: self._create,
+            ERASE: self._erase,
             PUT_ITEM: self._put_item,
             READ: self._read,
             DETACH_ALL: self._detach_all,
@@ -145,6 +159,10 @@ class Contexts:
             id_text(Kind.CONTEXT, raw), client.client_id, id_text(Kind.APP, client.tenant), iso_ms(written.time_ms)
         )
         return Answer(200, {POSITION: self._tokens.write(written.position)}, msgspec.json.encode(out))
+
+    async def _erase(self, call: Call) -> Answer:
+        written = await self._commands.erase(call.caller, own_context(self._ids, call))
+        return Answer(204, {POSITION: self._tokens.write(written.position)})
 
     async def _put_item(self, call: Call) -> Answer:
         item = self._items.read(call.body)

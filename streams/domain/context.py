@@ -12,8 +12,10 @@ from msgspec.structs import replace
 from streams.domain import context_rows as layout
 from streams.domain import repeats
 from streams.domain.context_rows import Meta, StoredItem
+from streams.domain.dead_letters import CORRECTED
 from streams.domain.events import (
     ContextCreated,
+    ContextErased,
     ContextEvent,
     ItemHidden,
     ItemPut,
@@ -26,6 +28,7 @@ from streams.domain.feed import (
     NONE,
     Change,
     Effect,
+    Erased,
     Limits,
     Noticed,
     Operation,
@@ -33,8 +36,10 @@ from streams.domain.feed import (
     Snapshot,
     Subscribe,
     Subscription,
+    ToContext,
     ToSession,
     Unsubscribe,
+    Wipe,
 )
 from streams.domain.ids import ContextId, Kind, SessionId, known_id
 from streams.domain.items import Item, app_text, fragment, item_hash, with_hidden
@@ -45,6 +50,8 @@ from streams.domain.times import LAST_MS
 _U64 = (1 << 64) - 1
 _OPERATION_BYTES = 64
 """What an operation takes in a message beside its content id and its fragment."""
+_BESIDE_ITEMS = (layout.SUB, layout.UNSUB, repeats.EVENT, repeats.BY_TIME, repeats.OLDEST, CORRECTED)
+"""Rows of a context beside its meta row and its items."""
 _FORGET_AT_ONCE = 16
 """Rows of subscriptions that are off that one fold looks at, to forget the old ones."""
 
@@ -72,6 +79,10 @@ def fold_context_event(
         limits: How many items a context holds.
     """
     fold = _ContextFold(rows, context, hash_key, limits)
+    if isinstance(event, ContextErased) or fold.is_erased:
+        # Nothing counts after it, and nothing is kept of what comes. The record of it is to be erased too.
+        yield from fold.erase(sequence)
+        return
     if event.idempotency_key is not UNSET:
         is_known = repeats.known(rows, context, event.id) is not None
         repeats.note(rows, context, event.id, time_ms)
@@ -79,21 +90,7 @@ def fold_context_event(
             # Nothing but the sequence: somebody may wait for the position of this record.
             yield from fold.tell(sequence, [])
             return
-    match event:
-        case ItemPut():
-            operations = fold.put(event.item, event.app, time_ms)
-        case ItemsPut():
-            operations = fold.put_all(event.items, event.app, time_ms)
-        case ItemsReplaced():
-            operations = fold.remove_others(event.items) + fold.put_all(event.items, event.app, time_ms)
-        case ItemRemoved():
-            operations = fold.remove(event.content_id.encode())
-        case ItemHidden():
-            operations = fold.hide(event.content_id.encode(), hidden=event.hidden)
-        case ContextCreated():
-            operations = []
-        case _:
-            assert_never(event)
+    operations = fold.apply(event, time_ms)
     yield from fold.tell(sequence, operations)
     if isinstance(event, ItemHidden):
         yield from _hidden(context, operations, hidden=event.hidden)
@@ -111,6 +108,13 @@ def fold_subscription(
     rows: WritableRows, message: Subscription, context: ContextId, *, time_ms: int, limits: Limits = LIMITS
 ) -> Iterator[Effect]:
     """Fold a session's wish into the context's subscriptions; yield the snapshot it asks for, or a refusal."""
+    if layout.read_meta(rows, context).erased:
+        if isinstance(message, Subscribe):
+            yield ToSession(SessionId(message.session), Erased(context))
+        yield from _wipe(rows, context, limits)
+        return
+    if isinstance(message, Wipe):
+        return
     fold = _SubscriptionFold(rows, context, SessionId(message.session), limits)
     match message:
         case Subscribe():
@@ -120,6 +124,16 @@ def fold_subscription(
         case _:
             assert_never(message)
     fold.forget(time_ms)
+
+
+def _wipe(rows: WritableRows, context: ContextId, limits: Limits) -> Iterator[Effect]:
+    """Delete rows beside the meta row and the items, a bounded number; ask for another turn where there are more."""
+    keys = (key for kind in _BESIDE_ITEMS for key, _ in rows.range(kind + context))
+    found = list(islice(keys, limits.erased_rows + 1))
+    for key in found[: limits.erased_rows]:
+        rows.delete(key)
+    if len(found) > limits.erased_rows:
+        yield ToContext(context, Wipe())
 
 
 class _ContextFold:
@@ -132,6 +146,39 @@ class _ContextFold:
         self._oldest: Iterator[bytes] = iter(())
         """Order keys of items that were the oldest ones, oldest first, and may have gone since."""
         self._most_evicted = 1
+
+    @property
+    def is_erased(self) -> bool:
+        return self._meta.erased
+
+    def erase(self, sequence: int) -> Iterator[Effect]:
+        """Delete all rows but the meta row, and have the sessions that it feeds have it no more."""
+        for session, _ in list(layout.subscriptions(self._rows, self._context)):
+            yield ToSession(session, Erased(self._context))
+        for kind in (layout.ITEM, layout.ORDER):
+            for key in [key for key, _ in self._rows.range(kind + self._context)]:
+                self._rows.delete(key)
+        yield from _wipe(self._rows, self._context, self._limits)
+        self._meta = Meta(sequence=sequence, erased=True)
+        self._rows.put(layout.meta_key(self._context), layout.encode_meta(self._meta))
+
+    def apply(self, event: ContextEvent, time_ms: int) -> list[Operation]:
+        """Do what an event says to the items; return what it did."""
+        match event:
+            case ItemPut():
+                return self.put(event.item, event.app, time_ms)
+            case ItemsPut():
+                return self.put_all(event.items, event.app, time_ms)
+            case ItemsReplaced():
+                return self.remove_others(event.items) + self.put_all(event.items, event.app, time_ms)
+            case ItemRemoved():
+                return self.remove(event.content_id.encode())
+            case ItemHidden():
+                return self.hide(event.content_id.encode(), hidden=event.hidden)
+            case ContextCreated() | ContextErased():
+                return []
+            case _:
+                assert_never(event)
 
     def put(self, item: Item, app: str, time_ms: int) -> list[Operation]:
         """Add an item, or replace the one of its content id; the oldest goes where there are too many."""

@@ -3,7 +3,7 @@ What the contexts table holds.
 
 | row | key | value |
 | --- | --- | --- |
-| meta | `m` C | last sequence, last `updated_at`, items, digest, subscriptions |
+| meta | `m` C | last sequence, last `updated_at`, items, digest, subscriptions, whether it is erased |
 | item | `i` C content_id `0` | `updated_at`, hash, hidden, the item's fragment |
 | order | `o` C ~updated_at content_id `0` | nothing |
 | sub | `s` C S | epoch of a subscription that is on |
@@ -44,6 +44,7 @@ class Meta(msgspec.Struct, frozen=True, array_like=True):
     subscribers: int = 0
     forgotten_to: bytes = b""
     """The session from which the search for subscriptions to forget goes on."""
+    erased: bool = False
 
 
 class StoredItem(NamedTuple):

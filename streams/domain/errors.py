@@ -45,6 +45,10 @@ class SessionDeletedError(AbsentError):
     """The session was deleted."""
 
 
+class ContextErasedError(AbsentError):
+    """The context was erased."""
+
+
 class NotAttachedError(AbsentError):
     """The context is not attached to the session."""
 

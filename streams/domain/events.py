@@ -71,6 +71,10 @@ class ItemHidden(Event, frozen=True, kw_only=True, tag="context.item_hidden.v1")
     hidden: bool
 
 
+class ContextErased(Event, frozen=True, kw_only=True, tag="context.erased.v1"):
+    """The context was erased: it is nothing from now on, and whatever else is recorded of it is removed for good."""
+
+
 class SessionCreated(Event, frozen=True, kw_only=True, tag="session.created.v1"):
     """A session was made for *platform*."""
 
@@ -95,5 +99,5 @@ class SessionDeleted(Event, frozen=True, kw_only=True, tag="session.deleted.v1")
     """The session was deleted, with all its associations."""
 
 
-ContextEvent = ContextCreated | ItemPut | ItemsPut | ItemsReplaced | ItemRemoved | ItemHidden
+ContextEvent = ContextCreated | ItemPut | ItemsPut | ItemsReplaced | ItemRemoved | ItemHidden | ContextErased
 SessionEvent = SessionCreated | ContextAttached | ContextDetached | SessionDeleted

@@ -34,6 +34,8 @@ class Limits(msgspec.Struct, frozen=True):
     """Changes that do not follow on before a member asks for another snapshot."""
     sweep_rows: int = 300
     """Places that one sweep deletes; the rest is another sweep. With the longest content ids their keys are 700 KB."""
+    erased_rows: int = 4_000
+    """Rows beside its items that one record deletes of a context that is erased; the rest is another record's."""
     forget_ms: int = 30 * 24 * 3600 * 1000
     """How long a context remembers a subscription that is off."""
 
@@ -87,6 +89,12 @@ class Refused(msgspec.Struct, frozen=True, array_like=True, tag=3):
     epoch: Number
 
 
+class Erased(msgspec.Struct, frozen=True, array_like=True, tag=4):
+    """The context was erased: the session has it no more."""
+
+    context: bytes
+
+
 class Subscribe(msgspec.Struct, frozen=True, array_like=True, tag=0):
     """A session wants a context's snapshot and every change after it."""
 
@@ -101,8 +109,12 @@ class Unsubscribe(msgspec.Struct, frozen=True, array_like=True, tag=1):
     epoch: Number
 
 
-FeedMessage = Change | Snapshot | Sweep | Refused
-Subscription = Subscribe | Unsubscribe
+class Wipe(msgspec.Struct, frozen=True, array_like=True, tag=2):
+    """There are more rows of a context that was erased than one record deletes."""
+
+
+FeedMessage = Change | Snapshot | Sweep | Refused | Erased
+Subscription = Subscribe | Unsubscribe | Wipe
 
 
 class ToSession(NamedTuple):

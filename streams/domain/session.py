@@ -19,6 +19,7 @@ from streams.domain.feed import (
     Change,
     Done,
     Effect,
+    Erased,
     FeedMessage,
     Limits,
     Noticed,
@@ -118,6 +119,9 @@ def fold_feed(
             yield from fold.snapshot(message, offset)
         case Refused():
             fold.refuse(message.epoch)
+        case Erased():
+            # Its app has asked for it, and is told nothing.
+            yield from _SessionFold(rows, session, limits).take_off(context, member)
         case _:
             assert_never(message)
 
@@ -154,10 +158,14 @@ class _SessionFold:
     def detach(self, context: ContextId, epoch: int | None) -> Iterator[Effect]:
         member = layout.read_member(self._rows, self._session, context)
         if member is not None and epoch in (None, member.epoch):
-            yield from self._end(context, member)
+            yield from self.take_off(context, member)
             yield self._told("context.session.context_removed", context, member)
-            self.touch(members=-1, total=-member.count)
         yield Done()
+
+    def take_off(self, context: ContextId, member: Member) -> Iterator[Effect]:
+        """Have a context no more."""
+        yield from self._end(context, member)
+        self.touch(members=-1, total=-member.count)
 
     def delete(self) -> Iterator[Effect]:
         for context, member in list(layout.members(self._rows, self._session)):

@@ -11,6 +11,7 @@ from streams.domain.events import (
     ContextAttached,
     ContextCreated,
     ContextDetached,
+    ContextErased,
     ContextEvent,
     ItemHidden,
     ItemPut,
@@ -111,8 +112,8 @@ def did_to_item(
             return gone if event.content_id == content_id else None
         case ItemHidden():
             return _hide(before, after) if event.content_id == content_id else None
-        case ContextCreated():
-            return None
+        case ContextCreated() | ContextErased():
+            return None if before is None or after is not None else Did.REMOVED
         case _:
             assert_never(event)
 

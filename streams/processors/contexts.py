@@ -52,6 +52,8 @@ class ContextsFold:
     def fold(self, rows: WritableRows, topic: str, record: Record) -> Iterable[Emit]:
         """Fold one record into *rows*; see `streams.engine.fold.Fold`."""
         if topic == self.source:
+            if record.value is None:
+                return ()  # it has another record erased, and is nothing itself
             context, event = decode_context_event(record.key, record.value)
             if event.corrects is not UNSET and is_repeated(rows, context, event.corrects):
                 return ()
@@ -80,9 +82,11 @@ class ContextsFold:
                     yield Output(self._feed, session, encoded)
                 case ToApp() if told is not None:
                     yield told.output(self._notices, effect)
+                case ToContext(context, wish):
+                    yield Output(self.until_folded, context, encode_message(wish))
                 case Noticed():
                     yield effect
-                case ToApp() | ToContext() | Attached() | Done() | SessionGone() | TooManyContexts():
+                case ToApp() | Attached() | Done() | SessionGone() | TooManyContexts():
                     msg = f"a fold of contexts yielded {type(effect).__name__}"
                     raise TypeError(msg)
                 case _:

@@ -52,6 +52,8 @@ class SessionsFold:
     def fold(self, rows: WritableRows, topic: str, record: Record) -> Iterable[Emit]:
         """Fold one record into *rows*; see `streams.engine.fold.Fold`."""
         if topic == self.source:
+            if record.value is None:
+                return ()  # it has another record erased, and is nothing itself
             session, event = decode_session_event(record.key, record.value)
             if event.corrects is not UNSET and is_repeated(rows, session, event.corrects):
                 return ()

@@ -6,6 +6,7 @@ from itertools import islice
 
 from streams.domain import context_rows as layout
 from streams.domain.context_rows import Meta
+from streams.domain.errors import ContextErasedError
 from streams.domain.ids import AppId, ContextId, Kind, known_id
 from streams.domain.page_items import PageItems
 from streams.domain.pages import Page, SubscribedSession
@@ -28,11 +29,22 @@ def page(rows: Rows, context: ContextId, *, start: int, limit: int) -> Page:
         start: 0-based index of the first item; past the end gives an empty page.
         limit: 1 to 200.
 
+    Raises:
+        ContextErasedError
+
     Source:
         docs/architecture.md, "Lists".
     """
-    meta = layout.read_meta(rows, context)
+    meta = read(rows, context)
     return page_of(context, meta, fragments(rows, context, start=start, limit=limit), start=start)
+
+
+def read(rows: Rows, context: ContextId) -> Meta:
+    """Return a context's meta row; raise `ContextErasedError` where it was erased."""
+    meta = layout.read_meta(rows, context)
+    if meta.erased:
+        raise ContextErasedError
+    return meta
 
 
 def fragments(rows: Rows, context: ContextId, *, start: int, limit: int) -> list[bytes]:
@@ -65,5 +77,6 @@ def app_of(fragment: bytes) -> AppId:
 
 
 def subscriptions(rows: Rows, context: ContextId) -> list[SubscribedSession]:
-    """Return the sessions that the context feeds, by session; at most 1,000."""
+    """Return the sessions that the context feeds, by session; at most 1,000. Raises as `read` does."""
+    read(rows, context)
     return [SubscribedSession(session, epoch) for session, epoch in layout.subscriptions(rows, context)]

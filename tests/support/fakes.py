@@ -12,11 +12,18 @@ from msgspec import UNSET
 from service.networks import AllowList
 from service.ports import Client, Extras, Pair, Written
 from service.queries.extras import NO_EXTRAS
-from streams.domain.errors import NotAttachedError, SessionDeletedError, UpNextError, ViewBehindError
+from streams.domain.errors import (
+    ContextErasedError,
+    NotAttachedError,
+    SessionDeletedError,
+    UpNextError,
+    ViewBehindError,
+)
 from streams.domain.events import (
     ContextAttached,
     ContextCreated,
     ContextDetached,
+    ContextErased,
     ContextEvent,
     ItemHidden,
     ItemPut,
@@ -72,6 +79,7 @@ class World:
         self.context_events: list[tuple[bytes, ContextEvent]] = []
         self.session_events: list[tuple[bytes, SessionEvent]] = []
         self.contexts: dict[bytes, dict[str, StoredItem]] = {}
+        self.erased: set[bytes] = set()
         self.sequences: dict[bytes, int] = {}
         self.sessions: dict[bytes, SessionState] = {}
         self.apps: set[bytes] = set()
@@ -163,7 +171,15 @@ class World:
                     items[content_id].hidden = hidden
             case ContextCreated():
                 pass
+            case ContextErased():
+                self._erase(context)
         return Written(ContextPosition(context, offset), time_ms)
+
+    def _erase(self, context: ContextId) -> None:
+        self.erased.add(context)
+        self.contexts[context].clear()
+        for state in self.sessions.values():
+            state.members.pop(context, None)
 
     @staticmethod
     def _put(items: dict[str, StoredItem], item: Item, app: str, time_ms: int) -> None:
@@ -285,12 +301,16 @@ class ContextViewsFake:
         world = self.world
         world._begin("context_page")
         world._wait(after)
+        if context in world.erased:
+            raise ContextErasedError
         sequence = world.sequences.get(context, -1)
         return world._page([context], start, limit, str(sequence), ContextPosition(context, sequence))
 
     async def subscriptions(self, context: ContextId, *, after: After, client: str) -> list[SubscribedSession]:  # noqa: ARG002
         self.world._begin("subscriptions")
         self.world._wait(after)
+        if context in self.world.erased:
+            raise ContextErasedError
         return self.world.subscribed(context)
 
 

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from service.cli import main
-from streams.codec import event_key
+from streams.codec import decode_context_event, event_key
 from streams.domain.dead_letters import Place
 from streams.domain.errors import PoisonError
 from streams.domain.ids import Kind, id_text, parse_id
@@ -158,7 +158,7 @@ async def test_a_letter_is_replaced(node: ApiNode) -> None:
     last = (await records(node.log, CONTEXT_EVENTS, PARTITION))[-1]
     event = json.loads(last.value or b"")
     assert (event["corrects"], event["item"]) == (place, item("mended"))
-    assert last.key == f"{CONTEXT}/{event['id']}".encode()
+    assert decode_context_event(last.key, last.value)[0] == context_id(1)
     other = {"event": put_event(item=item("other"))}
     refusal(await node.admin.call("POST", f"{PATH}/{place}/replace", other), 409)
     refusal(await node.admin.call("POST", f"{PATH}/{place}/drop"), 409)

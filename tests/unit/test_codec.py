@@ -22,6 +22,7 @@ from streams.domain.events import (
     ContextAttached,
     ContextCreated,
     ContextDetached,
+    ContextErased,
     ContextEvent,
     ItemHidden,
     ItemPut,
@@ -34,6 +35,7 @@ from streams.domain.events import (
 )
 from streams.domain.feed import (
     Change,
+    Erased,
     FeedMessage,
     Operation,
     Refused,
@@ -42,6 +44,7 @@ from streams.domain.feed import (
     Subscription,
     Sweep,
     Unsubscribe,
+    Wipe,
 )
 from streams.domain.idempotency_events import AnyKeyEvent, KeyBegun, KeyFinished, KeyReleased
 from streams.domain.ids import ContextId, Kind, SessionId, id_text
@@ -90,6 +93,7 @@ CONTEXT_EVENTS: dict[str, ContextEvent] = {
     "item_removed_corrects": ItemRemoved(**CAUSE, content_id="m1", corrects="context-events-3-12"),
     "item_hidden": ItemHidden(**CAUSE, content_id="m1", hidden=True),
     "item_hidden_keyed": ItemHidden(**KEYED, content_id="m1", hidden=True),
+    "context_erased": ContextErased(**CAUSE),
 }
 SESSION_EVENTS: dict[str, SessionEvent] = {
     "session_created": SessionCreated(**CAUSE, platform=PLATFORM),
@@ -164,8 +168,13 @@ FEED: dict[str, FeedMessage] = {
     "snapshot_empty": Snapshot(C, -1, 0, 1, 0, 0, [], 0),
     "sweep": Sweep(C, 2**40),
     "refused": Refused(C, 7),
+    "erased": Erased(C),
 }
-SUBSCRIPTIONS: dict[str, Subscription] = {"subscribe": Subscribe(S, 7), "unsubscribe": Unsubscribe(S, 2**40)}
+SUBSCRIPTIONS: dict[str, Subscription] = {
+    "subscribe": Subscribe(S, 7),
+    "unsubscribe": Unsubscribe(S, 2**40),
+    "wipe": Wipe(),
+}
 
 
 def context_key(event_id: str = ID) -> bytes:
@@ -473,7 +482,7 @@ def test_messages_that_are_none(value: Any) -> None:
         codec.decode_feed(S, None if value is None else msgspec.msgpack.encode(value))
 
 
-@pytest.mark.parametrize("value", [None, 7, [], [2, bytes(S), 1], [0, bytes(S)], [0, bytes(16), 1], [1, bytes(S), -1]])
+@pytest.mark.parametrize("value", [None, 7, [], [3, bytes(S), 1], [0, bytes(S)], [0, bytes(16), 1], [1, bytes(S), -1]])
 def test_subscriptions_that_are_none(value: Any) -> None:
     """They are poison among the subscriptions."""
     with pytest.raises(PoisonError, match=r"\S"):

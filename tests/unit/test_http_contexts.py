@@ -338,6 +338,26 @@ async def test_detach_all(listener: Listener) -> None:
     await listener.platform.ok("GET", f"/v1/sessions/upnext/{sessions[0]}", after=again.position)
 
 
+async def test_erase(listener: Listener) -> None:
+    """A context that is erased is 404 to its publisher, and no session has it; erasing it again is the same."""
+    context, other = await listener.context(), await listener.context()
+    session = await listener.session()
+    for one in (context, other):
+        await listener.app.ok("PUT", f"/v1/contexts/upnext/{one}", item(title=one))
+        await listener.attach(session, one)
+    url = f"/v1/contexts/{context}"
+    answer = await listener.app.call("DELETE", url)
+    assert (answer.status, answer.body) == (204, b"")
+    for path in (f"/v1/contexts/upnext/{context}?limit=1", f"/v1/contexts/upnext/{context}/sessions"):
+        method = "GET" if "limit" in path else "DELETE"
+        assert (await listener.app.call(method, path, after=answer.position)).status == 404
+    page = (await listener.platform.ok("GET", f"/v1/sessions/upnext/{session}", after=answer.position)).json
+    assert [entry["context_id"] for entry in page["items"]] == [other]
+    assert (await listener.app.call("DELETE", url)).status == 204
+    for refused in ("upnext", listener.app.tenant, context[:-1], await listener.context("other_app")):
+        assert (await listener.app.call("DELETE", f"/v1/contexts/{refused}")).status == 404
+
+
 async def test_strict_json(listener: Listener) -> None:
     """What other parsers let pass is a 400, and so is a list where an object belongs."""
     url = f"/v1/contexts/upnext/{await listener.context()}"

@@ -362,7 +362,12 @@ async def test_every_request_has_an_id_of_its_own(listener: Listener) -> None:
 
 FAILURES: list[tuple[str, UnavailableError, str, set[str]]] = [
     ("ensure_fresh", RegistryBehindError(), "registry_behind", {op.id for op in OPERATIONS}),
-    ("write_context", LogUnavailableError(), "log_unavailable", {"createContext", "putItem", "removeItem", "hideItem"}),
+    (
+        "write_context",
+        LogUnavailableError(),
+        "log_unavailable",
+        {"createContext", "eraseContext", "putItem", "removeItem", "hideItem"},
+    ),
     ("write_session", LogUnavailableError(), "log_unavailable", {"createSession"}),
     ("write_sessions", LogUnavailableError(), "log_unavailable", {"detachContextFromAllSessions"}),
     ("execute", LogUnavailableError(), "log_unavailable", {"attachContext", "deleteSession", "detachContext"}),
