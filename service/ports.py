@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+from service.macs import Mac
 from service.networks import AllowList
 from streams.domain.audits import Audited, AuditResult
 from streams.domain.errors import UnavailableError
@@ -149,13 +150,22 @@ class Client(NamedTuple):
     """Whether the token that was shown is for reading; keys are for everything."""
     may_write: bool = True
     """Whether it is for writing; what writes also reads."""
+    mac: Mac | None = None
+    """Of the secret that was shown; None where that was a token."""
 
 
 class Tenants(Protocol):
     """What `/v1` needs of the registry."""
 
-    def authenticate(self, client_id: str, secret: str) -> Client | None:
-        """Return the ACTIVE client of an ACTIVE tenant whose key this is, else None. Constant time in the secret."""
+    def recall(self, mark: bytes) -> Client | None:
+        """Return the client of credentials that were good under *mark* and still are, None where that is not known."""
+
+    def authenticate(self, client_id: str, secret: str, mark: bytes | None = None) -> Client | None:
+        """
+        Return the ACTIVE client of an ACTIVE tenant whose key this is, with its `Mac`, else None.
+
+        Constant time in the secret, which is not kept. *mark* is what the same credentials may be recalled by.
+        """
 
     def authenticate_token(self, token: str) -> Client | None:
         """Return the ACTIVE client of an ACTIVE tenant whose access token this is, else None."""

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 
 from service.api.key_uses import Use
 from service.api.tokens import Purpose, Tokens
+from service.macs import Mac
 from service.networks import AllowList
 from service.ports import Client
 from service.scopes import READ, WRITE, Scopes, has_scope, limits
@@ -56,7 +57,8 @@ class RegistryTenants:
     """
     `service.ports.Tenants` over the registry.
 
-    What a request needs is looked up once and remembered until the registry changes, which is seldom.
+    What a request needs is looked up once and remembered until the registry changes, which is seldom. Of secrets only
+    hashes are, and what HMACs begin with.
     """
 
     def __init__(
@@ -80,22 +82,23 @@ class RegistryTenants:
         self._state = registry.state
         self._revision = -1
         self._keys: dict[str, tuple[_Key, ...]] = {}
-        self._shown: dict[tuple[str, str], _Key] = {}
-        """Credentials that were good → the key that they are."""
+        self._shown: dict[bytes, _Key] = {}
+        """Marks of credentials that were good → the key that they are, whose client has its `Mac`."""
         self._apps: dict[bytes, bool] = {}
 
-    def authenticate(self, client_id: str, secret: str) -> Client | None:
+    def recall(self, mark: bytes) -> Client | None:
+        """Return the client of credentials that were good under *mark* and still are, None where that is not known."""
+        self._forget_what_changed()
+        # Marks are hashes with a random key, which no guess comes near to: how soon says nothing.
+        known = self._shown.get(mark)
+        return None if known is None or not self._is_good(known) else self._used(known.client.client_id, known)
+
+    def authenticate(self, client_id: str, secret: str, mark: bytes | None = None) -> Client | None:
         """Return the ACTIVE client of an ACTIVE tenant whose key this is, else None; how soon says nothing."""
-        if self._state.revision != self._revision:
-            self._forget()
-        # Found by a hash with a random key, which no guess comes near to. Guesses are compared below, in constant time.
-        known = self._shown.get((client_id, secret))
-        if known is not None and (known.expires is None or self._is_good(known)):
-            return self._used(client_id, known)
-        keys = self._keys.get(client_id)
-        if keys is None:
-            keys = self._find_keys(client_id)
-        shown = sha256(secret.encode("utf-8", "surrogatepass")).digest()
+        self._forget_what_changed()
+        keys = self._keys.get(client_id) or self._find_keys(client_id)
+        shown_bytes = secret.encode("utf-8", "surrogatepass")
+        shown = sha256(shown_bytes).digest()
         found = None
         for key in keys:
             # Every key is compared, also for a client that is not there: the time says nothing.
@@ -103,9 +106,11 @@ class RegistryTenants:
                 found = key
         if found is None:
             return None
-        if len(self._shown) >= _MAX_REMEMBERED:
-            self._shown.clear()
-        self._shown[client_id, secret] = found
+        found = found._replace(client=found.client._replace(mac=Mac(shown_bytes)))
+        if mark is not None:
+            if len(self._shown) >= _MAX_REMEMBERED:
+                self._shown.clear()
+            self._shown[mark] = found
         return self._used(client_id, found)
 
     def key_holder(self, client_id: str, stamp: bytes) -> Client | None:
@@ -159,13 +164,10 @@ class RegistryTenants:
 
     def _forget_what_changed(self) -> None:
         if self._state.revision != self._revision:
-            self._forget()
-
-    def _forget(self) -> None:
-        self._revision = self._state.revision
-        self._keys.clear()
-        self._shown.clear()
-        self._apps.clear()
+            self._revision = self._state.revision
+            self._keys.clear()
+            self._shown.clear()
+            self._apps.clear()
 
     def _find_keys(self, client_id: str) -> tuple[_Key, ...]:
         client = self._state.holder("clients", UniqueValue("clientId", client_id))

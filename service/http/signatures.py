@@ -6,15 +6,14 @@ from collections.abc import Callable, Sequence
 from hmac import compare_digest
 
 from aiohttp import web
-from aiohttp.hdrs import AUTHORIZATION, HOST
+from aiohttp.hdrs import HOST
 from multidict import istr
 
 from service.http.addresses import client_scheme
-from service.http.auth import shown_secret
 from service.http.problems import SignatureError
-from service.http.signatures_macs import hmac_sha256
 from service.http.signatures_messages import MessageSignatures
 from service.http.signatures_plain import INPUT, SIGNATURE, TOLERANCE_S, Message
+from service.macs import Mac
 from service.networks import Network
 from service.ports import Client
 
@@ -46,15 +45,14 @@ class Signatures:
             if client.must_sign:
                 raise SignatureError("This client's requests must be signed.")
             return
-        secret = shown_secret(headers[AUTHORIZATION])
-        if secret is None:
+        if client.mac is None:
             raise SignatureError("Signatures go with Basic credentials: the secret is what they are made with.")
         now_ms = self._now_ms()
         if of_body or timestamps:
-            check_of_body(timestamps, of_body, body, secret, now_ms)
+            check_of_body(timestamps, of_body, body, client.mac, now_ms)
         if of_message:
             message = Message(request.method, self._url(request), headers, body)
-            self._messages.check(message, client.client_id, secret, now_ms // 1000)
+            self._messages.check(message, client.client_id, client.mac, now_ms // 1000)
 
     def _url(self, request: web.BaseRequest) -> str:
         """Return the URL that the client called, with the target as it was sent, to the byte."""
@@ -67,9 +65,7 @@ class Signatures:
         return f"{scheme}://{request.headers.get(HOST, '')}{request.raw_path}"
 
 
-def check_of_body(
-    timestamps: Sequence[str], signatures: Sequence[str], body: bytes, secret: bytes, now_ms: int
-) -> None:
+def check_of_body(timestamps: Sequence[str], signatures: Sequence[str], body: bytes, mac: Mac, now_ms: int) -> None:
     """
     Raise `SignatureError` where the one signature is not of the one time and the body, made with the secret just now.
 
@@ -77,7 +73,7 @@ def check_of_body(
         timestamps: The lines of `X-Paket-Timestamp`.
         signatures: The lines of `X-Paket-Signature`.
         body: As it was sent.
-        secret: The client's.
+        mac: Of the client's secret.
         now_ms: Unix time.
     """
     if len(timestamps) != 1 or len(signatures) != 1:
@@ -85,7 +81,7 @@ def check_of_body(
     timestamp, signature = timestamps[0], signatures[0]
     if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= _MAX_DIGITS):
         raise SignatureError(f"{TIMESTAMP} is Unix time in milliseconds.")
-    signed = f"{_SCHEME}{hmac_sha256(secret, timestamp.encode() + b'.' + body).hex()}"
+    signed = f"{_SCHEME}{mac.of(timestamp.encode() + b'.' + body).hex()}"
     if not (signature.isascii() and compare_digest(signed, signature)):
         raise SignatureError(f"{OF_BODY} is not sha256= and the HMAC of {TIMESTAMP}, a full stop and the body.")
     if abs(now_ms - int(timestamp)) > TOLERANCE_S * 1000:

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from multidict import MultiMapping, istr
 
-from service.http.signatures_macs import hmac_sha256
+from service.macs import Mac
 
 INPUT, SIGNATURE, DIGEST = istr("Signature-Input"), istr("Signature"), istr("Content-Digest")
 TOLERANCE_S = 300
@@ -82,7 +82,7 @@ def is_now(created_s: int | None, expires_s: int | None, now_s: int) -> bool:
     return expires_s is None or expires_s >= now_s
 
 
-def read_plain(message: Message, client_id: str, secret: bytes, now_s: int) -> Signed | None:
+def read_plain(message: Message, client_id: str, mac: Mac, now_s: int) -> Signed | None:
     """Return what the signature of *message* says; None where it is not plain, or not good."""
     inputs, signatures = message.headers.getall(INPUT, []), message.headers.getall(SIGNATURE, [])
     said = _INPUT.fullmatch(inputs[0]) if len(inputs) == 1 and len(signatures) == 1 else None
@@ -96,8 +96,8 @@ def read_plain(message: Message, client_id: str, secret: bytes, now_s: int) -> S
     base = _base(message, covered, signed)
     if base is None or created_s is None or not is_now(created_s, expires_s, now_s):
         return None
-    mac = binascii.b2a_base64(hmac_sha256(secret, base), newline=False).decode("ascii")
-    if not (signatures[0].isascii() and compare_digest(f"{label}=:{mac}:", signatures[0])):
+    expected = binascii.b2a_base64(mac.of(base), newline=False).decode("ascii")
+    if not (signatures[0].isascii() and compare_digest(f"{label}=:{expected}:", signatures[0])):
         return None
     return Signed(covered.names, created_s, parameters.get("nonce"))
 

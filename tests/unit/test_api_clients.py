@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
+import hmac
 import re
 from base64 import b64encode
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,8 @@ from typing import Any
 import pytest
 
 from service.adapters.tenants import RegistryTenants
+from service.http.auth import authenticate
+from service.http.problems import UnauthorizedError
 from service.ports import Client
 from streams.domain.ids import AppId, Kind, known_id
 from streams.topics import REGISTRY_EVENTS
@@ -181,9 +185,11 @@ async def test_authentication(setting: Setting) -> None:
     raw_app, raw_platform = known_id(Kind.APP, setting.app), known_id(Kind.PLATFORM, setting.platform)
     for _ in range(2):
         found = tenants.authenticate(app["clientId"], app["secretKey"])
-        assert found == Client(app["clientId"], Kind.APP, raw_app, live=True)
+        assert found is not None
+        assert found == Client(app["clientId"], Kind.APP, raw_app, live=True, mac=found.mac)
         found = tenants.authenticate(platform["clientId"], platform["testSecretKey"])
-        assert found == Client(platform["clientId"], Kind.PLATFORM, raw_platform, live=False)
+        assert found is not None
+        assert found == Client(platform["clientId"], Kind.PLATFORM, raw_platform, live=False, mac=found.mac)
         for client_id, secret in (
             (app["clientId"], platform["secretKey"]),
             (app["clientId"], app["secretKey"] + "x"),
@@ -195,6 +201,48 @@ async def test_authentication(setting: Setting) -> None:
             ("", ""),
         ):
             assert tenants.authenticate(client_id, secret) is None
+
+
+async def test_secrets_are_not_in_memory(setting: Setting) -> None:
+    """What a client shows, good or not, is nowhere once it is answered, also where it signs: only hashes are."""
+    made = await setting.make(setting.app)
+    tenants = RegistryTenants(setting.node.registry)
+    good, message = made["secretKey"], b"signed"
+    signed = hmac.digest(good.encode(), message, "sha256")
+
+    def call(scheme: str, secret: str) -> bool:
+        pair = f"{made['clientId']}:{secret}"
+        try:
+            client = authenticate(tenants, f"{scheme} {b64encode(pair.encode()).decode()}")
+        except UnauthorizedError:
+            return False
+        return client.mac is not None and client.mac.of(message) == signed
+
+    shown = (("Basic", good, True), ("Basic", good, True), ("Basic", good + "x", False), ("Bearer", good, False))
+    pairs = (f"{made['clientId']}:{secret}" for _, secret, _ in shown)
+    traces = [good, *(b64encode(pair.encode()).decode() for pair in pairs)]
+    before = _with_any(traces)
+    for scheme, secret, is_good in shown:
+        assert call(scheme, secret) is is_good
+    assert _with_any(traces) == before
+
+
+def _with_any(traces: Collection[str]) -> int:
+    """Return how many texts and bytes, of all that the process has, have one of *traces* in them."""
+    gc.collect()
+    found: set[int] = set()
+    seen: set[int] = set()
+    left = gc.get_objects()
+    while left:
+        for held in gc.get_referents(left.pop()):
+            if isinstance(held, str | bytes):
+                text = held if isinstance(held, str) else held.decode("latin-1")
+                if any(trace in text for trace in traces):
+                    found.add(id(held))
+            elif isinstance(held, tuple | dict) and not gc.is_tracked(held) and id(held) not in seen:
+                seen.add(id(held))  # the collector leaves alone what holds texts only
+                left.append(held)
+    return len(found)
 
 
 async def test_apps(setting: Setting) -> None:

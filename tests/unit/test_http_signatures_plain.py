@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from service.http.problems import SignatureError
-from service.http.signatures_macs import hmac_sha256
 from service.http.signatures_messages import read_any
 from service.http.signatures_plain import Message, Signed, read_plain
+from service.macs import Mac
 from tests.support.signing import over_message
 
 CLIENT_ID, SECRET = "00000000000000cc", "sk_signs"
+MAC = Mac(SECRET.encode())
 NOW_S = 1_700_000_000
 URL = "http://api.example:8080/v1/sessions/upnext/SN1?limit=50&next_key=0"
 
@@ -42,12 +43,12 @@ def signed_message(method: str, url: str, body: bytes, covers: Sequence[str], no
 
 
 def plainly(message: Message, now_s: int = NOW_S) -> Signed | None:
-    return read_plain(message, CLIENT_ID, SECRET.encode(), now_s)
+    return read_plain(message, CLIENT_ID, MAC, now_s)
 
 
 def by_the_library(message: Message, now_s: int = NOW_S) -> Signed | None:
     with suppress(SignatureError):
-        return read_any(message, CLIENT_ID, SECRET.encode(), now_s)
+        return read_any(message, CLIENT_ID, MAC, now_s)
     return None
 
 
@@ -163,4 +164,4 @@ def test_what_is_written_in_two_ways(method: str, url: str, authority: str) -> N
 @given(key=st.binary(max_size=140), message=st.binary(max_size=200) | st.binary(min_size=1_000, max_size=1_050))
 def test_the_mac_is_the_standard_one(key: bytes, message: bytes) -> None:
     """Whatever the lengths, keys longer than a block of the hash too."""
-    assert hmac_sha256(key, message) == hmac.digest(key, message, "sha256")
+    assert Mac(key).of(message) == hmac.digest(key, message, "sha256")
