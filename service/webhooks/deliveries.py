@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from itertools import islice, takewhile
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
 from typing import NamedTuple, Protocol
 
 import msgspec
 
+from service.webhooks.deliveries_merged import Cell, Found, newest_first
 from service.webhooks.ports import Queues
 from streams.domain import webhook_rows as layout
 from streams.domain.errors import LogUnavailableError, UnavailableError
@@ -17,12 +18,8 @@ from streams.domain.webhook_rows import Delivery
 
 MOST_LISTED = 5_000
 """Deliveries that a list has, the newest ones."""
-LOOKED_AT, LOOKED_AT_LEAST = 50_000, 100
-"""Rows that one node looks at for a list, shared by endpoints and partitions, each of which has at least so many."""
-_PIECE = 500
-"""Rows that are read before others have their turn."""
-_CELL_ROWS = 10
-"""What looking for an endpoint's rows in a partition counts for."""
+LOOKED_AT = 50_000
+"""Rows that one node looks at for a list, the newest ones."""
 _LISTS_AT_ONCE = 4
 _FOLD_LIMIT_S = 4.5
 _HASH_CHARS = 16
@@ -72,12 +69,12 @@ class Wanted(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Listed(msgspec.Struct, frozen=True, array_like=True):
-    """The deliveries of some partitions that a list is to have, in no order."""
+    """The deliveries of some partitions that a list is to have, newest first, `MOST_LISTED` at most."""
 
     found: list[tuple[int, str]]
     """When each was planned, in epoch milliseconds, and its id."""
     since_ms: int = -1
-    """All that were planned after this are there; of those before perhaps not all."""
+    """All that were planned after this are there, of others perhaps not all; -1: these are all."""
 
 
 class FoundDelivery(msgspec.Struct, frozen=True, array_like=True):
@@ -110,50 +107,33 @@ class Deliveries(Protocol):
 class OwnDeliveries:
     """`Deliveries` of the partitions that are this node's."""
 
-    def __init__(self, queues: Queues, entropy: Callable[[int], bytes], *, looked_at: int = LOOKED_AT) -> None:
-        """Take what is to be sent, randomness for the ids of events, and how many rows a list looks at."""
-        self._queues, self._entropy, self._looked_at = queues, entropy, looked_at
+    def __init__(
+        self,
+        queues: Queues,
+        entropy: Callable[[int], bytes],
+        *,
+        looked_at: int = LOOKED_AT,
+        most: int = MOST_LISTED,
+    ) -> None:
+        """Take what is to be sent, randomness for the ids of events, how many rows a list looks at, and has."""
+        self._queues, self._entropy, self._looked_at, self._most = queues, entropy, looked_at, most
         self._lists = asyncio.Semaphore(_LISTS_AT_ONCE)
 
     async def listed(self, partitions: Sequence[int], wanted: Wanted) -> Listed:
-        """Return the deliveries that are *wanted*, as far as rows may be looked at."""
-        cells = [(partition, endpoint) for partition in partitions for endpoint in wanted.endpoints]
-        most = max(LOOKED_AT_LEAST, self._looked_at // max(len(cells), 1))
+        """Return the newest of the deliveries that are *wanted*, as far as rows may be looked at."""
+        cells = [Cell(partition, endpoint) for partition in partitions for endpoint in wanted.endpoints]
+        rows = newest_first(self._queues.rows, cells, from_ms=wanted.from_ms, to_ms=wanted.to_ms)
         found: list[tuple[int, str]] = []
-        since_ms, unrested = -1, 0
-        async with self._lists:
-            for partition, endpoint in cells:
-                looked_at = 0
-                async for planned_ms, event, status in self._rows(partition, endpoint, wanted, min(_PIECE, most + 1)):
-                    looked_at += 1
-                    if looked_at > most:
-                        since_ms = max(since_ms, planned_ms)
-                        break
-                    if wanted.status in (None, status):
-                        found.append((planned_ms, DeliveryId(partition, event, _short(endpoint)).text))
-                unrested += looked_at + _CELL_ROWS
-                if unrested >= _PIECE:
-                    unrested = 0
-                    await asyncio.sleep(0)
-        return Listed(found, since_ms)
-
-    async def _rows(
-        self, partition: int, endpoint: str, wanted: Wanted, at_once: int
-    ) -> AsyncIterator[tuple[int, str, Status]]:
-        """Yield when deliveries to an endpoint were planned, their events and what became of them, newest first."""
-        prefix = layout.DELIVERY + layout.endpoint_hash(endpoint)
-        start: bytes | None = layout.delivery_key(layout.endpoint_hash(endpoint), wanted.to_ms - 1, "")[:-1]
-        while start is not None:
-            # What is read holds only until others have their turn.
-            rows = self._queues.rows(partition)
-            within = takewhile(lambda row: layout.planned_ms(row[0]) >= wanted.from_ms, rows.range(prefix, start=start))
-            piece = list(islice(within, at_once))
-            for key, value in piece:
-                delivery = layout.decode_delivery(value)
-                yield layout.planned_ms(key), delivery.event, delivery.status
-            start = piece[-1][0] + b"\0" if len(piece) == at_once else None
-            if start is not None:
-                await asyncio.sleep(0)
+        looked_at = 0
+        async with self._lists, aclosing(rows):
+            async for one in rows:
+                looked_at += 1
+                is_wanted = wanted.status in (None, one.status)
+                if looked_at > self._looked_at or (is_wanted and len(found) == self._most):
+                    return Listed(found, one.planned_ms)
+                if is_wanted:
+                    found.append((one.planned_ms, _id(one).text))
+        return Listed(found)
 
     async def find(self, ids: Sequence[DeliveryId]) -> list[FoundDelivery | None]:
         """Return deliveries in the order of *ids*, None for what is unknown, or forgotten."""
@@ -189,6 +169,10 @@ class OwnDeliveries:
         except UnavailableError as error:
             raise LogUnavailableError("what is to be sent again was not seen in time") from error
         return len(found)
+
+
+def _id(found: Found) -> DeliveryId:
+    return DeliveryId(found.cell.partition, found.event, _short(found.cell.endpoint))
 
 
 def _short(endpoint: str) -> str:

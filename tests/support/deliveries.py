@@ -25,7 +25,6 @@ from streams.domain.webhook_events import (
 )
 from streams.domain.webhooks import fold_webhook_event
 
-PARTITIONS = 4
 NOW_MS = 1_796_000_000_000
 CONTEXT = id_text(Kind.CONTEXT, bytes(17))
 
@@ -73,11 +72,11 @@ class OwnersFake:
     """`service.webhooks.deliveries_everywhere.Owners`: partition → the name of a node, "" this one."""
 
     def __init__(self, owners: dict[int, str]) -> None:
-        self.owners = owners
+        self.owners, self._partitions = owners, len(owners)
 
     @property
     def partitions(self) -> int:
-        return PARTITIONS
+        return self._partitions
 
     def is_here(self, partition: int) -> bool:
         return self.owners.get(partition) == ""
@@ -92,7 +91,7 @@ class DeliveriesWorld:
 
     def __init__(self, *nodes: Sequence[int], looked_at: int = LOOKED_AT, most: int = MOST_LISTED) -> None:
         self.nodes = [QueuesFake({partition: MemoryRows() for partition in partitions}) for partitions in nodes]
-        self.own = [OwnDeliveries(queues, os.urandom, looked_at=looked_at) for queues in self.nodes]
+        self.own = [OwnDeliveries(queues, os.urandom, looked_at=looked_at, most=most) for queues in self.nodes]
         names = ["", *(str(number) for number in range(1, len(nodes)))]
         self.owners = OwnersFake({at: name for name, some in zip(names, nodes, strict=True) for at in some})
         self.all = AllDeliveries(self.own[0], self.owners, self.at, most=most)

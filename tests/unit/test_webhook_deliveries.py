@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -17,14 +17,12 @@ from service.adapters.forward import HopPool
 from service.http.forward import PREFIX
 from service.http.forward_deliveries import DeliveriesThere, DeliveryCallsOfNodes
 from service.webhooks.deliveries import (
-    LOOKED_AT_LEAST,
     DeliveryId,
     FoundDelivery,
     Wanted,
     parse_delivery_id,
 )
 from streams.domain.errors import LogUnavailableError, ViewUnavailableError
-from streams.domain.memory_rows import MemoryRows
 from streams.domain.nodes import NodeSaid
 from tests.support.deliveries import NOW_MS, DeliveriesWorld
 
@@ -98,10 +96,11 @@ async def test_lists_of_some() -> None:
 
 async def test_a_list_says_how_far_it_goes() -> None:
     """Where a node does not look at all of them, all that were planned since a time are there, and no others."""
-    world = DeliveriesWorld(*HALVES, looked_at=1)
+    looked_at = 100
+    world = DeliveriesWorld(*HALVES, looked_at=looked_at)
     planned = [
         (NOW_MS + number, partition, await world.plan(partition, "a", at_ms=NOW_MS + number))
-        for number in range(4 * LOOKED_AT_LEAST)
+        for number in range(4 * looked_at)
         for partition in [0 if number % 8 else 1]
     ]
     found = await world.all.listed(Wanted(["a"]))
@@ -109,7 +108,7 @@ async def test_a_list_says_how_far_it_goes() -> None:
     since_ms = found.since_ms
     expected = [(partition, event) for at_ms, partition, event in planned[::-1] if at_ms > since_ms]
     assert [(one.partition, one.event) for one in found.ids] == expected
-    assert len(expected) >= LOOKED_AT_LEAST
+    assert len(expected) >= looked_at
     # What is asked for from there on goes on without a gap.
     rest = await world.all.listed(Wanted(["a"], to_ms=since_ms + 1))
     assert (rest.ids[0].partition, rest.ids[0].event) == planned[len(planned) - len(expected) - 1][1:]
@@ -280,27 +279,3 @@ async def test_lists_give_others_their_turn() -> None:
     await world.all.listed(Wanted([f"e{number}" for number in range(1_000)]))
     counting.cancel()
     assert turns >= before + 20
-
-
-class CountedRows(MemoryRows):
-    """Knows how many rows were read."""
-
-    read = 0
-
-    def range(
-        self, prefix: bytes, *, start: bytes | None = None, reverse: bool = False
-    ) -> Iterator[tuple[bytes, bytes]]:
-        for row in super().range(prefix, start=start, reverse=reverse):
-            self.read += 1
-            yield row
-
-
-async def test_what_is_older_than_a_list_is_not_read() -> None:
-    """Of each endpoint one row at most, whose time says that all behind it is older."""
-    world = DeliveriesWorld(range(4))
-    rows = world.nodes[0].partitions[0] = CountedRows()
-    for number in range(30):
-        await world.plan(0, "a", "b", at_ms=NOW_MS + number)
-    rows.read = 0
-    assert len(await ids_of(world, "a", "b", from_ms=NOW_MS + 28)) == 4
-    assert rows.read == 6
