@@ -63,6 +63,8 @@ class Foundation:
     """Says whether a version is the one that lists are served from."""
     is_building: Callable[[str], bool]
     """Says whether a version of the views is not read yet."""
+    is_elsewhere: Callable[[str, str, int], bool]
+    """Says of which version's table's partition another node says that it serves it."""
     pace: Pace
     """Of what is not read yet."""
     data: Path
@@ -117,14 +119,18 @@ class Folding:
         self._read(contexts.table, sessions.table, sessions)
         self.keys = KeyLog(on.writer, idempotency, on.partitions)
         self.webhooks = WebhookQueues(on.log, webhooks.table, lambda: on.is_live(self.view))
+        copies = await self._begin_copies()
         self._engine = Engine(
             (contexts, sessions, webhooks, idempotency),
             partitions=on.partitions,
             files_directory=storage.directory,
             die=on.die,
-            copies=await self._begin_copies(),
+            copies=copies,
             holds_back=partial(self._holds_back, contexts.table),
+            is_elsewhere=partial(on.is_elsewhere, self.view),
         )
+        if copies is not None:
+            copies.on_looked = self._engine.let_go
         self._faust = ProcessorsOnFaust(self._engine, view=self.view, url=on.url, name=on.name, die=on.die)
         if isinstance(on.log, EmbeddedLog):
             self._faust.on_embedded(on.log)

@@ -221,6 +221,7 @@ class Node:
             is_decided=self.dead_letters.is_decided,
             is_live=lambda view: view == live(self.registry.state),
             is_building=self._is_building,
+            is_elsewhere=self._is_elsewhere,
             pace=Pace(self._most_per_s, self._is_live_behind),
             data=config.data,
             partitions=config.partitions,
@@ -238,6 +239,10 @@ class Node:
 
     def _is_building(self, view: str) -> bool:
         return building(self.registry.state) == view
+
+    def _is_elsewhere(self, view: str, table: str, partition: int) -> bool:
+        # Before it is up, who else there is is not known yet.
+        return self._is_up and self.nodes.is_elsewhere(view, TableName(table), partition)
 
     def _most_per_s(self) -> int:
         state = self.registry.state

@@ -223,6 +223,10 @@ class Nodes:
         partition = partition_of(raw_id, self._partitions)
         return self._state.copying(table, partition, self._live(), {self.name, *but})
 
+    def is_elsewhere(self, view: str, table: TableName, partition: int) -> bool:
+        """Say whether another node says that it serves a partition in a version of the views."""
+        return self._state.answering(table, partition, view, {self.name}) is not None
+
     def unserved(self, view: str) -> int:
         """Return how many partitions of the tables of a version of the views no node says that it serves."""
         state = self._state

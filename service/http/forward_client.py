@@ -148,7 +148,10 @@ class Forwarding:
                 mute.add(owner.name)
         # What a copy has is as of some time, which the answer tells; a position that is asked for is waited for.
         found = await self._copied(asking, mute)
-        if found is Instead.NOTHING and refused is not None:
+        if isinstance(found, Instead) and (owner := asking.next_owner()):
+            # While copies were asked somebody has taken the partition over.
+            found = await self._try(owner, asking.call)
+        if isinstance(found, Instead) and refused is not None:
             # Who has just lost a partition often keeps a copy, before anybody has heard of it.
             return await self._try(refused, asking.call, of_copy=True)
         return found

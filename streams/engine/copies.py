@@ -127,6 +127,8 @@ class Copies:
 
     def __init__(self, follower: Follower, die: Die) -> None:
         self._follower, self._die = follower, die
+        self.on_looked: Callable[[], None] = lambda: None
+        """Called each time after all copies were looked at, every 0.5 s at least."""
         self._copies: dict[Partition, WarmCopy] = {}
         self._task: asyncio.Task[None] | None = None
 
@@ -147,6 +149,10 @@ class Copies:
         self._copies = {copy.changelog: copy for copy in copies}
         self._follower.seek({at: copy.store.offset + 1 for at, copy in self._copies.items()})
         structlog.get_logger(__name__).info("warm_copies", partitions=len(copies))
+
+    def forget(self, copy: WarmCopy) -> None:
+        """Follow a copy no more, which is closed."""
+        self._copies.pop(copy.changelog, None)
 
     def _renew(self, copy: WarmCopy) -> None:
         """Have a copy that cannot be read be made anew, now or, where somebody still holds it, soon."""
@@ -170,4 +176,5 @@ class Copies:
                     self._renew(copy)
                 else:
                     copy.look(self._follower.end_offset(at), self._follower.silent_s(at))
+            self.on_looked()
             await asyncio.sleep(0)

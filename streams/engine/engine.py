@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -38,6 +39,7 @@ class Engine:
         copies: Copies | None = None,
         again_s: float = AGAIN_S,
         holds_back: Callable[[str], bool] = lambda _topic: False,
+        is_elsewhere: Callable[[str, int], bool] = lambda _table, _partition: True,
     ) -> None:
         """
         Take the processors.
@@ -50,13 +52,14 @@ class Engine:
             copies: What keeps warm copies up to date, where there can be other nodes.
             again_s: Passes between two attempts to recover from a log that does not answer.
             holds_back: Says of which topic nothing is to be fetched yet.
+            is_elsewhere: Says of which table's partition another node says that it serves it.
         """
         self.processors = tuple(processors)
         self.partitions = partitions
         self.files_directory = files_directory
         self._die, self._again_s = die, again_s
         self.copies = copies
-        self._holds_back = holds_back
+        self._holds_back, self._is_elsewhere = holds_back, is_elsewhere
         self._is_member: IsMember = is_alone
         self._by_topic = {topic: processor for processor in processors for topic in processor.topics}
         self._logger = structlog.get_logger(__name__)
@@ -112,7 +115,9 @@ class Engine:
             async with asyncio.TaskGroup() as group:
                 for processor in self.processors:
                     topic = processor.fold.changelog
-                    for owned in await processor.table.assign(_of(topic, changelogs), _of(topic, copied)):
+                    is_elsewhere = partial(self._is_elsewhere, processor.fold.name)
+                    owned_here = await processor.table.assign(_of(topic, changelogs), _of(topic, copied), is_elsewhere)
+                    for owned in owned_here:
                         group.create_task(one(owned), name=f"recover {processor.fold.name} {owned.partition}")
                 if self.copies is not None:
                     # Not behind the recovery, which may take long.
@@ -123,6 +128,13 @@ class Engine:
         self._logger.info(
             "recovered", partitions=len(changelogs), rows=rows, seconds=round(time.monotonic() - began, 3)
         )
+
+    def let_go(self) -> None:
+        """Let go of what was kept until another node serves it, as one does by now."""
+        for processor in self.processors:
+            for copy in processor.table.let_go(partial(self._is_elsewhere, processor.fold.name)):
+                if self.copies is not None:
+                    self.copies.forget(copy)
 
     def status(self, starts: Offsets, ends: Offsets, now_ms: int) -> list[ProcessorStatus]:
         """

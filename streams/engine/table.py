@@ -16,6 +16,9 @@ from streams.engine.partition import OwnedPartition
 from streams.engine.table_files import TableFiles
 from streams.log.port import Log
 
+IsElsewhere = Callable[[int], bool]
+"""Says whether another node serves a partition."""
+
 
 class Gate(Protocol):
     """Says whether anything is served at all."""
@@ -50,10 +53,17 @@ class OwnedTable:
         """Called when rows of a partition that is owned were written."""
         self.partitions: dict[int, OwnedPartition] = {}
         self.copies: dict[int, WarmCopy] = {}
+        self.kept: set[int] = set()
+        """Those of the copies that are here only until another node serves the partition."""
 
-    async def assign(self, partitions: Iterable[int], copies: Iterable[int] = ()) -> list[OwnedPartition]:
+    async def assign(
+        self, partitions: Iterable[int], copies: Iterable[int] = (), is_elsewhere: IsElsewhere = lambda _: True
+    ) -> list[OwnedPartition]:
         """
-        Own exactly *partitions*, and have warm copies of exactly *copies*: let the others go, open those that are new.
+        Own exactly *partitions*, and have warm copies of *copies*: let the others go, open those that are new.
+
+        What is served here and by nobody else yet is kept as a copy, whoever is to have it: what is to become of it
+        elsewhere may take a while, and another assignment may come before.
 
         Requests have their turn in between: to open a store takes 10 ms, to write one out and close it 50.
 
@@ -62,15 +72,19 @@ class OwnedTable:
         """
         wanted = set(partitions)
         copied = set(copies) - wanted
+        held: dict[int, OwnedPartition | WarmCopy] = {**self.partitions, **self.copies}
+        leaving = held.keys() - wanted - copied
+        self.kept = {number for number in leaving if held[number].served and not is_elsewhere(number)}
+        staying = copied | self.kept
         # First what readers are served all the while, without a moment in between: an owner's rows are a copy's too.
-        for number in self.partitions.keys() & copied:
+        for number in self.partitions.keys() & staying:
             self.copies[number] = self._copy(number)
         for number in self.copies.keys() & wanted:
             self.partitions[number] = self._own(number)
         for number in self.partitions.keys() - wanted:
             self.release(number)
             await asyncio.sleep(0)
-        for number in self.copies.keys() - copied:
+        for number in self.copies.keys() - staying:
             self._drop(number)
             await asyncio.sleep(0)
         for number in sorted(wanted - self.partitions.keys()):
@@ -109,6 +123,14 @@ class OwnedTable:
         owned.waiters.gone()
         self.files.close_partition(number)
 
+    def let_go(self, is_elsewhere: IsElsewhere) -> list[WarmCopy]:
+        """Return what was kept until another node serves it and is let go of, as one does."""
+        gone = {number: self.copies[number] for number in self.kept if is_elsewhere(number)}
+        self.kept -= gone.keys()
+        for number in gone:
+            self._drop(number)
+        return list(gone.values())
+
     def _drop(self, number: int) -> None:
         self.copies.pop(number).waiters.gone()
         self.files.close_partition(number)
@@ -129,6 +151,7 @@ class OwnedTable:
             self.release(number)
         for number in list(self.copies):
             self._drop(number)
+        self.kept.clear()
         self.files.close()
 
     def owned(self, number: int) -> OwnedPartition | None:

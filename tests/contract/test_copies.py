@@ -265,6 +265,46 @@ async def test_an_owner_that_becomes_a_copy_follows_on() -> None:
         other.close()
 
 
+async def test_what_was_served_is_kept_until_another_node_serves_it() -> None:
+    """It is read from and follows on, whoever is to have it, then is closed; what is served elsewhere is at once."""
+    async with living(partitions=2) as one:
+        await put_many(one, 5)
+        await one.node.drain()
+        served = {("sessions", 0), ("sessions", 1)}
+        node, other = one.node, one.another("b")
+        node.engine._is_elsewhere = lambda table, partition: (table, partition) in served
+        node.engine.copies = Copies(EmbeddedFollower(one.real), die)
+        node.engine.copies.on_looked = node.engine.let_go
+        node.engine.copies.start()
+        table, at = node.contexts.table, one.writes.partition(CONTEXT)
+        waiting = asyncio.create_task(
+            table.until(at, b"", lambda: table.position(CONTEXT_EVENTS, at) >= 13, limit_s=LIMIT_S)
+        )
+        recovering = asyncio.create_task(node.engine.recover((), ()))
+        while not recovering.done():
+            table.rows(at)
+            await asyncio.sleep(0)
+        await recovering
+        assert (node.engine.next_offsets(), table.kept, set(table.copies)) == ({}, {0, 1}, {0, 1})
+        assert not node.sessions.table.copies
+        await other.recover()
+        await put_many(one, 9)
+        await other.drain()
+        await waiting
+        served.add(("contexts", at))
+        async with asyncio.timeout(LIMIT_S):
+            while at in table.copies:
+                await asyncio.sleep(0.005)
+        assert list(table.files.open_partitions) == [1 - at]
+        with pytest.raises(ViewUnavailableError):
+            table.rows(at)
+        # It comes back before anybody else serves it.
+        await node.engine.recover({(TOPICS.contexts_changelog, 1 - at)})
+        assert (table.kept, set(table.copies), set(table.partitions)) == (set(), set(), {1 - at})
+        await node.engine.copies.stop()
+        other.close()
+
+
 async def test_a_copy_that_is_not_wanted_any_more_is_closed() -> None:
     """Whoever waits for it is told, and its files can be opened by others."""
     async with living(partitions=2) as one, copying(one) as node:

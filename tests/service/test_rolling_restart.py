@@ -1,4 +1,4 @@
-"""Three nodes restarted one after another, while clients go on: no write of an item fails, and hardly a list."""
+"""Three nodes restarted one after another, while clients go on: no write of an item and no list fails."""
 
 from __future__ import annotations
 
@@ -25,8 +25,6 @@ PARTITIONS = 6
 TABLES = len(TableName)
 SETTLED_S = 60.0
 COMMANDS_AWAY_S = 10.0
-ONE_IN = 1_000
-"""Lists of which one may be a 503, to be asked for again: where a partition moves twice, in the moment between."""
 PAUSE_S = 0.02
 """Between two calls of one client: enough calls to meet every moment of a restart, and time for the nodes to go on."""
 
@@ -146,9 +144,7 @@ async def test_nodes_are_restarted_in_turn(fleet: Fleet) -> None:
         print(tally.told(kind))
     print(f"{tally.asked_again} connections broke before an answer")
     assert not tally.failed("item"), tally.failed("item")[:10]
-    lists, failed = sum(call.kind == "list" for call in tally.calls), tally.failed("list")
-    assert len(failed) <= lists // ONE_IN, failed[:10]
-    assert all(call.status == 503 for call in failed), failed[:10]
+    assert not tally.failed("list"), tally.failed("list")[:10]
     assert tally.away_s("command") < COMMANDS_AWAY_S, tally.failed("command")
     await household.check()
     for node in fleet.nodes:

@@ -257,6 +257,24 @@ async def test_who_has_just_lost_it_answers_from_the_copy_that_it_keeps(pair: Pa
     assert problem(await platform.call("DELETE", session), 503) == "view_unavailable"
 
 
+async def test_who_takes_over_while_copies_are_asked_is_asked(pair: Pair) -> None:
+    """A copy that was kept until then is gone by the time it is asked for."""
+    _, session, _ = await filled(pair)
+    owner = pair.places.owners.pop()
+
+    async def gone(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_call(reader)
+        pair.places.owners.append(owner)
+        writer.write(f"HTTP/1.1 421 Misdirected Request\r\n{REFUSED}: gone\r\nContent-Length: 0\r\n\r\n".encode())
+        await writer.drain()
+
+    async with talking(gone) as port:
+        pair.places.copiers[:] = [node_at("kept", port)]
+        theirs = await pair.owner.platform.call("GET", session)
+        assert seen(await at_front(pair, pair.owner.platform).call("GET", session)) == seen(theirs)
+    assert (pair.outcome("misdirected"), pair.outcome("answered")) == (1, 1)
+
+
 async def test_what_goes_away_while_it_is_read_is_read_from_a_copy(pair: Pair) -> None:
     """The owner had it when it was asked, and not any more when it looked."""
     _, session, _ = await filled(pair)
