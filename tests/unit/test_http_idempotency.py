@@ -219,6 +219,38 @@ async def test_what_is_refused_leaves_the_key_unused(setting: Setting) -> None:
     assert event.idempotency_key == "k"
 
 
+async def test_what_was_answered_is_answered_whatever_came_since(setting: Setting) -> None:
+    """A repeat asks for what was done: not whether it could be done now, the app, the item and the session gone."""
+    world, app, platform = setting.listener.world, setting.listener.app, setting.listener.platform
+    session = await setting.listener.session()
+    attach = f"/v1/sessions/upnext/{session}", {"app_id": app.tenant, "context_id": setting.context}
+    hide = f"/v1/sessions/upnext/{session}/{setting.context}", {"content_id": "c1", "action": "hide"}
+    put = setting.path, item("c1")
+    calls = ((platform, attach), (app, put), (platform, hide))
+
+    async def answers() -> list[Answer]:
+        return [await caller.call("PUT", *call, headers={KEY: "k" + call[0][-8:]}) for caller, call in calls]
+
+    first = await answers()
+    assert [answer.status for answer in first] == [200, 200, 200]
+    recorded = len(world.session_events), len(world.context_events)
+
+    async def is_all_the_same() -> bool:
+        again = await answers()
+        return all(map(same, first, again)) and (len(world.session_events), len(world.context_events)) == recorded
+
+    world.unavailable.add(raw_context("CX" + app.tenant[2:]))
+    assert await is_all_the_same()
+    assert (await platform.call("PUT", *attach)).status == 403
+    await app.ok("DELETE", f"{setting.path}/c1")
+    recorded = len(world.session_events), len(world.context_events)
+    assert (await platform.call("PUT", *hide)).status == 404
+    assert await is_all_the_same()
+    await platform.ok("DELETE", attach[0])
+    recorded = len(world.session_events), len(world.context_events)
+    assert await is_all_the_same()
+
+
 async def test_an_unknown_outcome_is_tried_again_as_the_same_event(setting: Setting) -> None:
     """After a 503 the repeat is executed, and its event has the id of the first."""
     world = setting.listener.world
