@@ -187,6 +187,23 @@ def decode_notice(key: bytes | None, value: bytes | None) -> tuple[ContextId, No
     return ContextId(_raw_key(key)), notice
 
 
+def encode_webhook_event(event: AnyWebhookEvent) -> bytes:
+    """
+    Return an event's JSON, once it is known that it can be read.
+
+    It says what others have answered: what no fold takes would be as if it had never been written.
+
+    Raises:
+        PoisonError: It breaks the rules of its type.
+    """
+    try:
+        value = encode_event(event)
+    except (ValueError, OverflowError) as error:
+        raise PoisonError(f"the event cannot be written: {error}") from error
+    decode_webhook_event(event.id.encode(), value)
+    return value
+
+
 def decode_webhook_event(key: bytes | None, value: bytes | None) -> AnyWebhookEvent:
     """
     Return the event of a record of `webhook-events`.

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 
-from streams.codec import encode_event
+from streams.codec import encode_webhook_event
 from streams.domain.errors import UnavailableError, ViewUnavailableError
 from streams.domain.rows import Rows
 from streams.domain.webhook_events import AnyWebhookEvent
@@ -83,8 +83,15 @@ class WebhookQueues:
         return self._table.rows(partition)
 
     async def append(self, partition: int, event: AnyWebhookEvent) -> int:
-        """Append an event; return its offset. Raises `LogUnavailableError` where the outcome is unknown."""
-        appended = await self._log.append(WEBHOOK_EVENTS, partition, event.id.encode(), encode_event(event))
+        """
+        Append an event; return its offset.
+
+        Raises:
+            LogUnavailableError: The outcome is unknown.
+            PoisonError: The event breaks the rules of its type; nothing was written.
+        """
+        value = encode_webhook_event(event)
+        appended = await self._log.append(WEBHOOK_EVENTS, partition, event.id.encode(), value)
         return appended.offset
 
     async def folded(self, partition: int, offset: int, *, limit_s: float) -> None:

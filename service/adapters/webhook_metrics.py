@@ -26,6 +26,11 @@ class WebhookCollector(Collector):
         ended.add_metric(["delivered"], counts.delivered)
         ended.add_metric(["failed"], counts.failed)
         yield ended
+        yield CounterMetricFamily(
+            "upnext_webhook_unwritable",
+            "Attempts that have come to what cannot be written down.",
+            value=counts.unwritable,
+        )
         yield GaugeMetricFamily(
             "upnext_webhook_pending", "Deliveries that wait, or are on their way.", value=counts.pending
         )

@@ -19,9 +19,9 @@ from service.webhooks.ports import EndpointNow, Endpoints, Queues, Sign
 from service.webhooks.schedule import GONE, Outcome, judge
 from service.webhooks.sender import Sender, Sent
 from streams.domain import webhook_rows as layout
-from streams.domain.errors import UnavailableError
+from streams.domain.errors import PoisonError, UnavailableError
 from streams.domain.rows import Rows
-from streams.domain.webhook_events import AnyWebhookEvent, DeliveryAttempted
+from streams.domain.webhook_events import AnyWebhookEvent, DeliveryAttempted, Status
 from streams.domain.webhook_rows import Delivery, Event
 
 _LOOK_S = 1.0
@@ -70,6 +70,8 @@ class Counts:
     attempts: int = 0
     delivered: int = 0
     failed: int = 0
+    unwritable: int = 0
+    """Attempts that have come to what cannot be written down."""
     pending: int = 0
     """Deliveries that wait, or are on their way."""
     oldest_due_ms: int = 0
@@ -221,8 +223,7 @@ class Deliverer:
                 outcome=outcome.status,
                 again_at=outcome.again_ms,
             )
-            if await self._note(job.partition, attempted):
-                self._count(outcome)
+            await self._note_attempt(job.partition, attempted)
         finally:
             self._on_way.discard((delivery.event, delivery.endpoint))
 
@@ -267,13 +268,33 @@ class Deliverer:
         tries, since_ms = delivery.tries + 1, delivery.since_ms
         return judge(sent, tries=tries, since_ms=since_ms, now_ms=world.now_ms(), chance=world.chance())
 
-    def _count(self, outcome: Outcome) -> None:
-        self.counts.attempts += 1
-        self.counts.delivered += outcome.status == "DELIVERED"
-        self.counts.failed += outcome.status == "FAILED"
+    async def _note_attempt(self, partition: int, attempted: DeliveryAttempted) -> None:
+        """Note what came of an attempt; where that breaks the rules of events, that it came to an end."""
+        try:
+            is_noted = await self._note(partition, attempted)
+        except PoisonError as error:
+            # A bug. It is not sent again and again for that, and nobody else waits for it.
+            self.counts.unwritable += 1
+            of = {"webhook_event": attempted.event, "endpoint": attempted.endpoint}
+            self._logger.error("webhook_attempt_unwritable", **of, reason=str(error))  # noqa: TRY400 - the reason says it
+            outcome: Status = "DELIVERED" if attempted.outcome == "DELIVERED" else "FAILED"
+            attempted = DeliveryAttempted(
+                id=attempted.id,
+                event=attempted.event,
+                endpoint=attempted.endpoint,
+                attempt=attempted.attempt,
+                at=attempted.at,
+                error="unwritable",
+                outcome=outcome,
+            )
+            is_noted = await self._note(partition, attempted)
+        if is_noted:
+            self.counts.attempts += 1
+            self.counts.delivered += attempted.outcome == "DELIVERED"
+            self.counts.failed += attempted.outcome == "FAILED"
 
     async def _note(self, partition: int, event: AnyWebhookEvent) -> bool:
-        """Append an event and wait until the table has it; say whether it is in the log."""
+        """Append an event and wait until the table has it; say whether it is in the log. `PoisonError` as `append`."""
         world = self._world
         end_s = world.clock_s() + _NOTE_LIMIT_S
         while world.clock_s() < end_s:

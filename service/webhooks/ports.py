@@ -26,7 +26,13 @@ class Queues(Protocol):
         """Return a partition's rows, good until the caller waits; raise `ViewUnavailableError` where it is not here."""
 
     async def append(self, partition: int, event: AnyWebhookEvent) -> int:
-        """Append an event; return its offset. Raises `LogUnavailableError` where the outcome is unknown."""
+        """
+        Append an event; return its offset.
+
+        Raises:
+            LogUnavailableError: The outcome is unknown.
+            PoisonError: The event breaks the rules of its type; nothing was written.
+        """
 
     async def folded(self, partition: int, offset: int, *, limit_s: float) -> None:
         """Return once the event at an offset is folded; raise `ViewBehindError` or `ViewUnavailableError` if not."""

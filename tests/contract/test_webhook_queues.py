@@ -14,7 +14,7 @@ import pytest
 
 from service.webhooks.deliveries import DeliveryId, FoundDelivery, OwnDeliveries, Wanted, parse_delivery_id
 from streams.domain import webhook_rows as layout
-from streams.domain.errors import ViewUnavailableError
+from streams.domain.errors import PoisonError, ViewUnavailableError
 from streams.domain.events import ItemHidden
 from streams.domain.ids import Kind, id_text
 from streams.domain.webhook_events import DeliveriesPlanned, DeliveryAttempted, Planned, Status, Target
@@ -262,3 +262,13 @@ async def test_one_that_failed_is_sent_again() -> None:
         assert await node.deliveries.resend([id_, DeliveryId(AT, ID, id_.endpoint)]) == 1
         (again,) = await node.told()
         assert (again.id, again.delivery.status, again.delivery.tries) == (failed.id, "PENDING", 0)
+
+
+async def test_what_no_fold_takes_is_not_written() -> None:
+    """It would be a dead letter, and nothing would ever come of what it says."""
+    async with deployment() as (real, _, directory), alive(real, directory) as node:
+        end = await real.end_offset(WEBHOOK_EVENTS, AT)
+        refused = DeliveryAttempted(id=ID, event=ID, endpoint="e", attempt=1, at=1, status=1_000, outcome="FAILED")
+        with pytest.raises(PoisonError):
+            await node.queues.append(AT, refused)
+        assert await real.end_offset(WEBHOOK_EVENTS, AT) == end

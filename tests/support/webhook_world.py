@@ -13,6 +13,7 @@ from service.webhooks.deliverer import Deliverer, World
 from service.webhooks.ports import EndpointNow
 from service.webhooks.sender import Sent
 from service.webhooks.signing import signed
+from streams.codec import encode_webhook_event
 from streams.domain import webhook_rows as layout
 from streams.domain.errors import LogUnavailableError, ViewUnavailableError
 from streams.domain.memory_rows import MemoryRows
@@ -128,6 +129,7 @@ class WebhookWorld:
     async def append(self, partition: int, event: AnyWebhookEvent) -> int:
         assert partition == 3
         await asyncio.sleep(0)
+        encode_webhook_event(event)
         if self.away > 0:
             self.away -= 1
             if self.away % 2:

@@ -7,6 +7,7 @@ import time
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from service.webhooks.schedule import MOST_TRIES, SPAN_MS
 from service.webhooks.sender import Sent
@@ -81,6 +82,38 @@ async def test_again_and_again_and_then_never() -> None:
         world.resend(event, "e")
         await world.until(lambda: len(world.attempts()) == MOST_TRIES + 1)
         assert world.delivery(event, "e").status == "PENDING"
+
+
+@pytest.mark.parametrize(
+    ("sent", "outcome"),
+    [
+        (Sent(1_000, None, 1, None), "FAILED"),
+        (Sent(None, "x" * 301, 1, None), "FAILED"),
+        (Sent(None, "\ud800", 1, None), "FAILED"),
+        (Sent(204, None, -1, None), "DELIVERED"),
+        (Sent(204, None, 2**64, None), "DELIVERED"),
+    ],
+)
+async def test_what_cannot_be_written_down(sent: Sent, outcome: str) -> None:
+    """An attempt that came to what no fold takes ends the delivery, and says so; what is due next goes its way."""
+
+    async def answer(_endpoint: str) -> Sent:
+        world.answer = None
+        return sent
+
+    world = WebhookWorld([target("e", ordered=True)], answer=answer)
+    async with delivering(world) as deliverer:
+        first, second = world.happens(), world.happens()
+        with capture_logs() as logs:
+            await world.until(lambda: len(world.attempts()) == 2)
+        assert world.called("e") == [first, second]
+        noted, then = world.attempts()
+        assert (noted.outcome, noted.status, noted.error) == (outcome, None, "unwritable")
+        assert (world.delivery(first, "e").status, then.outcome) == (outcome, "DELIVERED")
+        (said,) = [entry for entry in logs if entry["event"] == "webhook_attempt_unwritable"]
+        assert (said["webhook_event"], said["endpoint"]) == (first, "e")
+        await world.until(lambda: deliverer.counts.attempts == 2)
+        assert deliverer.counts.unwritable == 1
 
 
 async def test_an_endpoint_that_is_gone() -> None:
