@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 from typing import NamedTuple, NotRequired, TypedDict
 
 from msgspec import UNSET, UnsetType
@@ -27,7 +26,6 @@ def mode_of(client: Client) -> Mode:
     return Mode.LIVE if client.live else Mode.TEST
 
 
-@lru_cache(maxsize=4096)
 def tenant_text(client: Client) -> str:
     """Return the id of the client's tenant as events bear it."""
     return id_text(client.tenant_kind, client.tenant)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from base64 import b64encode
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import pytest
 from service.api.clients import MAX_KEYS
 from service.http.auth import authenticate
 from service.http.problems import UnauthorizedError
+from service.macs import Mac
 from tests.support.api_listener import ApiNode, Clock, api_node, embedded_log
 from tests.support.nodes import Answer
 
@@ -154,6 +156,23 @@ async def test_a_roll_holds_on_every_node(setting: Setting) -> None:
             for node in (setting.node, other):
                 assert setting.lets_in(setting.made["secretKey"], node) == old
                 assert setting.lets_in(rolled["secretKey"], node)
+
+
+async def test_nothing_is_left_of_a_key_that_has_ended(setting: Setting) -> None:
+    """What signs with its secret goes with it."""
+
+    def macs() -> int:
+        gc.collect()
+        return sum(isinstance(held, Mac) for held in gc.get_objects())
+
+    assert setting.lets_in(setting.made["secretKey"])
+    assert setting.lets_in(setting.made["testSecretKey"])
+    before = macs()
+    assert before >= 2
+    await setting.rolled(overlapHours=0)
+    assert not setting.lets_in(setting.made["secretKey"])
+    assert setting.lets_in(setting.made["testSecretKey"])
+    assert macs() == before - 1
 
 
 @pytest.mark.parametrize(
