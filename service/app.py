@@ -229,6 +229,7 @@ def _deps(
         context_views=node.context_views,
         session_views=node.session_views,
         explainer=node.explainer,
+        past=node.past_lists if settings.past_reads else None,
         metrics=metrics,
         proxies=identity.proxies,
         limits=limits_of(settings, node.nodes),

@@ -23,7 +23,12 @@ class Nodes(Protocol):
 
 def limits_of(settings: Settings, nodes: Nodes) -> RateLimits:
     """Return the limits of a node, which from now on tells other nodes, if there can be any, what is asked of it."""
-    rates = Rates(settings.reads_per_client, settings.writes_per_client, settings.failures_per_address)
+    rates = Rates(
+        settings.reads_per_client,
+        settings.writes_per_client,
+        settings.failures_per_address,
+        settings.past_reads_per_client,
+    )
     if settings.kafka is None:
         shares = None
     else:

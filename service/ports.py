@@ -33,6 +33,7 @@ __all__ = [
     "MediaUnavailableError",
     "Pair",
     "Pairs",
+    "PastReader",
     "SessionCommands",
     "SessionViews",
     "Tenants",
@@ -200,19 +201,30 @@ class Explainer(Protocol):
         """
 
 
-class History(Protocol):
+class PastReader(Protocol):
     """
-    Reads the past, from the log.
+    Reads lists as they were, from the log.
 
     All raise `HistoryTooLongError`, `HistoryGoneError`, `LogUnavailableError`, `OverloadedError`; those of sessions
-    `SessionDeletedError`, where that was so by then.
+    `SessionDeletedError`, where that was so by then, those of contexts `ContextErasedError`, where that is so now.
     """
 
-    async def context_list(self, context: ContextId, at: Moment) -> PastList:
-        """Return a context's list as it was."""
+    async def context_lists(self, context: ContextId, moments: Sequence[Moment], *, client: str) -> Sequence[PastList]:
+        """Return a context's list as it was at each of some moments. *client* has one call at a time."""
 
-    async def session_list(self, session: SessionId, at: Moment) -> PastList:
-        """Return a session's merged list as it was."""
+    async def session_lists(
+        self, session: SessionId, moments: Sequence[Moment], *, client: str, context: ContextId | None = None
+    ) -> Sequence[PastList]:
+        """
+        Return a session's merged list as it was at each of some moments, or the part of it that is of one *context*.
+
+        Raises:
+            NotAttachedError: The context was attached at none of them.
+        """
+
+
+class History(PastReader, Protocol):
+    """Reads the past; raises what `PastReader` raises."""
 
     async def explain(
         self, session: SessionId, content_id: str, context: ContextId | None, at: Moment

@@ -169,6 +169,14 @@ class Settings:
         "Writes to `/v1` a second that a client may make, on all nodes together, where it has no limit of its own; 0 "
         "for as many as it likes.",
     )
+    past_reads: bool = _setting(
+        FLAG, "false", "Whether clients may read lists as they were, which the log is read for (`as_of`, `…/diff`)."
+    )
+    past_reads_per_client: int = _setting(
+        integer(0, 1_000_000),
+        "2",
+        "Lists as they were a second that a client may have one node read the log for; 0 for as many as it likes.",
+    )
     failures_per_address: int = _setting(
         integer(0, 1_000_000),
         "10",

@@ -16,7 +16,7 @@ from streams.folded import FoldedContext, FoldedSession
 from streams.refold import Bound, Refold
 from streams.views.seats import Seats
 
-SERVED = Bound(2_000_000, 1.5)
+SERVED = Bound(2_000_000, 1.5, 64 << 20)
 """What a node reads of the log for one call of a client: with the 2 s that it may wait for positions, no more than
 another node waits for the answer."""
 

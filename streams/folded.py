@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from contextlib import suppress
 from typing import assert_never
 
 from msgspec import UNSET
@@ -15,6 +16,7 @@ from streams.domain.errors import PoisonError
 from streams.domain.events import (
     ContextAttached,
     ContextDetached,
+    ContextErased,
     ContextEvent,
     SessionCreated,
     SessionDeleted,
@@ -29,6 +31,8 @@ from streams.processors.contexts import ContextsFold
 from streams.processors.sessions import SessionsFold
 from streams.topics import CONTEXT_EVENTS, SESSION_EVENTS
 
+_ERASED = str(ContextErased.__struct_config__.tag).encode()
+
 
 class FoldedContext:
     """One context, as far as its events were folded, and what they did to the items that are watched."""
@@ -37,6 +41,20 @@ class FoldedContext:
         self.context, self.rows = context, MemoryRows()
         self.steps = {content_id: Steps() for content_id in watched}
         self._fold = fold
+        self._is_erased_later = False
+
+    @property
+    def is_erased(self) -> bool:
+        """Whether it was erased, also by a record that was only looked at: then nothing is to be told of it."""
+        return self._is_erased_later or context_rows.read_meta(self.rows, self.context).erased
+
+    def look(self, record: Record) -> None:
+        """See whether a record that does not count erases the context."""
+        if _ERASED not in (record.value or b""):
+            return
+        with suppress(PoisonError):
+            _, event = decode_context_event(record.key, record.value)
+            self._is_erased_later |= isinstance(event, ContextErased)
 
     def item(self, content_id: str) -> StoredItem | None:
         """Return an item as it is now."""

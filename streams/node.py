@@ -22,7 +22,7 @@ from streams.engine.contact import Contact
 from streams.engine.fatal import Die
 from streams.engine.pace import Pace
 from streams.engine.table import OwnedTable
-from streams.explain import Explainer
+from streams.explain import SERVED, Explainer
 from streams.folding import Folding, Foundation
 from streams.history import History
 from streams.hosting import Hosting, LiveCommands, LiveContexts, LiveKeys, LiveSessions, remove_tables
@@ -84,8 +84,9 @@ class Node:
 
     Attributes are there after `start`: `log`, `registry`, `writer` (a `service.ports.EventWriter`), `commands`
     (`SessionCommands`), `keys` (`service.http.forward_keys.Keys`), `context_views` (`ContextViews`), `session_views`
-    (`SessionViews`), `explainer` (`Explainer`), `history` (`History`), `audit` (`Audit`), `nodes`, `dead_letters` (a
-    `service.api.ports.DeadLetters`), and where the node folds, `webhooks` (`service.webhooks.ports.Queues`).
+    (`SessionViews`), `explainer` (`Explainer`), `history` (`History`), `past_lists` (`PastReader`), `audit`
+    (`Audit`), `nodes`, `dead_letters` (a `service.api.ports.DeadLetters`), and where the node folds, `webhooks`
+    (`service.webhooks.ports.Queues`).
     """
 
     log: EmbeddedLog | KafkaLog
@@ -98,6 +99,7 @@ class Node:
     keys: KeyLog | LiveKeys
     explainer: Explainer
     history: History
+    past_lists: History
     audit: Audit
     nodes: Nodes
     webhooks: WebhookQueues | None
@@ -144,6 +146,7 @@ class Node:
         await self._host(view)
         refold = Refold(self.log, config.partitions, hash_key=config.key.hash_key)
         self.explainer = Explainer(refold, self.session_views)
+        self.past_lists = History(refold, bound=SERVED)
         for_operators = Refold(self.log, config.partitions, hash_key=config.key.hash_key)
         self.history = History(for_operators)
         self.audit = Audit(for_operators, self._served)

@@ -45,6 +45,8 @@ class Bound(NamedTuple):
 
     records: int
     seconds: float
+    bytes: int = 1 << 30
+    """Of the records that are folded: what they give is in memory, as often as it is answered."""
 
 
 class Reading:
@@ -52,7 +54,7 @@ class Reading:
 
     def __init__(self, bound: Bound, clock_s: Callable[[], float]) -> None:
         self._bound, self._clock_s = bound, clock_s
-        self._records = bound.records
+        self._records, self._bytes = bound.records, bound.bytes
         self._end_s = clock_s() + bound.seconds
 
     def took(self, records: int) -> None:
@@ -62,6 +64,12 @@ class Reading:
             raise HistoryTooLongError(f"More than {self._bound.records:,} records of the log would have to be read.")
         if self._clock_s() > self._end_s:
             raise HistoryTooLongError(f"To read the log would take more than {self._bound.seconds:g} s.")
+
+    def folds(self, record: Record) -> None:
+        """Count a record that is folded; raise `HistoryTooLongError` where they were too large together."""
+        self._bytes -= len(record.value or b"")
+        if self._bytes < 0:
+            raise HistoryTooLongError(f"More than {self._bound.bytes >> 20} MiB of events would have to be folded.")
 
 
 class Refold:
@@ -88,18 +96,24 @@ class Refold:
         self._log, self._partitions, self._most_at_once, self._clock_s = log, partitions, most_at_once, clock_s
         self._contexts = ContextsFold(hash_key=hash_key, limits=limits)
         self._sessions = SessionsFold(hash_key=hash_key, limits=limits)
-        self._under_way = 0
+        self._under_way: list[str] = []
+        """The clients whose calls read now, empty where none is named."""
 
     @contextmanager
-    def reading(self, bound: Bound) -> Iterator[Reading]:
-        """Give what one call reads with; raise `OverloadedError` where as many read already as may."""
-        if self._under_way >= self._most_at_once:
-            raise OverloadedError(f"{self._most_at_once} calls read the log already")
-        self._under_way += 1
+    def reading(self, bound: Bound, client: str = "") -> Iterator[Reading]:
+        """
+        Give what one call reads with.
+
+        Raises:
+            OverloadedError: As many read already as may, or another call of the *client*, where one is named.
+        """
+        if len(self._under_way) >= self._most_at_once or (client and client in self._under_way):
+            raise OverloadedError(f"{len(self._under_way)} calls read the log already")
+        self._under_way.append(client)
         try:
             yield Reading(bound, self._clock_s)
         finally:
-            self._under_way -= 1
+            self._under_way.remove(client)
 
     async def contexts(
         self,
@@ -108,6 +122,7 @@ class Refold:
         *,
         until_ms: int | None = None,
         watched: Collection[str] = (),
+        to_the_end: bool = False,
     ) -> dict[ContextId, FoldedContext]:
         """
         Fold contexts, all of one partition in one go.
@@ -117,12 +132,14 @@ class Refold:
             reading: How much is read.
             until_ms: Only those before the first record of the partition that is later than this.
             watched: The content ids of the items whose steps are kept.
+            to_the_end: Whether what does not count is looked at, so that a context that was erased since is known.
         """
         folded = {context: FoldedContext(context, self._contexts, watched) for context in ends}
         by_partition: dict[int, dict[bytes, _Sought]] = defaultdict(dict)
         for context, end in ends.items():
             sought = by_partition[partition_of(context, self._partitions)]
-            sought[_prefix(Kind.CONTEXT, context)] = _Sought(folded[context].add, end)
+            look = folded[context].look if to_the_end else None
+            sought[_prefix(Kind.CONTEXT, context)] = _Sought(folded[context].add, end, look)
         for partition, sought in sorted(by_partition.items()):
             await self._read(CONTEXT_EVENTS, partition, sought, reading, until_ms)
         return folded
@@ -164,17 +181,26 @@ class Refold:
         start = await self._log.start_offset(topic, partition)
         if start > 0:
             raise HistoryGoneError(f"The log begins at {topic}-{partition}-{start}: what was before is gone.")
-        ends = [one.end for one in sought.values()]
+        ends = [None if one.look else one.end for one in sought.values()]
         given = [end for end in ends if end is not None]
         end = max(given) if len(given) == len(ends) else await self._log.end_offset(topic, partition)
+        is_late, stops = False, all(one.look is None for one in sought.values())
         async for chunk in self._log.scan(topic, partition, 0, end):
             reading.took(len(chunk.records))
             mine = 0
             for record in chunk.records:
                 if until_ms is not None and record.time_ms > until_ms:
-                    return
+                    is_late = True
+                    if stops:
+                        return
                 one = None if record.key is None else sought.get(record.key[:_KEY_BYTES])
-                if one is not None and (one.end is None or record.offset < one.end):
+                if one is None:
+                    continue
+                if is_late or (one.end is not None and record.offset >= one.end):
+                    if one.look is not None:
+                        one.look(record)
+                else:
+                    reading.folds(record)
                     one.add(partition, record)
                     mine += 1
                     if mine % _FOLDS_AT_ONCE == 0:
@@ -186,6 +212,8 @@ class _Sought(NamedTuple):
 
     add: Callable[[int, Record], None]
     end: int | None
+    look: Callable[[Record], None] | None = None
+    """Takes those that do not count any more, where somebody wants to know of them."""
 
 
 def _prefix(kind: Kind, raw: bytes) -> bytes:

@@ -15,6 +15,7 @@ from service.http.document import Document
 from service.http.explain import Explanations
 from service.http.gate import Gate, Route
 from service.http.metrics import HttpMetrics
+from service.http.past_lists import PastLists
 from service.http.positions import PositionTokens
 from service.http.routes import Operation, Resource, UnknownPath
 from service.http.sessions import Sessions
@@ -52,11 +53,13 @@ def _resources(
     deps: Deps, tokens: PositionTokens, signatures: Signatures, of_test_keys: Mapping[str, Resource]
 ) -> dict[str, Resource]:
     """Return them by path."""
+    past = PastLists(deps, tokens)
     handlers: tuple[Mapping[Operation, Handler], ...] = (
         status_handlers(),
-        Contexts(deps, tokens).handlers(),
+        past.beside(Contexts(deps, tokens).handlers()),
         Bulks(deps, tokens).handlers(),
-        Sessions(deps, tokens).handlers(),
+        past.beside(Sessions(deps, tokens).handlers()),
+        past.handlers(),
         Explanations(deps).handlers(),
     )
     by_path: dict[str, dict[Operation, Handler]] = {}

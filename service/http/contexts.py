@@ -18,7 +18,7 @@ from service.http.params import MAX_ITEMS_PAGE, read_window
 from service.http.positions import HEADER as POSITION
 from service.http.positions import PositionTokens
 from service.http.problems import InvalidFieldsError
-from service.http.routes import Operation
+from service.http.routes import AS_OF_PARAMETER, PAST_PROBLEMS, Operation
 from service.http.schemas import ContextListOut, MessageOut, NothingIn
 from streams.domain.errors import (
     AbsentError,
@@ -82,7 +82,8 @@ READ = Operation(
     success=200,
     answer=ContextListOut,
     largest_page=MAX_ITEMS_PAGE,
-    problems=_READS,
+    query=(AS_OF_PARAMETER,),
+    problems=(*_READS, *PAST_PROBLEMS),
 )
 ERASE = Operation(
     method="DELETE",

@@ -18,7 +18,16 @@ from service.http.rate_limits import RateLimits
 from service.http.versions.known import VERSIONS
 from service.http.versions.version import Versions
 from service.networks import Network
-from service.ports import ContextViews, EventWriter, Explainer, Pairs, SessionCommands, SessionViews, Tenants
+from service.ports import (
+    ContextViews,
+    EventWriter,
+    Explainer,
+    Pairs,
+    PastReader,
+    SessionCommands,
+    SessionViews,
+    Tenants,
+)
 from streams.domain.ids import IdKeys, Kind
 
 Entropy = Callable[[int], bytes]
@@ -65,6 +74,8 @@ class Deps:
     context_views: ContextViews
     session_views: SessionViews
     explainer: Explainer
+    past: PastReader | None = None
+    """None: clients may not have the past read."""
     metrics: CollectorRegistry
     """Where the listener's counters and histograms are registered; the internal listener exposes it."""
     now_s: Callable[[], int] = now_s

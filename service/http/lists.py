@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 from aiohttp import web
@@ -16,6 +17,7 @@ from service.http.versions.version import Version
 from service.ports import Extras
 from streams.domain.ids import AppId, Kind, id_text
 from streams.domain.pages import Page, SessionContext, SessionContextsPage, ViewState
+from streams.domain.positions import ContextPosition, ListPosition
 from streams.domain.times import iso_ms
 
 
@@ -27,6 +29,21 @@ def session_context_out(entry: SessionContext) -> SessionContextOut:
         id_text(Kind.APP, entry.app),
         iso_ms(entry.created_at_ms),
     )
+
+
+class DifferencesPage(NamedTuple):
+    """Some of what is different between two lists, each as JSON; the rest is as of pages of lists."""
+
+    entries: Sequence[bytes]
+    total: int
+    next_key: int | None
+    revision: str
+    position: ContextPosition | ListPosition
+    """Of the later list."""
+    age_s: int | None = None
+
+
+_AnyPage = Page | SessionContextsPage | DifferencesPage
 
 
 class ListAnswers:
@@ -65,8 +82,17 @@ class ListAnswers:
         entries = [msgspec.json.encode(session_context_out(entry)) for entry in page.items]
         return Answer(200, headers, _framing(page, window, version)(b",".join(entries)))
 
+    def of_differences(
+        self, request: web.BaseRequest, page: DifferencesPage, tags: Iterable[str], window: Window, version: Version
+    ) -> Answer:
+        """Answer with a page of differences, of which those of platforms have what belongs to their app."""
+        headers = self._headers(page, ViewState.WHOLE, tags, window, version)
+        if is_known(request.headers, headers["ETag"]):
+            return Answer(304, headers)
+        return Answer(200, headers, _framing(page, window, version)(b",".join(page.entries)))
+
     def _headers(
-        self, page: Page | SessionContextsPage, state: ViewState, tags: Iterable[str], window: Window, version: Version
+        self, page: _AnyPage, state: ViewState, tags: Iterable[str], window: Window, version: Version
     ) -> dict[str, str]:
         headers = {
             "ETag": list_etag(page.revision + version.tag, state.value, tags, window),
@@ -79,6 +105,7 @@ class ListAnswers:
         return headers
 
 
-def _framing(page: Page | SessionContextsPage, window: Window, version: Version) -> Callable[[bytes], bytes]:
+def _framing(page: _AnyPage, window: Window, version: Version) -> Callable[[bytes], bytes]:
     """Return what makes the list of its entries."""
-    return lambda entries: version.list_body(page.total, page.next_key, entries, window.limit)
+    query = f"limit={window.limit}{window.beside}".encode()
+    return lambda entries: version.list_body(page.total, page.next_key, entries, query)

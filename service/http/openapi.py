@@ -9,16 +9,18 @@ from typing import Any
 
 import msgspec
 
-from service.http import bulks, contexts, explain, sessions, status
+from service.http import bulks, contexts, explain, past_operations, sessions, status
 from service.http.idempotency import HEADER as IDEMPOTENCY_KEY
 from service.http.idempotency import METHODS as KEYED
 from service.http.idempotency import REPLAYED
+from service.http.moments import TIME
 from service.http.openapi_examples import CONTEXT, SESSION, examples, of_errors, of_struct
 from service.http.openapi_headers import HEADERS, OF_CALLERS, OF_REQUESTS, PARAMETERS
 from service.http.openapi_schemas import CONTENT_ID, components, reference, whatever
 from service.http.openapi_signatures import BASIC
 from service.http.openapi_versions import OF_DOCUMENT, of_requests, versions_info
 from service.http.params import DEFAULT_PAGE
+from service.http.positions import MAX_TOKEN_CHARS
 from service.http.problems import (
     PROBLEMS,
     AddressError,
@@ -59,6 +61,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *contexts.OPERATIONS,
     *bulks.OPERATIONS,
     *sessions.OPERATIONS,
+    *past_operations.OPERATIONS,
     explain.EXPLAIN,
 )
 
@@ -87,7 +90,16 @@ _STATUSES = {
     404: "Absent", 409: "Conflict", 413: "Too large", 415: "Not JSON", 429: "Too often",
     500: "An error of the service", 503: "Not available now",
 }  # fmt: skip
+_MOMENT: Json = {
+    "schema": {
+        "type": "string",
+        "maxLength": MAX_TOKEN_CHARS,
+        "anyOf": [{"pattern": f"^{TIME}$"}, {"pattern": "^[A-Za-z0-9_-]+$"}],
+    },
+    "example": "2024-02-16T04:41:06.000Z",
+}
 _PARAMETERS: Mapping[str, Json] = {
+    **dict.fromkeys(("as_of", "from", "to"), _MOMENT),
     "context_id": {"description": "A context. `CX` and 41 digits.", "schema": _TEXT, "example": CONTEXT},
     "session_id": {"description": "A session. `SN` and 41 digits.", "schema": _TEXT, "example": SESSION},
     "content_id": {

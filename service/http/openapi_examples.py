@@ -16,10 +16,13 @@ from service.http.openapi_schemas import Json, name_of
 from service.http.problems import PROBLEMS, Fault, InvalidFieldsError, InvalidVersionError, Problem, error_detail
 from service.http.schemas import (
     ContextListOut,
+    ItemDifferencesOut,
     MessageOut,
     NothingIn,
+    SessionContextDifferencesOut,
     SessionContextOut,
     SessionContextsOut,
+    SessionItemDifferencesOut,
     SessionListOut,
 )
 from service.http.sessions import AttachIn, HideIn, SessionOut
@@ -79,6 +82,7 @@ _PUT: Json = {
     "client_id": None,
     "request_id": None,
 }
+_CHANGED: Json = {"context_id": CONTEXT, "content_id": "nosferatu"}
 _NEXT_TO_IT: Json = {"content_id": "lighthouse-1-2", "context_id": CONTEXT, "updated_at": TIME}
 _EXPLAINED: Json = {
     "session_id": SESSION,
@@ -147,6 +151,9 @@ _LISTS: Mapping[type[msgspec.Struct], object] = {
     ContextListOut: _ITEM,
     SessionListOut: _ITEM_OF_SESSION,
     SessionContextsOut: _ATTACHED,
+    ItemDifferencesOut: {**_CHANGED, "before": {**_ITEM, "hidden": True}, "after": _ITEM},
+    SessionItemDifferencesOut: {**_CHANGED, "before": None, "after": _ITEM_OF_SESSION},
+    SessionContextDifferencesOut: {"context_id": CONTEXT, "before": _ATTACHED, "after": None},
 }
 """Lists, and an entry of each: what is around it is written by each version itself."""
 _PAGE = "page"
@@ -190,7 +197,7 @@ def examples(version: Version) -> Json:
         _name(kind, name): value for kind, named in {**_BODIES, **_ANSWERS}.items() for name, value in named.items()
     }
     for kind, entry in _LISTS.items():
-        shown[_name(kind, _PAGE)] = msgspec.json.decode(version.list_body(2, 1, msgspec.json.encode(entry), 1))
+        shown[_name(kind, _PAGE)] = msgspec.json.decode(version.list_body(2, 1, msgspec.json.encode(entry), b"limit=1"))
     return {name: {"value": value} for name, value in {**shown, **ERRORS}.items()}
 
 

@@ -13,6 +13,7 @@ MAX_CONTEXTS_PAGE = 50
 DEFAULT_PAGE = 50
 MAX_KEY = 2**31 - 1
 
+AS_OF = "as_of"
 _MAX_DIGITS = 10
 
 
@@ -21,6 +22,8 @@ class Window(NamedTuple):
 
     start: int
     limit: int
+    beside: str = ""
+    """What the queries of further pages have beside both, such as `&as_of=…`."""
 
 
 def read_window(query: MultiMapping[str], *, most: int) -> tuple[Window, list[Fault]]:

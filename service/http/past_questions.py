@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
 from service.http.explain import Everyone, ExplanationsOut, explanation_out
+from service.http.moments import Moments
 from service.http.positions import PositionTokens
 from service.http.problems import Fault, InvalidFieldsError, UnknownPathError
 from service.ports import History
-from streams.domain.errors import InvalidPositionError, UnknownIdError
-from streams.domain.ids import AppId, ContextId, Kind, SessionId, id_text, parse_id
+from streams.domain.errors import UnknownIdError
+from streams.domain.ids import ContextId, Kind, SessionId, id_text, parse_id
 from streams.domain.items import content_id_fault
 from streams.domain.past_lists import NOW, Difference, Moment, PastList, differences
-from streams.domain.positions import ContextPosition, ListPosition
+from streams.domain.positions import ContextPosition
 
 
 class PastListOut(msgspec.Struct, frozen=True):
@@ -53,7 +53,7 @@ class Questions:
 
     def __init__(self, history: History, tokens: PositionTokens, now_ms: Callable[[], int]) -> None:
         """Take what reads the past, what reads positions, and Unix time."""
-        self._history, self._tokens, self._now_ms = history, tokens, now_ms
+        self._history, self._moments = history, Moments(tokens, now_ms)
 
     async def answer(self, what: str, query: Mapping[str, str]) -> PastListOut | DifferencesOut | ExplanationsOut:
         """
@@ -67,11 +67,11 @@ class Questions:
         """
         match what:
             case "list":
-                return list_out(await self._list(query.get("of", ""), "as_of", query.get("as_of")))
+                (past,) = await self._lists(query.get("of", ""), {"as_of": query.get("as_of")})
+                return list_out(past)
             case "diff":
-                before, after = [
-                    await self._list(query.get("of", ""), name, query.get(name)) for name in ("from", "to")
-                ]
+                asked = {name: query.get(name) for name in ("from", "to")}
+                before, after = await self._lists(query.get("of", ""), asked)
                 return DifferencesOut([_difference(one) for one in differences(before, after)])
             case "explain":
                 return await self._explain(
@@ -80,12 +80,12 @@ class Questions:
             case _:
                 raise UnknownPathError
 
-    async def _list(self, of: str, name: str, text: str | None) -> PastList:
+    async def _lists(self, of: str, moments: Mapping[str, str | None]) -> Sequence[PastList]:
         context, session = parse_id(Kind.CONTEXT, of), parse_id(Kind.SESSION, of)
         if context is not None:
-            return await self._history.context_list(ContextId(context), self._moment(context, name, text))
+            return await self._history.context_lists(ContextId(context), self._moments_of(context, moments), client="")
         if session is not None:
-            return await self._history.session_list(SessionId(session), self._moment(session, name, text))
+            return await self._history.session_lists(SessionId(session), self._moments_of(session, moments), client="")
         raise UnknownIdError
 
     async def _explain(self, of: str, content_id: str, context: str | None, as_of: str | None) -> ExplanationsOut:
@@ -99,41 +99,22 @@ class Questions:
             SessionId(session),
             content_id,
             None if raw is None else ContextId(raw),
-            self._moment(session, "as_of", as_of),
+            *self._moments_of(session, {"as_of": as_of}),
         )
         return ExplanationsOut(of, content_id, [explanation_out(one, Everyone()) for one in found])
 
-    def _moment(self, raw: bytes, name: str, text: str | None) -> Moment:
+    def _moments_of(self, raw: bytes, texts: Mapping[str, str | None]) -> list[Moment]:
         """
-        Return the moment that a time or a position names; without either, now.
+        Return the moments that times or positions name; without either, now.
 
         Raises:
-            InvalidFieldsError: It is no time, is yet to come, or is the position of something else.
+            InvalidFieldsError: One is no time, is yet to come, or is the position of something else.
         """
-        if text is None:
-            return NOW
-        try:
-            time = datetime.fromisoformat(text)
-        except ValueError:
-            return self._position(raw, name, text)
-        time_ms = round((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp() * 1000)
-        if time_ms > self._now_ms():
-            raise InvalidFieldsError([Fault(name, "out_of_range", "This is yet to come.")])
-        return Moment(time_ms=time_ms)
-
-    def _position(self, raw: bytes, name: str, text: str) -> Moment:
-        try:
-            position = self._tokens.read(text)
-        except InvalidPositionError as error:
-            wrong = Fault(name, "invalid", "This is neither a time in ISO 8601 nor a position of this deployment.")
-            raise InvalidFieldsError([wrong]) from error
-        match position:
-            case ContextPosition(context=context, offset=offset) if context == raw:
-                return Moment(offset=offset)
-            case ListPosition(session=session, offset=offset, members=members) if session == raw:
-                return Moment(offset=offset, sequences=dict(members))
-            case _:
-                raise InvalidFieldsError([Fault(name, "invalid", "This is the position of something else.")])
+        read = self._moments.of_operator
+        moments = [NOW if text is None else read(raw, name, text) for name, text in texts.items()]
+        if faults := [one for one in moments if isinstance(one, Fault)]:
+            raise InvalidFieldsError(faults)
+        return [one for one in moments if isinstance(one, Moment)]
 
 
 def list_out(past: PastList) -> PastListOut:
@@ -141,18 +122,20 @@ def list_out(past: PastList) -> PastListOut:
     return PastListOut(
         len(past.items),
         [_item(one.fragment) for one in past.items],
-        [PastContextOut(id_text(Kind.CONTEXT, context), _app(app)) for context, app in past.contexts],
+        _contexts(past),
     )
 
 
+def _contexts(past: PastList) -> list[PastContextOut]:
+    if isinstance(past.position, ContextPosition):
+        return [PastContextOut(id_text(Kind.CONTEXT, past.position.context), None)]
+    return [PastContextOut(id_text(Kind.CONTEXT, one.context), id_text(Kind.APP, one.app)) for one in past.contexts]
+
+
 def _difference(one: Difference) -> DifferenceOut:
-    before, after = (None if fragment is None else _item(fragment) for fragment in (one.before, one.after))
+    before, after = (None if item is None else _item(item.fragment) for item in (one.before, one.after))
     return DifferenceOut(id_text(Kind.CONTEXT, one.context), one.content_id, before, after)
 
 
 def _item(fragment: bytes) -> msgspec.Raw:
     return msgspec.Raw(fragment + b"}")
-
-
-def _app(app: AppId | None) -> str | None:
-    return None if app is None else id_text(Kind.APP, app)

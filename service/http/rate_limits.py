@@ -42,6 +42,8 @@ class Rates(NamedTuple):
     """Likewise."""
     failures: int = 10
     """Credentials and ids that are not good, each, from one address."""
+    past: int = 2
+    """Lists as they were, of each client, on each node."""
 
 
 class _Kind:
@@ -97,6 +99,7 @@ class RateLimits(Collector):
         """
         self._reads = _Kind(0, "reads", rates.reads, clock_s)
         self._writes = _Kind(1, "writes", rates.writes, clock_s)
+        self._past, self._past_s = Buckets(clock_s, burst_s=BURST_S), rates.past
         self._failures = rates.failures
         self._failed = {of: Buckets(clock_s, burst_s=FAILURES_BURST_S) for of in ("credentials", "ids")}
         self._proxies, self._shares = proxies, shares
@@ -136,6 +139,20 @@ class RateLimits(Collector):
             per_s = limit if self._shares is None else self._shares.part(name, kind.number, limit, writes)
             kind.tell(limit, per_s, kind.buckets.owe(name, per_s, writes), headers)
 
+    def count_past(self, client: Client) -> None:
+        """
+        Count a list as it was, for which the log is about to be read; it was counted as a read too.
+
+        Raises:
+            TooManyRequestsError: The client has had too many read.
+        """
+        if not self._past_s:
+            return
+        left_s = self._past.take(client.client_id, self._past_s)
+        if left_s < 0:
+            self._refused["past"] += 1
+            raise TooManyRequestsError(math.ceil(-left_s))
+
     def refuse(self, method: str, wait_s: float) -> TooManyRequestsError:
         """Return the error of a request that is one too many, counted."""
         self._refused["reads" if method in _READS else "writes"] += 1
@@ -164,6 +181,6 @@ class RateLimits(Collector):
         refused = CounterMetricFamily(
             "upnext_rate_limited_requests", "Requests that were one too many, by kind.", labels=["kind"]
         )
-        for kind in ("reads", "writes", "credentials", "ids"):
+        for kind in ("reads", "writes", "past", "credentials", "ids"):
             refused.add_metric([kind], self._refused[kind])
         yield refused

@@ -21,6 +21,7 @@ from service.http.forward import READS
 from service.http.idempotency import HEADER as IDEMPOTENCY_KEY
 from service.http.idempotency import METHODS as KEYED
 from service.http.idempotency import read_key
+from service.http.params import AS_OF
 from service.http.positions import HEADER as POSITION
 from service.http.positions import PositionTokens
 from service.http.problems import (
@@ -35,7 +36,13 @@ from service.http.signatures import Signatures
 from service.http.versions.version import Version
 from service.networks import AllowList
 from service.ports import Client
-from streams.domain.errors import UnknownIdError, ViewUnavailableError
+from streams.domain.errors import (
+    HistoryGoneError,
+    HistoryTooLongError,
+    LogUnavailableError,
+    UnknownIdError,
+    ViewUnavailableError,
+)
 from streams.domain.ids import Kind
 from streams.domain.positions import NOTHING
 
@@ -49,6 +56,15 @@ class Parameter(NamedTuple):
     name: str
     description: str
     required: bool = False
+
+
+AS_OF_PARAMETER = Parameter(
+    AS_OF,
+    "A moment of the past, where the deployment allows it: a time, or the `Paket-Position` of a list of the same id, "
+    "which gives that very list. Further pages are asked for with the `Paket-Position` of the first one.",
+)
+PAST_PROBLEMS = (HistoryTooLongError, HistoryGoneError, LogUnavailableError)
+"""What can be wrong with the past, beside what can be with a list."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,7 +181,9 @@ class Resource:
         after = NOTHING
         if _POSITION in request.headers:
             after = self._tokens.after(request.headers.getall(_POSITION))
-        call = Call(request, path, client, request_id, after, body, beside, version, operation.hedged, keyed)
+        # To read the log takes long: a copy would read as much, and the owner be taken for frozen.
+        hedged = operation.hedged and AS_OF not in request.query
+        call = Call(request, path, client, request_id, after, body, beside, version, hedged, keyed)
         if key is None:
             return await self._handled(operation, handle, call)
         return await self._keyed.answer(call, key, partial(self._handled, operation, handle))

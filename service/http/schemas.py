@@ -118,3 +118,50 @@ class SessionContextsOut(msgspec.Struct):
 
     items: list[SessionContextOut]
     page: PageOut
+
+
+class ItemDifferenceOut(msgspec.Struct):
+    """An item of a context's list that was put, changed or gone: null where it was not there."""
+
+    context_id: str
+    content_id: str
+    before: ListItemOut | None
+    after: ListItemOut | None
+
+
+class SessionItemDifferenceOut(msgspec.Struct):
+    """An item of a session's list that was put, changed or gone: null where it was not there."""
+
+    context_id: str
+    content_id: str
+    before: SessionListItemOut | None
+    after: SessionListItemOut | None
+
+
+class SessionContextDifferenceOut(msgspec.Struct):
+    """A context of a session that was attached, attached anew, or detached: null where it was not attached."""
+
+    context_id: str
+    before: SessionContextOut | None
+    after: SessionContextOut | None
+
+
+class ItemDifferencesOut(msgspec.Struct):
+    """A page of what is different between two moments of a context's list."""
+
+    items: list[ItemDifferenceOut]
+    page: PageOut
+
+
+class SessionItemDifferencesOut(msgspec.Struct):
+    """A page of what is different between two moments of a session's list."""
+
+    items: list[SessionItemDifferenceOut]
+    page: PageOut
+
+
+class SessionContextDifferencesOut(msgspec.Struct):
+    """A page of what is different between two moments of a session's contexts."""
+
+    items: list[SessionContextDifferenceOut]
+    page: PageOut

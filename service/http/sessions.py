@@ -18,7 +18,7 @@ from service.http.params import MAX_CONTEXTS_PAGE, MAX_ITEMS_PAGE, Window, read_
 from service.http.positions import HEADER as POSITION
 from service.http.positions import PositionTokens
 from service.http.problems import InvalidFieldsError
-from service.http.routes import Operation
+from service.http.routes import AS_OF_PARAMETER, PAST_PROBLEMS, Operation
 from service.http.schemas import MessageOut, NothingIn, SessionContextOut, SessionContextsOut, SessionListOut
 from service.queries.lists import SessionLists
 from streams.domain.errors import (
@@ -110,7 +110,8 @@ READ = Operation(
     success=200,
     answer=SessionListOut,
     largest_page=MAX_ITEMS_PAGE,
-    problems=(*_READS, InvalidFieldsError),
+    query=(AS_OF_PARAMETER,),
+    problems=(*_READS, *PAST_PROBLEMS, InvalidFieldsError),
 )
 DELETE = Operation(
     method="DELETE",
@@ -135,7 +136,8 @@ READ_CONTEXTS = Operation(
     success=200,
     answer=SessionContextsOut,
     largest_page=MAX_CONTEXTS_PAGE,
-    problems=(*_READS, InvalidFieldsError),
+    query=(AS_OF_PARAMETER,),
+    problems=(*_READS, *PAST_PROBLEMS, InvalidFieldsError),
 )
 READ_CONTEXT = Operation(
     method="GET",
@@ -148,7 +150,8 @@ READ_CONTEXT = Operation(
     success=200,
     answer=SessionListOut,
     largest_page=MAX_ITEMS_PAGE,
-    problems=(*_READS, InvalidFieldsError),
+    query=(AS_OF_PARAMETER,),
+    problems=(*_READS, *PAST_PROBLEMS, InvalidFieldsError),
 )
 HIDE = Operation(
     method="PUT",

@@ -15,7 +15,8 @@ from streams.domain.ids import EPOCH_S, AppId, ContextId, IdKeys, Kind, Mode, Se
 from streams.domain.items import Item, fragment
 from streams.domain.page_items import PageItems
 from streams.domain.pages import Page, SessionContext, SessionContextsPage, SubscribedSession
-from streams.domain.positions import After, ContextPosition, ListPosition, SessionsPosition, Written
+from streams.domain.past_lists import Moment, PastItem, PastList
+from streams.domain.positions import NOTHING, After, ContextPosition, ListPosition, SessionsPosition, Written
 
 HEADER, TEST = "Paket-Response-Type", "Test"
 
@@ -75,6 +76,7 @@ def in_test_mode(deps: Deps) -> Deps:
         context_views=GeneratedContexts(deps.tenants.tenant_of),
         session_views=sessions,
         explainer=GeneratedExplainer(sessions),
+        past=None if deps.past is None else GeneratedPast(sessions, deps.tenants.tenant_of),
         elsewhere=None,
     )
 
@@ -159,6 +161,29 @@ class GeneratedExplainer:
         return [Explanation(session, content_id, context, None, reason, None, (), 0, (), (), -1, agrees=True)]
 
 
+class GeneratedPast:
+    """Implements `service.ports.PastReader`: it was always so."""
+
+    def __init__(self, sessions: GeneratedSessions, tenant_of: Callable[[str], bytes]) -> None:
+        """Take the lists, and what tells whose a client is."""
+        self._sessions, self._tenant_of = sessions, tenant_of
+
+    async def context_lists(self, context: ContextId, moments: Sequence[Moment], *, client: str) -> list[PastList]:
+        """Return the items, as often as they are asked for."""
+        source = _Source(AppId(self._tenant_of(client)), context)
+        return [PastList(_items([source] * len(_ITEMS)), ContextPosition(context, 0))] * len(moments)
+
+    async def session_lists(
+        self, session: SessionId, moments: Sequence[Moment], *, client: str, context: ContextId | None = None
+    ) -> list[PastList]:
+        """Return the items, of all contexts or all of one, as often as they are asked for."""
+        page = await self._sessions.contexts(session, start=0, limit=len(_ITEMS), after=NOTHING, client=client)
+        known = {one.context: one for one in page.items}
+        attached = page.items if context is None else [known.get(context) or page.items[0]._replace(context=context)]
+        sources = [_Source(one.app, one.context) for one in attached] * (len(_ITEMS) // len(attached))
+        return [PastList(_items(sources), page.position, attached)] * len(moments)
+
+
 class _Source(NamedTuple):
     app: AppId
     context: ContextId
@@ -224,12 +249,22 @@ def _page(
     sources: Sequence[tuple[AppId, ContextId]], start: int, limit: int, position: ContextPosition | ListPosition
 ) -> Page:
     """Return a page of the items, each in the list of its context."""
-    fragments = [
-        (app, fragment(item, context, id_text(Kind.APP, app), _time_ms(number), hidden=item.hidden is True))
-        for number, (item, (app, context)) in enumerate(zip(_ITEMS, sources, strict=True))
-    ]
+    fragments = [(app, one.fragment) for (app, _), one in zip(sources, _items(sources), strict=True)]
     part, next_key = _part(fragments, start, limit)
     return Page(PageItems(part), len(fragments), next_key, _REVISION, position)
+
+
+def _items(sources: Sequence[tuple[AppId, ContextId]]) -> list[PastItem]:
+    """Return the items, each in the list of its context."""
+    return [
+        PastItem(
+            context,
+            item.content_id,
+            _time_ms(number),
+            fragment(item, context, id_text(Kind.APP, app), _time_ms(number), hidden=item.hidden is True),
+        )
+        for number, (item, (app, context)) in enumerate(zip(_ITEMS, sources, strict=True))
+    ]
 
 
 def _part(entries: Sequence[T], start: int, limit: int) -> tuple[list[T], int | None]:

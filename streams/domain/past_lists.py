@@ -7,7 +7,9 @@ from typing import NamedTuple
 
 from streams.domain import context_rows, session_rows
 from streams.domain.explain import Seat
-from streams.domain.ids import AppId, ContextId, SessionId
+from streams.domain.ids import ContextId, SessionId
+from streams.domain.pages import SessionContext
+from streams.domain.positions import ContextPosition, ListPosition
 from streams.domain.rows import Rows
 
 
@@ -38,10 +40,13 @@ class PastItem(NamedTuple):
 
 
 class PastList(NamedTuple):
-    """A list as of some moment, in its order, and the contexts that it was of, each with its app where it is known."""
+    """A list as of some moment, in its order."""
 
     items: Sequence[PastItem]
-    contexts: Sequence[tuple[ContextId, AppId | None]]
+    position: ContextPosition | ListPosition
+    """What it had: as a moment, it gives this very list again, whatever comes later."""
+    contexts: Sequence[SessionContext] = ()
+    """Of a session: those that were attached, newest first, ties by context id."""
 
 
 class Difference(NamedTuple):
@@ -49,8 +54,8 @@ class Difference(NamedTuple):
 
     context: ContextId
     content_id: str
-    before: bytes | None
-    after: bytes | None
+    before: PastItem | None
+    after: PastItem | None
 
 
 def items_of(rows: Rows, context: ContextId) -> Iterator[PastItem]:
@@ -83,6 +88,6 @@ def seats_in(past: PastList, content_id: str) -> dict[ContextId, Seat]:
 
 def differences(before: PastList, after: PastList) -> list[Difference]:
     """Return what was put, changed or gone between two lists: in the order of the later one, then of the earlier."""
-    old, new = ({(one.context, one.content_id): one.fragment for one in past.items} for past in (before, after))
+    old, new = ({(one.context, one.content_id): one for one in past.items} for past in (before, after))
     keys = [*new, *(key for key in old if key not in new)]
     return [Difference(*key, old.get(key), new.get(key)) for key in keys if old.get(key) != new.get(key)]

@@ -23,6 +23,7 @@ WORLD = msgspec.json.decode(Path(os.environ[VARIABLE]).read_bytes(), type=World)
 REFUSED_BY_RIGHT = {
     "invalid_position": "A position bears a MAC: none can be made up.",
     "wrong_type": "An integer is written as one; to a JSON schema 2.0 is an integer too.",
+    "invalid_moment": "A position bears a MAC, and not all that is written as a time is one.",
     "not_allowed": "Schemathesis also puts into paths what it made up elsewhere, control characters in an id among it.",
     "out_of_range": "A position is at most the duration.",
     "error.malformed.request": "The name of a form's part stands in a header, which has no control characters.",

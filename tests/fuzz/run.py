@@ -20,8 +20,9 @@ from tests.support.nodes import Deployment, NodeProcess
 ROOT = Path(__file__).parents[2]
 V1, API = "^/v1", "^/(api|media|openapi)"
 UNLIMITED = {
-    f"UPNEXT_{name}": "0" for name in ("API_REQUESTS_PER_ADDRESS", "API_REQUESTS_PER_TOKEN", "FAILURES_PER_ADDRESS")
-}
+    f"UPNEXT_{name}": "0"
+    for name in ("API_REQUESTS_PER_ADDRESS", "API_REQUESTS_PER_TOKEN", "FAILURES_PER_ADDRESS", "PAST_READS_PER_CLIENT")
+} | {"UPNEXT_PAST_READS": "true"}
 """What a node is started with: there is one caller, who fails on purpose, and nothing is seen while that is refused."""
 _ANSWERED = re.compile(r'^upnext_http_requests_total\{.*status="(\d+)".*\} (\S+)$', re.MULTILINE)
 

@@ -16,6 +16,8 @@ from tests.support.listener import basic
 from tests.support.nodes import Caller, Deployment, NodeProcess
 
 LOOPBACK = {"UPNEXT_WEBHOOKS_ALLOW_LOOPBACK": "true"}
+PAST = {"UPNEXT_PAST_READS": "true", "UPNEXT_PAST_READS_PER_CLIENT": "0"}
+"""Lists as they were for clients, as often as they like."""
 LOGS = [pytest.param("embedded", id="embedded"), pytest.param("kafka", id="kafka", marks=pytest.mark.kafka)]
 
 
@@ -27,7 +29,7 @@ def shared_node(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
     if request.param == "kafka":
         broker = Broker(directory / "broker")
         broker.start()
-    node = NodeProcess(directory / "node", kafka=broker.bootstrap if broker else None)
+    node = NodeProcess(directory / "node", kafka=broker.bootstrap if broker else None, env=PAST)
     try:
         asyncio.run(node.start())
         yield node

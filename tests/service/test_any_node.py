@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from service.cli import main
-from tests.service.conftest import LOOPBACK, Pair, make_pair
+from tests.service.conftest import LOOPBACK, PAST, Pair, make_pair
 from tests.support.hops import Forwarded, name_of
 from tests.support.kafka import Broker
 from tests.support.nodes import Answer, Caller, Deployment, NodeProcess, item
@@ -50,7 +50,7 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
 
     def node(name: str, *flags: str) -> NodeProcess:
         own = "--partitions", str(PARTITIONS)
-        return NodeProcess(directory / name, *own, *flags, kafka=broker.bootstrap, env=LOOPBACK)
+        return NodeProcess(directory / name, *own, *flags, kafka=broker.bootstrap, env={**LOOPBACK, **PAST})
 
     broker.start()
     made = Nodes(node("both"), node("folds", "--roles", "streams"), node("fronts", "--roles", "api"))
@@ -100,6 +100,24 @@ async def pair_of(node: NodeProcess, deployment: Deployment) -> Pair:
         written = await pair.app.ok("PUT", pair.context_path, item(f"c{n}"))
     await until_served(pair.platform, pair.session_path, written.position)
     return pair
+
+
+async def test_lists_as_they_were(nodes: Nodes, deployment: Deployment) -> None:
+    """Whichever node is asked gives the same list again by its position, and the same differences."""
+    for owner in (nodes.both, nodes.folds):
+        pair = await pair_of(owner, deployment)
+        then = await pair.platform.ok("GET", pair.session_path)
+        mine = await pair.app.ok("GET", pair.context_path)
+        written = await pair.app.ok("PUT", pair.context_path, item("later"))
+        now = await until_served(pair.platform, pair.session_path, written.position)
+        for caller, path, was in ((pair.platform, pair.session_path, then), (pair.app, pair.context_path, mine)):
+            for query in (f"?as_of={was.position}", f"/diff?from={was.position}"):
+                answers = [await at(node, caller).ok("GET", path + query) for node in nodes.public]
+                assert len({str(seen(answer)) for answer in answers}) == 1
+                body = answers[0].json
+                found = body["items"] if query.startswith("?") else [one["content_id"] for one in body["items"]]
+                assert found == (was.json["items"] if query.startswith("?") else ["later"])
+        assert now.json["total"] == then.json["total"] + 1
 
 
 async def calls(app: Caller, platform: Caller, pair: Pair, name: str) -> list[Answer]:

@@ -35,7 +35,7 @@ from streams.registry import Registry
 from streams.topics import REGISTRY_EVENTS, Kept, TopicSpec
 from tests.support.blobs import BlobsFake
 from tests.support.deliveries import DeliveriesWorld
-from tests.support.fakes import ContextViewsFake, ExplainerFake, SessionViewsFake, World
+from tests.support.fakes import ContextViewsFake, ExplainerFake, PastFake, SessionViewsFake, World
 from tests.support.idempotency import remembered
 from tests.support.nodes import ADMIN_TOKEN, Caller, yarl_raw
 
@@ -168,6 +168,7 @@ async def api_node(
         context_views=ContextViewsFake(world),
         session_views=SessionViewsFake(world),
         explainer=ExplainerFake(world),
+        past=PastFake(world),
         metrics=metrics,
         proxies=proxies,
         add_routes=add_routes,

@@ -13,6 +13,7 @@ from service.macs import Mac
 from service.networks import AllowList
 from service.ports import Client, Extras, Pair, Written
 from service.queries.extras import NO_EXTRAS
+from streams.codec import encode_event, event_key
 from streams.domain.errors import (
     ContextErasedError,
     NotAttachedError,
@@ -41,8 +42,13 @@ from streams.domain.ids import AppId, ContextId, Kind, SessionId, id_text, parse
 from streams.domain.items import Item, fragment
 from streams.domain.page_items import PageItems
 from streams.domain.pages import Page, SessionContext, SessionContextsPage, SubscribedSession, ViewState
+from streams.domain.past_lists import Moment, PastList
 from streams.domain.positions import After, ContextPosition, ListPosition, SessionsPosition
 from streams.domain.steps import Did, Step
+from streams.history import History
+from streams.log.port import Record
+from streams.refold import Refold
+from tests.support.tables import MemoryLog
 
 PARTITION = 0
 FIRST_TIME_MS = 1_700_000_000_000
@@ -94,6 +100,8 @@ class World:
         self.time_ms = FIRST_TIME_MS
         self.state = ViewState.WHOLE
         self.age_s: int | None = None
+        self.log = MemoryLog({"context-events": [], "session-events": []})
+        """The same events, as records."""
         self.failures: dict[str, Exception] = {}
         """Raised by the method of that name instead of what it does."""
 
@@ -110,6 +118,10 @@ class World:
     def _tick(self) -> int:
         self.time_ms += 1
         return self.time_ms
+
+    def _record(self, topic: str, kind: Kind, raw: bytes, event: ContextEvent | SessionEvent) -> None:
+        records, key = self.log.records[topic], event_key(kind, raw, event.id)
+        records.append(Record(len(records), self.time_ms, key, encode_event(event)))
 
     # Tenants
 
@@ -158,6 +170,7 @@ class World:
         self._begin("write_context")
         self.context_events.append((context, event))
         offset, time_ms = len(self.context_events) - 1, self._tick()
+        self._record("context-events", Kind.CONTEXT, context, event)
         self.sequences[context] = offset
         items = self.contexts.setdefault(context, {})
         match event:
@@ -216,6 +229,7 @@ class World:
     def _append(self, session: SessionId, event: SessionEvent) -> tuple[Verdict, Written]:
         self.session_events.append((session, event))
         offset, time_ms = len(self.session_events) - 1, self._tick()
+        self._record("session-events", Kind.SESSION, session, event)
         state = self.sessions.setdefault(session, SessionState())
         state.offset = offset
         return self._judge(state, event, offset, time_ms), Written(SessionsPosition({PARTITION: offset}), time_ms)
@@ -440,6 +454,23 @@ class ExplainerFake:
             self.world.sequences[context],
             agrees=True,
         )
+
+
+class PastFake:
+    """What is real, over the log of the world."""
+
+    def __init__(self, world: World) -> None:
+        self._world, self._history = world, History(Refold(world.log, 1, hash_key=bytes(32)))
+
+    async def context_lists(self, context: ContextId, moments: Sequence[Moment], *, client: str) -> list[PastList]:
+        self._world._begin("past")
+        return await self._history.context_lists(context, moments, client=client)
+
+    async def session_lists(
+        self, session: SessionId, moments: Sequence[Moment], *, client: str, context: ContextId | None = None
+    ) -> list[PastList]:
+        self._world._begin("past")
+        return await self._history.session_lists(session, moments, client=client, context=context)
 
 
 @dataclass(frozen=True)

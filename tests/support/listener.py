@@ -22,7 +22,7 @@ from service.http.deps import Deps
 from service.http.positions import PositionTokens
 from service.http.rate_limits import RateLimits, Rates
 from streams.domain.ids import ContextId, IdKeys, Kind, Mode, SessionId, id_text, parse_id
-from tests.support.fakes import ContextViewsFake, ExplainerFake, PairsFake, SessionViewsFake, World
+from tests.support.fakes import ContextViewsFake, ExplainerFake, PairsFake, PastFake, SessionViewsFake, World
 from tests.support.idempotency import remembered
 from tests.support.nodes import Answer, Caller
 
@@ -113,9 +113,10 @@ async def public_listener(connections: ConnectionLimits = LIMITS, **more: Any) -
             "context_views": ContextViewsFake(world),
             "session_views": SessionViewsFake(world),
             "explainer": ExplainerFake(world),
+            "past": PastFake(world),
             "metrics": metrics,
             # Tests fail on purpose, and more often than anybody does by mistake.
-            "limits": RateLimits(Rates(failures=0)),
+            "limits": RateLimits(Rates(failures=0, past=0)),
             **more,
         }
     )

@@ -371,6 +371,9 @@ async def test_more_than_may_be_read() -> None:
     for bound, what in ((Bound(30, 30.0), "30 records"), (Bound(1_000, -1.0), "-1 s")):
         with pytest.raises(HistoryTooLongError, match=what):
             await explainer(views, bound=bound).explain(S, "a", C1, after=NOTHING, client=CLIENT)
+    too_large = Bound(1_000, 30.0, 1 << 10)
+    with pytest.raises(HistoryTooLongError, match="0 MiB"):
+        await explainer(views, bound=too_large).explain(S, "a", C1, after=NOTHING, client=CLIENT)
     views.log.start = 1
     with pytest.raises(HistoryGoneError):
         await explained(views, "a")
@@ -386,6 +389,18 @@ async def test_few_read_the_log_at_once() -> None:
     with refold.reading(BOUND), pytest.raises(OverloadedError):
         await explain.explain(S, "a", C1, after=NOTHING, client=CLIENT)
     await explain.explain(S, "a", C1, after=NOTHING, client=CLIENT)
+
+
+async def test_who_has_the_log_read_already() -> None:
+    """A client that is named has one call at a time, and leaves the rest to others."""
+    refold = Refold(Views().log, 1, hash_key=HASH_KEY, most_at_once=3)
+    with refold.reading(BOUND, "a"), refold.reading(BOUND, "b"):
+        with pytest.raises(OverloadedError), refold.reading(BOUND, "a"):
+            pass
+        with refold.reading(BOUND), pytest.raises(OverloadedError), refold.reading(BOUND, "c"):
+            pass
+    with refold.reading(BOUND, "a"):
+        pass
 
 
 CONTENT = st.sampled_from(["a", "b", "c", "d"])

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.domain.errors import HistoryTooLongError, NotAttachedError, SessionDeletedError
+from streams.domain.errors import ContextErasedError, HistoryTooLongError, NotAttachedError, SessionDeletedError
+from streams.domain.events import ContextErased
 from streams.domain.explain import Reason
 from streams.domain.feed import LIMITS, Limits
 from streams.domain.past_lists import Moment, differences
@@ -31,7 +32,7 @@ def history(views: Views, limits: Limits = LIMITS) -> History:
 
 
 async def listed(views: Views, at: Moment) -> list[str]:
-    return [one.content_id for one in (await history(views).session_list(S, at)).items]
+    return [one.content_id for one in (await history(views).session_lists(S, [at]))[0].items]
 
 
 @settings(deadline=None)
@@ -55,9 +56,9 @@ def test_every_list_that_was_served(moves: list[tuple[str, bytes, str]], items: 
         for page, own in served:
             assert isinstance(page.position, ListPosition)
             at = Moment(offset=page.position.offset, sequences=dict(page.position.members))
-            found = await past.session_list(S, at)
+            (found,) = await past.session_lists(S, [at])
             assert [one.fragment for one in found.items] == [encoded for _, encoded in page.items]
-            mine = await past.context_list(C1, Moment(offset=own.position.offset))
+            (mine,) = await past.context_lists(C1, [Moment(offset=own.position.offset)])
             assert [one.fragment for one in mine.items] == [encoded for _, encoded in own.items]
 
     asyncio.run(check())
@@ -77,7 +78,7 @@ async def test_by_time() -> None:
     assert await listed(views, Moment(time_ms=first_ms)) == ["a"]
     assert await listed(views, Moment(time_ms=views.now_ms - 1)) == ["a"]
     assert await listed(views, Moment()) == []
-    one, two = [await history(views).session_list(S, Moment(time_ms=at)) for at in (first_ms, views.now_ms)]
+    one, two = await history(views).session_lists(S, [Moment(time_ms=at) for at in (first_ms, views.now_ms)])
     assert [(each.content_id, each.after) for each in differences(one, two)] == [("a", None)]
 
 
@@ -92,7 +93,7 @@ async def test_what_differs() -> None:
     views.hide(C1, "changed")
     views.remove(C1, "gone")
     views.put(C1, "new")
-    before, after = [await history(views).session_list(S, at) for at in (Moment(time_ms=before_ms), Moment())]
+    before, after = await history(views).session_lists(S, [Moment(time_ms=before_ms), Moment()])
     found = {one.content_id: (one.before is None, one.after is None) for one in differences(before, after)}
     assert found == {"new": (True, False), "changed": (False, False), "gone": (False, True)}
     assert differences(after, after) == []
@@ -128,6 +129,33 @@ async def test_a_session_that_was_deleted() -> None:
         await listed(views, Moment())
 
 
+async def test_a_context_that_was_erased() -> None:
+    """Nothing is told of it any more, also as of a moment at which it was there; of others, all is."""
+    views = Views()
+    views.attach(S, C1)
+    views.attach(S, C2)
+    views.put(C1, "a", title="They say context.erased.v1")
+    views.put(C2, "b")
+    then = Moment(time_ms=views.now_ms)
+    assert [one.content_id for one in (await history(views).context_lists(C1, [then]))[0].items] == ["a"]
+    views.drain()
+    page = await SessionReader(views.sessions, 1, SessionLists(), WaitLimit()).page(
+        S, start=0, limit=1, after=NOTHING, client=CLIENT
+    )
+    assert isinstance(page.position, ListPosition)
+    at = Moment(offset=page.position.offset, sequences=dict(page.position.members))
+    views.now_ms += 1
+    views.context_event(C1, ContextErased(id=views.event_id(), client=CLIENT))
+    views.put(C1, "c")
+    for moment in (then, at, Moment()):
+        (found,) = await history(views).session_lists(S, [moment])
+        assert [one.content_id for one in found.items] == ["b"]
+        assert [one.context for one in found.contexts] == [C2]
+        assert [one.reason for one in await history(views).explain(S, "a", None, moment)] == [Reason.NEVER_WRITTEN]
+        with pytest.raises(ContextErasedError):
+            await history(views).context_lists(C1, [moment])
+
+
 async def test_more_than_may_be_read() -> None:
     """No answer from a part."""
     views = Views()
@@ -135,4 +163,4 @@ async def test_more_than_may_be_read() -> None:
         views.put(C1, "a")
     past = History(Refold(views.log, 1, hash_key=HASH_KEY), bound=Bound(9, 30.0))
     with pytest.raises(HistoryTooLongError):
-        await past.context_list(C1)
+        await past.context_lists(C1, [Moment()])

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from service.http import bulks, contexts, explain, sessions, status
+from service.http import bulks, contexts, explain, past_operations, sessions, status
 from service.http.openapi import openapi_document
 from service.http.problems import PROBLEMS, problem_of
 from streams.domain import errors
@@ -16,7 +16,14 @@ from streams.domain.ids import Kind
 from tests.support.listener import Listener, problem, public_listener
 from tests.support.nodes import item
 
-OPERATIONS = (status.STATUS, *contexts.OPERATIONS, *bulks.OPERATIONS, *sessions.OPERATIONS, explain.EXPLAIN)
+OPERATIONS = (
+    status.STATUS,
+    *contexts.OPERATIONS,
+    *bulks.OPERATIONS,
+    *sessions.OPERATIONS,
+    *past_operations.OPERATIONS,
+    explain.EXPLAIN,
+)
 VERBS = {"get", "head", "put", "post", "delete", "options"}
 
 
@@ -131,7 +138,8 @@ async def test_answers_bear_the_headers_that_it_says(listener: Listener, documen
     for operation in sorted(OPERATIONS, key=lambda op: (op.id == "deleteSession", op.method == "DELETE", op.id)):
         caller = listener.platform if operation.tenant is Kind.PLATFORM else listener.app
         path = operation.path.format(context_id=context, session_id=session, content_id="x")
-        path += "?" + "&".join(f"{parameter.name}=c1" for parameter in operation.query if parameter.required)
+        known = {"content_id": "c1", "from": "2024-02-16T00:00:00Z"}
+        path += "?" + "&".join(f"{one.name}={known[one.name]}" for one in operation.query if one.required)
         answer = await caller.ok(operation.method, path, bodies.get(operation.id))
         response = document["paths"][operation.path][operation.method.lower()]["responses"][str(answer.status)]
         said, there = ({name.lower() for name in names} for names in (response["headers"], answer.headers))

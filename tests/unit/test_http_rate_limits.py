@@ -278,7 +278,7 @@ async def test_what_was_refused_is_counted(clock: Still) -> None:
     text = generate_latest(metrics).decode()
     counted = dict(line.rsplit(" ", 1) for line in text.splitlines() if line.startswith("upnext_rate_limited"))
     assert {name.split('"')[1]: float(count) for name, count in counted.items()} == {
-        "reads": 1, "writes": 2, "credentials": 3, "ids": 0,
+        "reads": 1, "writes": 2, "past": 0, "credentials": 3, "ids": 0,
     }  # fmt: skip
 
 

@@ -95,7 +95,8 @@ def calls_of(setting: Setting) -> dict[str, tuple[str, Any]]:
 
 def query_of(operation: Operation) -> str:
     """Return what an operation must be asked with."""
-    required = [f"{parameter.name}=test-movie-1" for parameter in operation.query if parameter.required]
+    known = {"content_id": "test-movie-1", "from": "2024-02-16T00:00:00Z"}
+    required = [f"{parameter.name}={known[parameter.name]}" for parameter in operation.query if parameter.required]
     return f"?{'&'.join(required)}" if required else ""
 
 
@@ -125,7 +126,7 @@ async def test_without_a_log(setting: Setting) -> None:
     """Nothing is asked of the log, of tables or of other nodes."""
     for name in ("write_context", "write_session", "write_sessions", "execute"):
         setting.listener.world.fail(name, LogUnavailableError())
-    for name in ("context_page", "session_page", "subscriptions", "contexts", "holds", "explain"):
+    for name in ("context_page", "session_page", "subscriptions", "contexts", "holds", "explain", "past"):
         setting.listener.world.fail(name, ViewUnavailableError())
     await test_every_call(setting, VERSIONS.first)
 

@@ -237,7 +237,7 @@ class Oldest(msgspec.Struct):
     a: int
 
 
-def older_list(total: int, _next_key: int | None, _entries: bytes, _limit: int) -> bytes:
+def older_list(total: int, _next_key: int | None, _entries: bytes, _query: bytes) -> bytes:
     return b"%d" % total
 
 

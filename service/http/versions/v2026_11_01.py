@@ -11,7 +11,14 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from service.http import schemas
-from service.http.schemas import ListItemOut, SessionContextOut, SessionListItemOut
+from service.http.schemas import (
+    ItemDifferenceOut,
+    ListItemOut,
+    SessionContextDifferenceOut,
+    SessionContextOut,
+    SessionItemDifferenceOut,
+    SessionListItemOut,
+)
 from service.http.versions.version import Change
 
 
@@ -51,7 +58,31 @@ class SessionContextsOut(msgspec.Struct, kw_only=True):
     items: list[SessionContextOut]
 
 
-def list_body(total: int, next_key: int | None, entries: bytes, _limit: int) -> bytes:
+class ItemDifferencesOut(msgspec.Struct, kw_only=True):
+    """A page of what is different between two moments of a context's list; `next_key` as in lists."""
+
+    total: int
+    next_key: int | UnsetType = UNSET
+    items: list[ItemDifferenceOut]
+
+
+class SessionItemDifferencesOut(msgspec.Struct, kw_only=True):
+    """A page of what is different between two moments of a session's list; `next_key` as in lists."""
+
+    total: int
+    next_key: int | UnsetType = UNSET
+    items: list[SessionItemDifferenceOut]
+
+
+class SessionContextDifferencesOut(msgspec.Struct, kw_only=True):
+    """A page of what is different between two moments of a session's contexts; `next_key` as in lists."""
+
+    total: int
+    next_key: int | UnsetType = UNSET
+    items: list[SessionContextDifferenceOut]
+
+
+def list_body(total: int, next_key: int | None, entries: bytes, _query: bytes) -> bytes:
     """Return a list as it was before."""
     following = b"" if next_key is None else b',"next_key":%d' % next_key
     return b'{"total":%d%b,"items":[%b]}' % (total, following, entries)
@@ -66,5 +97,8 @@ CHANGE = Change(
         schemas.ContextListOut: ContextListOut,
         schemas.SessionListOut: SessionListOut,
         schemas.SessionContextsOut: SessionContextsOut,
+        schemas.ItemDifferencesOut: ItemDifferencesOut,
+        schemas.SessionItemDifferencesOut: SessionItemDifferencesOut,
+        schemas.SessionContextDifferencesOut: SessionContextDifferencesOut,
     },
 )

@@ -11,8 +11,11 @@ import msgspec
 
 HEADER = "Paket-Version"
 
-ListBody = Callable[[int, int | None, bytes, int], bytes]
-"""Total, index of the next entry if there is one, entries joined by commas, limit → the list as JSON."""
+ListBody = Callable[[int, int | None, bytes, bytes], bytes]
+"""
+Total, index of the next entry if there is one, entries joined by commas, what else the next page's query has, from its
+limit on → the list as JSON.
+"""
 Answers = Mapping[type[msgspec.Struct], type[msgspec.Struct]]
 """What the newest version answers → what this one does, where that is something else."""
 
