@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 from base64 import b64encode
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -15,8 +14,8 @@ import pytest
 from service.api.clients import MAX_KEYS
 from service.http.auth import authenticate
 from service.http.problems import UnauthorizedError
-from service.macs import Mac
 from tests.support.api_listener import ApiNode, Clock, api_node, embedded_log
+from tests.support.macs import new_macs
 from tests.support.nodes import Answer
 
 HOUR_S = 3_600
@@ -160,19 +159,14 @@ async def test_a_roll_holds_on_every_node(setting: Setting) -> None:
 
 async def test_nothing_is_left_of_a_key_that_has_ended(setting: Setting) -> None:
     """What signs with its secret goes with it."""
-
-    def macs() -> int:
-        gc.collect()
-        return sum(isinstance(held, Mac) for held in gc.get_objects())
-
+    count = new_macs()
     assert setting.lets_in(setting.made["secretKey"])
     assert setting.lets_in(setting.made["testSecretKey"])
-    before = macs()
-    assert before >= 2
+    assert count() == 2
     await setting.rolled(overlapHours=0)
     assert not setting.lets_in(setting.made["secretKey"])
     assert setting.lets_in(setting.made["testSecretKey"])
-    assert macs() == before - 1
+    assert count() == 1
 
 
 @pytest.mark.parametrize(
