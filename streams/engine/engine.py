@@ -130,11 +130,11 @@ class Engine:
         )
 
     def let_go(self) -> None:
-        """Let go of what was kept until another node serves it, as one does by now."""
+        """Let go of a partition that was kept until another node serves it, as one does by now; of each table one."""
         for processor in self.processors:
-            for copy in processor.table.let_go(partial(self._is_elsewhere, processor.fold.name)):
-                if self.copies is not None:
-                    self.copies.forget(copy)
+            copy = processor.table.let_go(partial(self._is_elsewhere, processor.fold.name))
+            if copy is not None and self.copies is not None:
+                self.copies.forget(copy)
 
     def status(self, starts: Offsets, ends: Offsets, now_ms: int) -> list[ProcessorStatus]:
         """

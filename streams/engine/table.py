@@ -123,13 +123,15 @@ class OwnedTable:
         owned.waiters.gone()
         self.files.close_partition(number)
 
-    def let_go(self, is_elsewhere: IsElsewhere) -> list[WarmCopy]:
-        """Return what was kept until another node serves it and is let go of, as one does."""
-        gone = {number: self.copies[number] for number in self.kept if is_elsewhere(number)}
-        self.kept -= gone.keys()
-        for number in gone:
-            self._drop(number)
-        return list(gone.values())
+    def let_go(self, is_elsewhere: IsElsewhere) -> WarmCopy | None:
+        """Close one of those that were kept until another node serves them, as one does; return it, None for none."""
+        number = next(filter(is_elsewhere, self.kept), None)
+        if number is None:
+            return None
+        copy = self.copies[number]
+        self.kept.remove(number)
+        self._drop(number)
+        return copy
 
     def _drop(self, number: int) -> None:
         self.copies.pop(number).waiters.gone()
