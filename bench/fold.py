@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import aiohttp
 import msgspec
 
 from bench.cores import cpu_s, elsewhere, on_one_core
@@ -20,7 +19,7 @@ from bench.nodes import Node, broker, folded_all, folded_name
 from bench.sizes import Sizes
 from bench.stock_faust import Measured
 from streams.topics import CONTEXT_EVENTS, SESSION_EVENTS, view_topics
-from tests.support.nodes import ADMIN_TOKEN
+from tests.support.switches import ask_views
 
 CONTEXTS, ITEMS = 200, 30
 """Each in one session of two; of each context."""
@@ -104,12 +103,7 @@ async def _ours(node: Node, events: int) -> tuple[Rate, Rate, Rate]:
 
 async def _rebuild(node: Node, events: int) -> Rate:
     """Have a node of its own fold the next version of the views."""
-    headers = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
-    async with (
-        aiohttp.ClientSession(headers=headers) as http,
-        http.post(f"{node.internal_url}/views/start") as answer,
-    ):
-        assert answer.status == 200, await answer.text()
+    await ask_views(node, "start")
     flags = ("--roles", "streams", "--view", "v2")
     following = Node(node.directory.parent / "next", *flags, kafka=node.kafka, how=on_one_core)
     following.spawn()
