@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from streams.domain.positions import ContextPosition, ContextsPosition, SessionsPosition, context_mark
@@ -52,24 +52,52 @@ class _Recorded(NamedTuple):
     logged: Logged
 
 
+_Key = tuple[str, str]
+"""A request's id, and the context or session that a write is of."""
+
+
+class _Log:
+    """What was recorded, by whose request it was; an event that is there again, by whose it was first."""
+
+    def __init__(self, log: Iterable[Logged], known: Collection[str]) -> None:
+        self.by_request: dict[_Key, list[_Recorded]] = defaultdict(list)
+        self._keys: dict[_Key, _Key] = {}
+        self._places: dict[tuple[str, int], _Key] = {}
+        firsts: dict[str, str] = {}
+        for logged in log:
+            mark, request = mark_of(logged), logged.event["request"]
+            if mark.of not in known:
+                # Made, and nobody was told: its client has never heard of the id.
+                mark = mark._replace(of="")
+            key = firsts.setdefault(logged.event["id"], request), mark.of
+            self._keys[request, mark.of] = self._places[logged.of, logged.offset] = key
+            self.by_request[key].append(_Recorded(mark, logged))
+
+    def take(self, write: Write) -> list[_Recorded]:
+        """Return what is a write's, by its requests, or, with a key, by where it is said to stand."""
+        of = write.mark.of
+        keys = [self._keys.get((request, of)) for request in (write.request_id, *write.former) if request]
+        if write.is_keyed:
+            keys += [self._places.get((of, offset)) for offset in _offsets(write)]
+        return [each for key in keys if key is not None for each in self.by_request.pop(key, [])]
+
+
 def check_writes(writes: Sequence[Write], log: Iterable[Logged]) -> Iterator[str]:
     """Yield what is wrong between what was answered and what was recorded: lost, twice, or out of nowhere."""
-    known = {write.mark.of for write in writes}
-    by_request: dict[tuple[str, str], list[_Recorded]] = defaultdict(list)
-    for logged in log:
-        mark = mark_of(logged)
-        if mark.of not in known:
-            # Made, and nobody was told: its client has never heard of the id.
-            mark = mark._replace(of="")
-        by_request[logged.event["request"], mark.of].append(_Recorded(mark, logged))
+    recorded_log = _Log(log, {write.mark.of for write in writes})
     unanswered: Counter[Mark] = Counter()
+    keyed: set[Mark] = set()
     for write in writes:
+        recorded = recorded_log.take(write)
         if write.request_id:
-            yield from _check_answered(write, by_request.pop((write.request_id, write.mark.of), []))
-        elif write.outcome is Outcome.UNKNOWN:
+            yield from _check_answered(write, recorded)
+        if write.outcome is Outcome.UNKNOWN and not recorded and (write.was_lost or not write.request_id):
             unanswered[write.mark] += 1
-    for (request_id, _), recorded in by_request.items():
-        mark, records = recorded[0].mark, [each.logged for each in recorded]
+            if write.is_keyed:
+                keyed.add(write.mark)
+    for (request_id, _), recorded in recorded_log.by_request.items():
+        mark = recorded[0].mark
+        records = _once([each.logged for each in recorded], is_keyed=mark in keyed)
         if unanswered[mark] == 0:
             yield f"{mark} stands in the log by {request_id}, which no client has sent: {records}"
         elif _is_repeated(mark, records):
@@ -77,11 +105,16 @@ def check_writes(writes: Sequence[Write], log: Iterable[Logged]) -> Iterator[str
         unanswered[mark] -= 1
 
 
+def _once(records: list[Logged], *, is_keyed: bool) -> list[Logged]:
+    """Return the first records of events; with a key the same event may be there again, and is none then."""
+    return list({each.event["id"]: each for each in reversed(records)}.values())[::-1] if is_keyed else records
+
+
 def _check_answered(write: Write, recorded: list[_Recorded]) -> Iterator[str]:
     records = [each.logged for each in recorded]
     if any(each.mark != write.mark for each in recorded):
         yield f"{write} stands in the log as something else: {records}"
-    if _is_repeated(write.mark, records):
+    if _is_repeated(write.mark, _once(records, is_keyed=write.is_keyed)):
         yield f"{write} stands in the log more than once: {records}"
     # What the fold has judged is in the log, and without effect: see `check_verdicts`.
     if write.outcome is Outcome.FAILED and records and not _is_judged(write):
@@ -90,28 +123,41 @@ def _check_answered(write: Write, recorded: list[_Recorded]) -> Iterator[str]:
         yield f"{write} is lost: {lost}"
 
 
+def _offsets(write: Write) -> list[int]:
+    """Return where a write of one event was answered to stand."""
+    match write.position:
+        case ContextPosition(offset=offset):
+            return [offset]
+        case ContextsPosition(offsets=offsets):
+            return [offsets[mark] for mark in (context_mark(raw_id(write.mark.of)),) if mark in offsets]
+        case SessionsPosition(offsets=offsets):
+            return list(offsets.values())
+        case _:
+            return []
+
+
 def _is_judged(write: Write) -> bool:
     return write.status == 404 and write.mark.call in _JUDGED
 
 
 def _lost(write: Write, records: list[Logged]) -> str:
+    places = [logged.offset for logged in records]
+    if write.is_keyed and places:
+        # Where the same event is there again, either place is right.
+        offsets = _offsets(write)
+        is_there = bool(offsets) and set(offsets) <= set(places)
+        return "" if is_there else f"it should stand at {offsets}, and stands at {places}"
     match write.position:
-        case ContextPosition(offset=offset):
-            return _not_at(offset, records)
-        case ContextsPosition(offsets=offsets):
-            return _not_at(offsets.get(context_mark(raw_id(write.mark.of))), records)
-        case SessionsPosition(offsets=offsets):
+        case ContextPosition() | ContextsPosition():
+            offsets = _offsets(write)
+            return "" if places == offsets else f"it should stand at {offsets}, and stands at {places}"
+        case SessionsPosition(offsets=wanted):
             last: dict[int, int] = {}
             for logged in records:
                 last[logged.partition] = max(logged.offset, last.get(logged.partition, -1))
-            return "" if last == offsets else f"it should stand at {offsets}, and stands at {last}"
+            return "" if last == wanted else f"it should stand at {wanted}, and stands at {last}"
         case other:
             return f"its position is no write's: {other}"
-
-
-def _not_at(offset: int | None, records: list[Logged]) -> str:
-    places = [logged.offset for logged in records]
-    return "" if places == [offset] else f"it should stand at {offset}, and stands at {places}"
 
 
 def _is_repeated(mark: Mark, records: list[Logged]) -> bool:
@@ -156,7 +202,7 @@ def _check_attached(write: Write, position: SessionsPosition, truth: Truth) -> I
     session, context = write.mark.of, write.mark.what
     states = truth.sessions.get(session)
     offset = position.offsets.get(truth.partition(session), -1)
-    attached = None if states is None else states.at(offset).members.get(context)
+    attached = None if states is None else states.judged(offset).members.get(context)
     if attached is None:
         yield f"{write} was answered as done, and by the log it was not"
     elif write.answer != session_context(session, context, attached):

@@ -17,6 +17,7 @@ from service.http.positions import PositionTokens
 from streams.domain.positions import Position
 from tests.nemesis.history import History
 from tests.support.nodes import NodeProcess, yarl_raw
+from tests.support.signing import over_body, over_message
 
 AVOIDED_S = 1.0
 """For how long a node is not asked that did not answer, where there are others: as a load balancer does it."""
@@ -157,9 +158,12 @@ class Client:
     shared: Clients
     authorization: str
     tenant: str
+    client_id: str = ""
+    secret: str = ""
+    """What it signs its requests with, in either way; empty: it does not."""
 
     async def call(
-        self, method: str, path: str, body: Any = None, *, after: Sequence[str] = (), known: str = ""
+        self, method: str, path: str, body: Any = None, *, after: Sequence[str] = (), known: str = "", key: str = ""
     ) -> Reply:
         """
         Send one request to one node.
@@ -170,6 +174,7 @@ class Client:
             body: What is sent as JSON, None for nothing.
             after: The positions that it is not to be answered from before.
             known: The ETag of what the client has.
+            key: The idempotency key; empty for none.
 
         Raises:
             RefusedError: Nothing was sent.
@@ -183,8 +188,13 @@ class Client:
             headers["Paket-Position"] = ",".join(after)
         if known:
             headers["If-None-Match"] = known
-        sent = None if body is None else io.BytesIO(orjson.dumps(body))
+        if key:
+            headers["Idempotency-Key"] = key
+        data = b"" if body is None else orjson.dumps(body)
         url = shared.balance.pick()
+        if self.secret:
+            headers = self._signed(method, url + path, data, headers)
+        sent = io.BytesIO(data) if data else None
         try:
             async with shared.http.request(method, yarl_raw(url + path), data=sent, headers=headers) as answer:
                 reply = Reply(answer.status, answer.headers, await answer.read())
@@ -196,6 +206,14 @@ class Client:
             raise LostError(url) from error
         self._look(f"{method} {path} of {url}", reply)
         return reply
+
+    def _signed(self, method: str, url: str, data: bytes, headers: dict[str, str]) -> dict[str, str]:
+        """Return the headers and those of a signature: over time and body, or over the message, with a nonce."""
+        if self.shared.random.random() < 0.5:
+            return headers | over_body(self.secret, data)
+        covers = ("@method", "@target-uri", *(("content-digest",) if data else ()))
+        nonce = f"{self.shared.random.getrandbits(128):032x}"
+        return over_message(self.client_id, self.secret, method, url, data, covers=covers, headers=headers, nonce=nonce)
 
     def _look(self, what: str, reply: Reply) -> None:
         """Note what no answer may be."""

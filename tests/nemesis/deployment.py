@@ -17,6 +17,7 @@ from aiokafka.errors import KafkaError
 from streams.topics import CONTEXT_EVENTS, SESSION_EVENTS, topic_specs, view_topics
 from tests.nemesis.history import Logged
 from tests.nemesis.network import Link, Way
+from tests.support.clocks import SteppedClock
 from tests.support.kafka import Cluster
 from tests.support.nodes import NodeProcess
 from tests.support.ports import free_ports
@@ -49,6 +50,7 @@ class Kept:
 
     process: NodeProcess
     links: list[Link]
+    clock: SteppedClock
     now_s: Callable[[], float]
     wanted: bool = False
     ends: list[End] = field(default_factory=list)
@@ -112,9 +114,10 @@ class Deployment:
             links = [Link(broker.advertised[name], broker.ports[name]) for broker in self.cluster.brokers]
             bootstrap = ",".join(f"127.0.0.1:{link.port}" for link in links)
             flags = ["--partitions", str(PARTITIONS), "--log-level", "warning"]
-            env = {"UPNEXT_WEBHOOKS_ALLOW_LOOPBACK": "true"}
+            clock = SteppedClock(directory / f"{name.lower()}.clock")
+            env = {"UPNEXT_WEBHOOKS_ALLOW_LOOPBACK": "true", **clock.env}
             process = NodeProcess(directory / name.lower(), *flags, kafka=bootstrap, env=env)
-            self.nodes.append(Kept(process, links, now_s))
+            self.nodes.append(Kept(process, links, clock, now_s))
         self._watching: list[asyncio.Task[None]] = []
 
     @property

@@ -26,6 +26,7 @@ MADE: dict[Kind, Callable[[Deployment, Fault], Awaitable[None]]] = {
     Kind.STORE_WIPED: nodes.store_wiped,
     Kind.STORE_CORRUPTED: nodes.store_corrupted,
     Kind.DISK_FULL: nodes.disk_full,
+    Kind.CLOCK_STEPPED: nodes.clock_stepped,
     Kind.GUEST_JOINS: nodes.guest_joins,
     Kind.ALL_NODES_KILLED: nodes.all_killed,
     Kind.BROKER_KILLED: brokers.killed,

@@ -12,6 +12,8 @@ from tests.nemesis.network import Way
 from tests.nemesis.schedule import Fault
 
 _STOP_LIMIT_S = 40.0
+_MOST_AHEAD_S = 14.0
+"""Of a node's clock, either way: two nodes' differ by less than the 30 s that they may."""
 _FILE_LIMITS = (1 << 13, 1 << 15, 1 << 17)
 """Bytes of the largest file on a disk that is full; what is written here is in small files."""
 
@@ -132,6 +134,14 @@ async def disk_full(deployment: Deployment, fault: Fault) -> None:
     await _stop(node)
     node.process.file_limit = None
     node.start()
+
+
+async def clock_stepped(deployment: Deployment, fault: Fault) -> None:
+    """Its wall clock goes forth or back at once, and back to what it was; clocks may differ by 30 s."""
+    node = _node(deployment, fault)
+    node.clock.step(random.Random(fault.seed).uniform(-_MOST_AHEAD_S, _MOST_AHEAD_S))
+    await asyncio.sleep(fault.lasting_s)
+    node.clock.step(0.0)
 
 
 async def guest_joins(deployment: Deployment, fault: Fault) -> None:

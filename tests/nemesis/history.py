@@ -74,6 +74,12 @@ class Write:
     """What the client has passed."""
     session: str = ""
     """By which session an item was hidden."""
+    is_keyed: bool = False
+    """Whether it was sent with an idempotency key, and so again and again until it was answered."""
+    former: tuple[str, ...] = ()
+    """Request ids of the answers before the last one."""
+    was_lost: bool = False
+    """Whether one of its requests had no answer."""
     proofs: tuple[tuple[str, int], ...] = ()
     """Of a detach-all: sessions and epochs of which a list has shown before that the context knows them."""
 

@@ -54,6 +54,8 @@ class Household:
     contexts: list[Context]
     sessions: list[Session]
     former: list[Session] = field(default_factory=list)
+    testers: list[tuple[Client, Client]] = field(default_factory=list)
+    """Apps and platforms that call with their test keys."""
 
     def sessions_of(self, context: Context) -> list[Session]:
         """Return the sessions that should have a context attached."""

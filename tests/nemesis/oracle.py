@@ -33,12 +33,15 @@ class ContextStates:
         self._items: dict[str, tuple[int, dict[str, Any], Row]] = {}
         self._time_ms = 0
         self._states: dict[int, tuple[Row, ...]] = {NONE: ()}
+        self._ids: set[str] = set()
         self.sequences: list[int] = []
 
     def fold(self, logged: Logged) -> None:
-        """Take the context's next event."""
+        """Take the context's next event; one that it has had before is that of a repeated request."""
         event = logged.event
         match event["type"]:
+            case _ if event["id"] in self._ids:
+                pass
             case "context.item_put.v1":
                 self._put(event["item"], event["app"], logged.time_ms)
             case "context.items_put.v1":
@@ -56,6 +59,7 @@ class ContextStates:
                 pass
             case other:
                 raise AssertionError(other)
+        self._ids.add(event["id"])
         self.sequences.append(logged.offset)
         self._states[logged.offset] = tuple(sorted(row for _, _, row in self._items.values()))
 
@@ -106,6 +110,8 @@ class SessionStates:
 
     def __init__(self) -> None:
         self._offsets: list[int] = []
+        self._firsts: dict[str, int] = {}
+        self._repeats: dict[int, int] = {}
         self._states = [SessionState(deleted=False, members={})]
 
     def fold(self, logged: Logged) -> None:
@@ -114,8 +120,9 @@ class SessionStates:
         members = dict(state.members)
         deleted = state.deleted
         context = event.get("context", "")
+        self._repeats[logged.offset] = self._firsts.setdefault(event["id"], logged.offset)
         match event["type"]:
-            case _ if deleted:
+            case _ if deleted or self._firsts[event["id"]] != logged.offset:
                 pass
             case "session.context_attached.v1" if context not in members and len(members) < MOST_CONTEXTS:
                 members[context] = Attached(logged.offset, event["app"], logged.time_ms)
@@ -138,6 +145,10 @@ class SessionStates:
     def at(self, offset: int) -> SessionState:
         """Return the state as of an offset of the session's partition."""
         return self._states[bisect_right(self._offsets, offset)]
+
+    def judged(self, offset: int) -> SessionState:
+        """Return the state that the session's event there has led to; a repeated one at its first place."""
+        return self.at(self._repeats.get(offset, offset))
 
     def since(self, offset: int) -> list[SessionState]:
         """Return the state as of an offset, and all after it."""

@@ -36,7 +36,14 @@ class Platform(Writer):
         session = self._session
         after = [session.commanded] if session.commanded and self._random.random() < 0.5 else []
         write, reply = await self.write(
-            session.platform, mark, method, path, body, after=after, expected=frozenset({404})
+            session.platform,
+            mark,
+            method,
+            path,
+            body,
+            after=after,
+            expected=frozenset({404}),
+            key="" if method == "DELETE" else self.key(),
         )
         if reply is not None and reply.status == 404:
             self._shared.wrong(f"{mark} was answered 404, and its session is not deleted")
@@ -106,7 +113,8 @@ class Platform(Writer):
 
     async def make(self, platform: Client) -> Session | None:
         """Make a session, where the answer comes: of one that was made without an answer nobody knows the id."""
-        write, reply = await self.write(platform, Mark(Call.CREATE_SESSION, "", ""), "POST", "/v1/sessions")
+        mark = Mark(Call.CREATE_SESSION, "", "")
+        write, reply = await self.write(platform, mark, "POST", "/v1/sessions", key=self.key())
         if reply is None or write.outcome is not Outcome.ACKNOWLEDGED:
             return None
         made = reply.json["session_id"]

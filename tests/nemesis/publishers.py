@@ -32,7 +32,8 @@ class Publisher(Writer):
             await self._shared.pause(self._every_s)
 
     async def _send(self, mark: Mark, method: str, path: str, body: Any = None) -> bool:
-        write, reply = await self.write(self._context.app, mark, method, path, body)
+        key = "" if method == "DELETE" else self.key()
+        write, reply = await self.write(self._context.app, mark, method, path, body, key=key)
         if reply is not None and write.outcome is Outcome.ACKNOWLEDGED:
             self._context.position = reply.headers["Paket-Position"]
         return is_answered(reply)
@@ -72,7 +73,7 @@ class Publisher(Writer):
         entries = [{"context_id": each.id, "items": items} for each, items in zip(chosen, items_of, strict=True)]
         marks = [Mark(Call.PUT_ITEMS, each.id, titles(items)) for each, items in zip(chosen, items_of, strict=True)]
         body = {"contexts": entries}
-        write, reply = await self.write(self._context.app, marks[0], "POST", "/v1/contexts/bulk", body)
+        write, reply = await self.write(self._context.app, marks[0], "POST", "/v1/contexts/bulk", body, key=self.key())
         writes = [write, *(replace(write, mark=mark) for mark in marks[1:])]
         self._shared.history.writes += writes[1:]
         if reply is not None and write.outcome is Outcome.ACKNOWLEDGED:

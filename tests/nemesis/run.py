@@ -13,6 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import aiohttp
+
 from service.http.positions import PositionTokens
 from streams.keys import read_master_key
 from tests.nemesis.clients import Availability, Balance, Client, Clients, http_session
@@ -26,14 +28,16 @@ from tests.nemesis.publishers import Publisher
 from tests.nemesis.readers import Reader
 from tests.nemesis.report import Report
 from tests.nemesis.schedule import schedule
+from tests.nemesis.testers import Tester
 from tests.nemesis.webhooks import Endpoints, endpoints
 from tests.support.nodes import MASTER_KEY, Caller
 from tests.support.nodes import Deployment as Registry
+from tests.support.signing import over_body
 
 CONTEXTS, SESSIONS = 48, 16
 ATTACHED = 5
-READERS = 8
-WRITES_PER_S, COMMANDS_PER_S, READS_PER_S = 160, 10, 80
+READERS, TESTERS = 8, 2
+WRITES_PER_S, COMMANDS_PER_S, READS_PER_S, TESTS_PER_S = 160, 10, 80, 2
 _REASONS = ("this node was away for too long", "IO error", "Corruption")
 """Why nodes may end by themselves, by their last lines: another has what was theirs, or their disk is damaged."""
 
@@ -110,10 +114,14 @@ async def _household(deployment: Deployment, shared: Clients, source: random.Ran
     tenants = [await registry.tenant("apps", company, f"App {n}") for n in range(2)]
     for app, ordered in zip(tenants, (False, True), strict=True):
         await hooks.make(registry, company, app, ordered=ordered)
-    apps = [await _client(deployment, shared, tenant) for tenant in tenants]
     callers = [await registry.tenant("platforms", company, f"Platform {n}") for n in range(2)]
-    platforms = [await _client(deployment, shared, caller) for caller in callers]
+    for strict in (tenants[0], callers[0]):
+        await registry.admin.ok("POST", await _path(registry, company, strict), {"signaturesRequired": True})
+    apps, platforms = [await _clients_of(deployment, shared, two) for two in (tenants, callers)]
     household = Household(list(await asyncio.gather(*(_context(apps[n % 2]) for n in range(CONTEXTS)))), [])
+    tested = [[await _test_key(registry, company, caller) for caller in two] for two in (tenants, callers)]
+    testing_apps, testing_platforms = [await _clients_of(deployment, shared, two) for two in tested]
+    household.testers += zip(testing_apps, testing_platforms, strict=True)
     for n in range(SESSIONS):
         made = await Platform(shared, household, n, n, 0).make(platforms[n % 2])
         assert made is not None
@@ -129,12 +137,35 @@ async def _attach(shared: Clients, household: Household, place: int, seed: int) 
         await platform.attach(context)
 
 
-async def _client(deployment: Deployment, shared: Clients, caller: Caller) -> Client:
+async def _path(registry: Registry, company: str, caller: Caller, more: str = "") -> str:
+    """Return the path of a client in the registry, or of *more* of it."""
+    listed = (await registry.admin.ok("GET", f"/api/v1/clients?context={company}")).json["results"]
+    (found,) = [one["id"] for one in listed if one["clientId"] == caller.client_id]
+    return f"/api/v1/clients/{found}{more}?context={company}"
+
+
+async def _test_key(registry: Registry, company: str, caller: Caller) -> Caller:
+    """Return the same client with a test key."""
+    path = await _path(registry, company, caller, "/roll")
+    made = (await registry.admin.ok("POST", path, {"key": "TEST", "overlapHours": 0})).json
+    basic = aiohttp.BasicAuth(caller.client_id, made["testSecretKey"]).encode()
+    return replace(caller, headers={"Authorization": basic}, secret=made["testSecretKey"])
+
+
+async def _clients_of(deployment: Deployment, shared: Clients, callers: list[Caller]) -> list[Client]:
+    """Return them as clients, the first of which signs, as it must."""
+    return [await _client(deployment, shared, caller, signs=n == 0) for n, caller in enumerate(callers)]
+
+
+async def _client(deployment: Deployment, shared: Clients, caller: Caller, *, signs: bool) -> Client:
     """Return a client that every node has heard of."""
     for node in deployment.nodes[:GUEST]:
-        while (await replace(caller, url=node.process.url).call("GET", "/v1")).status != 200:
+        asking = replace(caller, url=node.process.url)
+        while (await asking.call("GET", "/v1", headers=over_body(caller.secret))).status != 200:
             await asyncio.sleep(0.02)
-    return Client(shared, caller.headers["Authorization"], caller.tenant)
+    return Client(
+        shared, caller.headers["Authorization"], caller.tenant, caller.client_id, caller.secret if signs else ""
+    )
 
 
 async def _context(app: Client) -> Context:
@@ -157,7 +188,9 @@ def _tasks(shared: Clients, household: Household, source: random.Random) -> list
     publishers = [Publisher(shared, household, each, seed(), CONTEXTS / WRITES_PER_S) for each in household.contexts]
     platforms = [Platform(shared, household, n, seed(), SESSIONS / COMMANDS_PER_S) for n in range(SESSIONS)]
     readers = [Reader(f"reader {n}", shared, household, seed(), READERS / READS_PER_S) for n in range(READERS)]
+    testers = [Tester(shared, *pair, seed(), TESTERS / TESTS_PER_S) for pair in household.testers]
     return [
+        *(tester.run() for tester in testers),
         *(publisher.run() for publisher in publishers),
         *(platform.run() for platform in platforms),
         *(reader.run() for reader in readers),

@@ -23,6 +23,7 @@ class Kind(enum.Enum):
     STORE_WIPED = "store wiped"
     STORE_CORRUPTED = "store corrupted"
     DISK_FULL = "disk full"
+    CLOCK_STEPPED = "node's clock stepped"
     GUEST_JOINS = "node joins and leaves"
     ALL_NODES_KILLED = "all nodes killed"
     BROKER_KILLED = "broker killed"
@@ -67,6 +68,7 @@ NODE_FAULTS = {
     Kind.STORE_WIPED: _Draw(3, 0.2, 2),
     Kind.STORE_CORRUPTED: _Draw(3, 0.2, 2),
     Kind.DISK_FULL: _Draw(3, 4, 10),
+    Kind.CLOCK_STEPPED: _Draw(4, 2, 12),
     Kind.GUEST_JOINS: _Draw(3, 2, 8),
     Kind.ALL_NODES_KILLED: _Draw(1, 0.2, 2),
 }

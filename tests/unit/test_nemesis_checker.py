@@ -57,7 +57,8 @@ class World:
         self.at_s += 1
         log = self.session_events if mark.of == SESSION else self.context_events
         request_id = f"req_{len(self.history.writes):016x}"
-        logged = Logged(0, 10 * len(log), START_MS + int(1_000 * self.at_s), mark.of, {**event, "request": request_id})
+        recorded = {**event, "request": request_id, "id": request_id}
+        logged = Logged(0, 10 * len(log), START_MS + int(1_000 * self.at_s), mark.of, recorded)
         log.append(logged)
         write = Write(mark, outcome, self.at_s, self.at_s + 0.1, request_id, 200)
         write.position = ContextPosition(raw_id(mark.of), logged.offset)
@@ -155,7 +156,7 @@ def test_what_is_right_is_right() -> None:
     ]
     logged = world.context_events[-1]
     item = {"content_id": "c", "title": "unknown"}
-    event = {"type": "context.item_put.v1", "app": APP, "item": item, "request": "req_of nobody"}
+    event = {"type": "context.item_put.v1", "app": APP, "item": item, "request": "req_of nobody", "id": "of nobody"}
     world.context_events.append(Logged(0, 100, logged.time_ms + 1, CONTEXT, event))
     world.history.writes.append(Write(Mark(Call.PUT, CONTEXT, "refused"), Outcome.FAILED, 1, 2, "req_refused", 400))
     assert world.wrong() == []
@@ -174,6 +175,51 @@ def test_pages_hidden_items_and_ties() -> None:
     beyond = world.read(Kind.CONTEXT, CONTEXT, position, [], start=2)
     beyond.total = 2
     assert world.wrong() == []
+
+
+def repeated(world: World, write: Write, **more: Any) -> Logged:
+    """Have a write's event stand in the log once more, as that of a request of which no answer came."""
+    logged = world.logged(write)
+    log = world.session_events if logged in world.session_events else world.context_events
+    again = logged._replace(offset=10 * len(log), event={**logged.event, "request": "req_lost", **more})
+    log.append(again)
+    return again
+
+
+def test_a_request_with_a_key_is_there_once_however_often_it_was_sent() -> None:
+    """Its event may stand in the log again, by a request without an answer; the answer may name either place."""
+    for names_first in (True, False):
+        world = World()
+        world.third.is_keyed = world.third.was_lost = world.attached.is_keyed = True
+        world.put(OTHER, "z", "between")
+        again = repeated(world, world.third)
+        detached = world.write(
+            Mark(Call.DETACH, SESSION, OTHER), {"type": "session.context_detached.v1", "context": OTHER}
+        )
+        assert detached.position is not None
+        attached = repeated(world, world.attached)
+        if not names_first:
+            world.third.position = ContextPosition(raw_id(OTHER), again.offset)
+            world.attached.position = SessionsPosition({0: attached.offset})
+        # Of the first request nothing was heard but what it wrote; the second was answered without another event.
+        if names_first:
+            del world.context_events[world.context_events.index(again)]
+            world.logged(world.third).event["request"] = "req_lost"
+        assert world.wrong() == []
+
+
+def test_a_request_with_a_key_and_without_an_answer() -> None:
+    """May be there, once, by any of its requests."""
+    world = World()
+    mark = Mark(Call.PUT, OTHER, "fourth")
+    write = world.put(OTHER, "d", "fourth")
+    again = repeated(world, write)
+    event = world.logged(write).event
+    world.history.writes[-1] = Write(mark, Outcome.UNKNOWN, 1, 2, is_keyed=True, was_lost=True)
+    event["request"] = "req_lost too"
+    assert world.wrong() == []
+    again.event["id"] = "another"
+    assert any("which no client has sent" in wrong for wrong in world.wrong())
 
 
 def test_bulks_and_replaced_lists() -> None:
@@ -206,6 +252,16 @@ def repeat(world: World) -> None:
     world.context_events.append(world.logged(world.third)._replace(offset=999))
 
 
+def repeat_with_a_key_under_another_id(world: World) -> None:
+    world.third.is_keyed = True
+    world.third.former = ("req_lost",)
+    repeated(world, world.third, id="another")
+
+
+def repeat_without_a_key(world: World) -> None:
+    repeated(world, world.third)
+
+
 def write_what_failed(world: World) -> None:
     world.third.outcome, world.third.status = Outcome.FAILED, 400
 
@@ -218,7 +274,7 @@ def write_twice_what_was_not_answered(world: World) -> None:
     mark = Mark(Call.REMOVE, CONTEXT, "z")
     world.history.writes.append(Write(mark, Outcome.UNKNOWN, 1, 2))
     for n in range(2):
-        event = {"type": "context.item_removed.v1", "content_id": "z", "request": f"req_{n} of nobody"}
+        event = {"type": "context.item_removed.v1", "content_id": "z", "request": f"req_{n} of nobody", "id": f"{n}"}
         world.context_events.append(Logged(0, 900 + n, START_MS, CONTEXT, event))
 
 
@@ -325,7 +381,8 @@ def attach_with_another_time(world: World) -> None:
 
 def attach_what_is_not(world: World) -> None:
     logged = world.logged(world.attached)
-    world.session_events.insert(1, logged._replace(offset=5, event={"type": "session.deleted.v1", "request": "x"}))
+    event = {"type": "session.deleted.v1", "request": "x", "id": "x"}
+    world.session_events.insert(1, logged._replace(offset=5, event=event))
     world.history.writes.append(Write(Mark(Call.DELETE, SESSION, ""), Outcome.ACKNOWLEDGED, 1, 2, "x", 204))
     world.history.writes[-1].position = SessionsPosition({0: 5})
     world.history.reads.clear()
@@ -352,12 +409,14 @@ def leave_a_session_attached(world: World) -> None:
 BREAKS: list[tuple[Break, str]] = [
     (lose, "is lost"),
     (lose_one_of_a_bulk, "is lost"),
+    (repeat_with_a_key_under_another_id, "more than once"),
+    (repeat_without_a_key, "more than once"),
     (repeat, "more than once"),
     (write_what_failed, "stands in the log"),
     (write_what_nobody_sent, "which no client has sent"),
     (write_twice_what_was_not_answered, "which no client has sent"),
     (write_something_else, "as something else"),
-    (answer_another_place, "it should stand at 999"),
+    (answer_another_place, "it should stand at [999]"),
     (show_what_was_not_written, "that it should not"),
     (leave_an_item_out, "lacks"),
     (show_an_item_twice, "something twice"),

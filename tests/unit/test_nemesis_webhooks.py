@@ -19,7 +19,7 @@ ADDED, REMOVED = "session.context_added", "session.context_removed"
 
 
 def logged(of: str, offset: int, kind: str, **event: Any) -> Logged:
-    return Logged(0, offset, 1_000 + offset, of, {"type": kind, **event})
+    return Logged(0, offset, 1_000 + offset, of, {"type": kind, "id": f"{of} {offset}", **event})
 
 
 SESSION_EVENTS = [
