@@ -10,7 +10,17 @@ import msgspec
 
 from docs.source_docs import Field, attribute_docs, fields, summary, tag
 from streams import topics
-from streams.domain import events, feed, idempotency_events, items, nodes, notices, registry_events, webhook_events
+from streams.domain import (
+    erasure,
+    events,
+    feed,
+    idempotency_events,
+    items,
+    nodes,
+    notices,
+    registry_events,
+    webhook_events,
+)
 
 _INTRODUCTION = """# Events
 
@@ -22,6 +32,7 @@ that is no event of its topic, or breaks the rules of its type, is a dead letter
 not know was written by a newer version, and stops the node.
 """
 _ITS_KEY = re.compile(r"(?P<key>.+?) → (?P<value>.+?)\.(?: |$)")
+_OTHERS = ("NODES", "ERASURES")
 _ITS_WRITERS = re.compile(r"Written by (?P<writers>.+)\.$")
 _SOURCES: tuple[tuple[str, type[msgspec.Struct], object], ...] = (
     (topics.CONTEXT_EVENTS, events.Event, events.ContextEvent),
@@ -59,7 +70,8 @@ def _topics() -> Iterator[str]:
         key, value, writers = docs[spec.name]
         partitions = "N" if spec.partitions == many else str(spec.partitions)
         time = "when the log took it" if spec.log_append_time else "when it was written"
-        yield f"| `{spec.name}` | {key} | {value} | {partitions} | {spec.kept.value} | {writers} | {time} |"
+        kept = spec.kept.value + (", but what is erased" if spec.erasable else "")
+        yield f"| `{spec.name}` | {key} | {value} | {partitions} | {kept} | {writers} | {time} |"
     yield ""
 
 
@@ -67,7 +79,7 @@ def topic_docs() -> dict[str, tuple[str, str, str]]:
     """Return each topic's key, value and writers, as its docstring says them."""
     names = topics.view_topics()
     documented = attribute_docs(topics).items()
-    texts = {getattr(topics, name): text for name, text in documented if name.endswith("_EVENTS") or name == "NODES"}
+    texts = {getattr(topics, name): text for name, text in documented if name.endswith("_EVENTS") or name in _OTHERS}
     texts |= {getattr(names, name): text for name, text in attribute_docs(topics.ViewTopics).items()}
     found = {}
     for name, text in texts.items():
@@ -101,6 +113,15 @@ def _messages() -> Iterator[str]:
     yield f"## In `{topics.NODES}`\n"
     yield f"{summary(nodes.NodeSaid)} JSON; a tombstone says that the node has stopped.\n"
     yield from _table(fields(nodes.NodeSaid))
+    yield f"## In `{topics.ERASURES}`\n"
+    yield "JSON objects.\n"
+    for said in get_args(erasure.Erasure):
+        yield f"### {tag(said)}\n"
+        yield f"{summary(said)}\n"
+        yield from _table(fields(said))
+    yield f"### {erasure.ErasedFrom.__name__}\n"
+    yield f"{summary(erasure.ErasedFrom)}\n"
+    yield from _table(fields(erasure.ErasedFrom))
     for topic, union in ((names.feed, feed.FeedMessage), (names.subscriptions, feed.Subscription)):
         yield f"## In `{topic}`\n"
         yield "msgpack arrays: the tag first, then the fields in this order.\n"

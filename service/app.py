@@ -167,6 +167,7 @@ def _node_config(settings: Settings, claim: _Claim) -> NodeConfig:
         view=settings.view,
         roles=tuple(sorted(role.value for role in settings.roles)),
         stale_reads_max_s=settings.stale_reads_max_s,
+        erasure_within_s=settings.erasure_within_s,
         list_cache_bytes=settings.list_cache_mib << 20,
     )
 

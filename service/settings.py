@@ -114,6 +114,11 @@ class Settings:
     stale_reads_max_s: float = _setting(
         seconds(5, 3_600), "60", "For how long lists are served once the log can no longer be reached."
     )
+    erasure_within_s: float = _setting(
+        seconds(4, 2_592_000),
+        "86400",
+        "How long it may take until nothing is left of a context that was erased; the same on every node.",
+    )
     list_cache_mib: int = _setting(
         integer(1, 65_536),
         "256",

@@ -77,6 +77,7 @@ class Foundation:
     """The node's."""
     stale_reads_max_s: float
     list_cache_bytes: int
+    erasure_within_s: float
     die: Die
 
 
@@ -140,7 +141,7 @@ class Folding:
         await self._faust.start()
         self._begun.push_async_callback(self.rebuilding.stop)
         self.rebuilding.start()
-        trimmer = Trimmer(on.log, self._engine.processors, die=on.die)
+        trimmer = Trimmer(on.log, self._engine.processors, all_every_s=on.erasure_within_s / 16, die=on.die)
         self._begun.push_async_callback(trimmer.stop)
         trimmer.start()
 
@@ -220,6 +221,18 @@ class Folding:
     def processors(self) -> tuple[Processor, ...]:
         """The processors; none where it does not fold."""
         return () if self._engine is None else self._engine.processors
+
+    async def compact_tables(self) -> None:
+        """Have the disk forget what was removed from the tables that are here, also those that are another node's."""
+        for processor in self.processors:
+            for store in list(processor.table.files.open_partitions.values()):
+                await asyncio.to_thread(store.compact)
+
+    @property
+    def owns_the_first(self) -> bool:
+        """Whether it folds the first partition of contexts here, which one node of a deployment does."""
+        owned = self.processors[0].table.owned(0) if self.processors else None
+        return owned is not None and owned.claim is not None
 
     @property
     def waits_for(self) -> tuple[str, ...]:

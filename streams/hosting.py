@@ -106,6 +106,11 @@ class Hosting:
             raise AbsentError(f"{view} is not folded here")
         return folding
 
+    async def compact_tables(self) -> None:
+        """Have the disk forget what was removed from the tables of all versions that are folded here."""
+        for folding in list(self._foldings.values()):
+            await folding.compact_tables()
+
     @property
     def building(self) -> Folding | None:
         """What is folded here and was never read; None where nothing is."""

@@ -17,11 +17,12 @@ from streams.commands import LogCommands
 from streams.dead_letters import DeadLetters
 from streams.domain.errors import RefusedStartError
 from streams.domain.nodes import NodeSaid, TableName
-from streams.domain.view_versions import Stage, building, live, versions
+from streams.domain.view_versions import Stage, building, kept, live, versions
 from streams.engine.contact import Contact
 from streams.engine.fatal import Die
 from streams.engine.pace import Pace
 from streams.engine.table import OwnedTable
+from streams.eraser import Eraser
 from streams.explain import SERVED, Explainer
 from streams.folding import Folding, Foundation
 from streams.history import History
@@ -38,7 +39,7 @@ from streams.refold import Refold
 from streams.registry import Registry
 from streams.registry_keeper import FILE as SNAPSHOT
 from streams.status import NodeStatus
-from streams.topics import VIEW, TopicSpec, shared_specs, view_specs
+from streams.topics import VIEW, TopicSpec, shared_specs, view_specs, view_topics
 from streams.versions import Versions
 from streams.views.context_views import ContextReader
 from streams.views.session_lists import CACHE_BYTES
@@ -50,6 +51,7 @@ LOG, NAME = "log", "node.name"
 MOST_LIVE_LAG_EVENTS = 5_000
 """Records that the live version may not have folded before the one that is built beside it pauses: half a second's
 work."""
+ERASURE_WITHIN_S = 86_400.0
 _TOPICS_LIMIT_S = 5.0
 """For so long another node may take to create the topics that this one has found in part."""
 
@@ -74,6 +76,8 @@ class NodeConfig:
     """What the node says that it does."""
     stale_reads_max_s: float = 60.0
     """For how long lists are served without hearing of the log."""
+    erasure_within_s: float = ERASURE_WITHIN_S
+    """How long it may take until nothing is left of what was erased."""
     list_cache_bytes: int = CACHE_BYTES
     """How much memory the lists may take that are kept to be served again."""
 
@@ -154,6 +158,9 @@ class Node:
         # Stopped first: nobody should forward to a node that lets its partitions go.
         self._begun.push_async_callback(self.nodes.stop)
         await until_answered(self.nodes.start, end_s=end_s)
+        if config.folds:
+            self._begun.push_async_callback((eraser := self._eraser()).stop)
+            eraser.start()
         self._hosting.on_live = self._now_live
         self._is_up = True
         self.versions = Versions(
@@ -185,6 +192,18 @@ class Node:
             folding = hosting.current
             self.context_views, self.session_views = folding.context_views, folding.session_views
             self.commands, self.keys, self.webhooks = folding.commands, folding.keys, folding.webhooks
+
+    def _eraser(self) -> Eraser:
+        hosting = self._hosting
+        return Eraser(
+            self.log,
+            self.config.partitions,
+            within_s=self.config.erasure_within_s,
+            is_mine=lambda: hosting.current.view == live(self.registry.state) and hosting.current.owns_the_first,
+            views=lambda: [view_topics(view) for view in kept(self.registry.state)],
+            compact_tables=hosting.compact_tables,
+            die=self._die,
+        )
 
     def _now_live(self, folding: Folding) -> None:
         self.nodes.take(folding.view, _tables(folding))
@@ -233,6 +252,7 @@ class Node:
             name=self._name(),
             stale_reads_max_s=config.stale_reads_max_s,
             list_cache_bytes=config.list_cache_bytes,
+            erasure_within_s=config.erasure_within_s,
             die=self._die,
         )
 

@@ -18,6 +18,9 @@ WEBHOOK_EVENTS = "webhook-events"
 """Event id → an event of webhooks, JSON. Kept for ever. Written by the service."""
 REGISTRY_EVENTS = "registry-events"
 """Transaction id → a registry event, JSON. One partition. Kept for ever. Written by the service."""
+ERASURES = "erasures"
+"""Context id, raw → what is to be erased, or the receipt of what was, JSON. Kept for ever. Written by the contexts
+processor, and the node that erases."""
 KEY_EVENTS = "idempotency-keys"
 """Key, 17 bytes derived from client and key → a key event, JSON. Kept for 7 days. Written by the service."""
 NODES = "upnext-nodes"
@@ -45,6 +48,8 @@ class TopicSpec(NamedTuple):
     partitions: int
     kept: Kept
     log_append_time: bool
+    erasable: bool = False
+    """Whether single records are removed from it for good: on Kafka by a tombstone for the record's key."""
 
 
 class ViewTopics(NamedTuple):
@@ -92,8 +97,9 @@ def topic_specs(partitions: int, view: str = VIEW) -> list[TopicSpec]:
 def shared_specs(partitions: int) -> list[TopicSpec]:
     """Return the topics that there are whatever the version of the views."""
     return [
-        TopicSpec(CONTEXT_EVENTS, partitions, Kept.FOR_EVER, log_append_time=True),
-        TopicSpec(SESSION_EVENTS, partitions, Kept.FOR_EVER, log_append_time=True),
+        TopicSpec(CONTEXT_EVENTS, partitions, Kept.FOR_EVER, log_append_time=True, erasable=True),
+        TopicSpec(SESSION_EVENTS, partitions, Kept.FOR_EVER, log_append_time=True, erasable=True),
+        TopicSpec(ERASURES, partitions, Kept.FOR_EVER, log_append_time=True),
         TopicSpec(WEBHOOK_EVENTS, partitions, Kept.FOR_EVER, log_append_time=True),
         TopicSpec(REGISTRY_EVENTS, 1, Kept.FOR_EVER, log_append_time=True),
         TopicSpec(KEY_EVENTS, partitions, Kept.DAYS_7, log_append_time=True),
@@ -112,7 +118,7 @@ def view_specs(partitions: int, view: str) -> list[TopicSpec]:
         TopicSpec(names.sessions_changelog, partitions, Kept.COMPACTED, log_append_time=True),
         TopicSpec(names.webhooks_changelog, partitions, Kept.COMPACTED, log_append_time=True),
         TopicSpec(names.idempotency_changelog, partitions, Kept.COMPACTED, log_append_time=True),
-        TopicSpec(names.dead_letters, partitions, Kept.DAYS_30, log_append_time=True),
+        TopicSpec(names.dead_letters, partitions, Kept.DAYS_30, log_append_time=True, erasable=True),
     ]
 
 

@@ -22,4 +22,5 @@ def kafka_config(settings: Settings) -> KafkaConfig | None:
         append_limit_s=settings.kafka_append_limit_s,
         start_limit_s=settings.kafka_start_limit_s,
         replication=settings.kafka_replication,
+        compacted_within_s=settings.erasure_within_s / 4,
     )

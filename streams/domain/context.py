@@ -37,6 +37,7 @@ from streams.domain.feed import (
     Subscribe,
     Subscription,
     ToContext,
+    ToErase,
     ToSession,
     Unsubscribe,
     Wipe,
@@ -82,6 +83,7 @@ def fold_context_event(
     if isinstance(event, ContextErased) or fold.is_erased:
         # Nothing counts after it, and nothing is kept of what comes. The record of it is to be erased too.
         yield from fold.erase(sequence)
+        yield ToErase(context)
         return
     if event.idempotency_key is not UNSET:
         is_known = repeats.known(rows, context, event.id) is not None
@@ -111,6 +113,7 @@ def fold_subscription(
     if layout.read_meta(rows, context).erased:
         if isinstance(message, Subscribe):
             yield ToSession(SessionId(message.session), Erased(context))
+            yield ToErase(context)
         yield from _wipe(rows, context, limits)
         return
     if isinstance(message, Wipe):

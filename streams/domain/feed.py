@@ -160,5 +160,11 @@ class Noticed(NamedTuple):
     what: str
 
 
-Effect = ToSession | ToContext | ToApp | Verdict | Noticed
+class ToErase(NamedTuple):
+    """There is something in the sources that is recorded of a context that was erased."""
+
+    context: ContextId
+
+
+Effect = ToSession | ToContext | ToApp | ToErase | Verdict | Noticed
 """What a fold yields: messages to append, a verdict for whoever waits, and things to count."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -111,6 +112,8 @@ class PartitionStore:
         self.on_failed: Callable[[], None] = lambda: None
         """Called when it cannot be read: not to be read, nor asked for anything, until it is renewed."""
         self.has_failed = False
+        self._compacting = threading.Lock()
+        """Held while files are rewritten: the store cannot be closed then."""
         self._renewals = 0
         self.touch()
 
@@ -214,6 +217,28 @@ class PartitionStore:
         self.on_failed()
         return StoreReadError(str(self.failed(error)))
 
+    def compact(self) -> None:
+        """
+        Rewrite the files, so that the disk has no more what was overwritten or deleted. To be run in a thread.
+
+        One after the other: who closes the store waits for one at most. Raises `StoreError`.
+        """
+        for step in self._compaction():
+            with self._compacting:
+                if self._database is None:
+                    return
+                try:
+                    step(self._database)
+                except Exception as error:
+                    raise self.failed(error) from error
+
+    def _compaction(self) -> Iterator[Callable[[Any], None]]:
+        files: list[dict[str, Any]] = []
+        yield lambda database: database.flush()
+        yield lambda database: files.extend(database.live_files())
+        for file in files:
+            yield lambda database, file=file: database.compact_range(file["start_key"], file["end_key"])  # type: ignore[misc]
+
     def renew(self) -> None:
         """
         Set aside what cannot be read, and begin anew, with nothing: the changelog has it whole.
@@ -249,10 +274,11 @@ class PartitionStore:
 
     def close(self) -> None:
         """Flush and close; raise `StoreError` where either fails: a compaction may have met a broken block."""
-        database, self._database = self._database, None
-        if database is None:
-            return  # it had failed, and could not be opened anew yet
-        errors = [error for step in (database.flush, database.close) if (error := _failure(step))]
+        with self._compacting:
+            database, self._database = self._database, None
+            if database is None:
+                return  # it had failed, and could not be opened anew yet
+            errors = [error for step in (database.flush, database.close) if (error := _failure(step))]
         if errors:
             # Without its traceback, which holds the database: what could not be closed is closed when nobody holds it.
             raise self.failed(errors[0]) from errors[0].with_traceback(None)

@@ -16,7 +16,9 @@ from streams.log.port import Log
 
 EVERY_S = 30.0
 AT_LEAST = 1_000
-"""Records worth a call to the log."""
+"""Records worth a call to the log …"""
+ALL_EVERY_S = 5_400.0
+"""… but nothing is kept for longer than about this."""
 
 
 class Trimmer:
@@ -27,9 +29,16 @@ class Trimmer:
     """
 
     def __init__(
-        self, log: Log, processors: Sequence[Processor], *, every_s: float = EVERY_S, die: Die = fatal.die
+        self,
+        log: Log,
+        processors: Sequence[Processor],
+        *,
+        every_s: float = EVERY_S,
+        all_every_s: float = ALL_EVERY_S,
+        die: Die = fatal.die,
     ) -> None:
-        self._log, self._processors, self._every_s, self._die = log, processors, every_s, die
+        self._log, self._processors, self._die = log, processors, die
+        self._every_s, self._all_every_s = min(every_s, all_every_s), all_every_s
         self._trimmed: dict[tuple[str, int], int] = {}
         self._task: asyncio.Task[None] | None = None
 
@@ -45,12 +54,15 @@ class Trimmer:
                 await self._task
 
     async def _run(self) -> None:
+        all_due_s = 0.0
         while True:
             await asyncio.sleep(self._every_s)
+            all_due_s += self._every_s
             for processor in self._processors:
                 processor.table.note_use()
             try:
-                await self.trim()
+                await self.trim(at_least=1 if all_due_s >= self._all_every_s else AT_LEAST)
+                all_due_s %= self._all_every_s
             except LogUnavailableError as error:
                 # It keeps the records until the next time.
                 structlog.get_logger(__name__).warning("not_trimmed", error=str(error))

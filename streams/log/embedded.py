@@ -14,7 +14,7 @@ from streams.log.embedded_partition import RECENT_BYTES, AnyRow, Partition, Rece
 from streams.log.embedded_store import EmbeddedStore, now_ms
 from streams.log.embedded_threads import Die, StoreThreads
 from streams.log.port import MAX_BATCH_BYTES, MAX_CLAIMED_BYTES, Appended, Chunk, Claim, Record, Row, row_bytes
-from streams.topics import TopicSpec
+from streams.topics import Kept, TopicSpec
 
 APPEND_TIMEOUT_S = 5.0
 _SLOW = f"the disk took longer than {APPEND_TIMEOUT_S:g} s"
@@ -23,6 +23,8 @@ COMPACT_AFTER = 10_000
 MAX_WAITING_BYTES = 64 << 20
 """What may wait for the disk before more is refused."""
 _READ_BYTES = 1 << 20
+_ERASED_AT_ONCE = 200
+"""Records that one transaction removes."""
 
 
 class EmbeddedLog:
@@ -235,9 +237,20 @@ class EmbeddedLog:
         """Delete the records below *offset*."""
         await self._cleaner.delete_before(self._partitions[topic, partition], offset)
 
+    async def erase(self, topic: str, partition: int, records: Sequence[Record]) -> None:
+        """Remove records for good."""
+        erased = self._partitions[topic, partition]
+        for at in range(0, len(records), _ERASED_AT_ONCE):
+            await self._cleaner.erase(erased, {record.offset for record in records[at : at + _ERASED_AT_ONCE]})
+        self._recent.forget(erased)
+
     async def compact(self, topic: str, partition: int) -> None:
-        """Leave only the newest record of each key, now; changelogs are compacted without being told to."""
-        await self._cleaner.compact(self._partitions[topic, partition])
+        """Leave only the newest record of each key in a changelog, and overwrite what was removed, on the disk too."""
+        compacted = self._partitions[topic, partition]
+        if compacted.kept is Kept.COMPACTED:
+            await self._cleaner.compact(compacted)
+            self._recent.forget(compacted)
+        await self._threads.write(self._store.scrub)
 
     async def create_topics(self, specs: Iterable[TopicSpec]) -> list[str]:
         """Create those that are missing; return their names."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from contextlib import asynccontextmanager
 
 from streams.log.embedded_partition import Partition
@@ -95,6 +95,11 @@ class Cleaner:
             await self._threads.write(self._store.set_start, partition.floor, offset)
             while await self._threads.write(self._store.remove_some, partition.number, offset):
                 pass
+
+    async def erase(self, partition: Partition, offsets: Collection[int]) -> None:
+        """Remove single records."""
+        async with self._one_at_a_time[partition.number]:
+            await self._threads.write(self._store.erase, partition.floor, offsets)
 
     async def compact(self, partition: Partition) -> None:
         """Leave the newest record of each key, its offset unchanged, and no tombstone older than 7 days."""

@@ -124,7 +124,8 @@ def _prepare(database: sqlite3.Connection, path: Path) -> None:
         database.close()
         msg = f"The log's database {path} has format {version}, this version knows {FORMAT}: use the newer version."
         raise RefusedStartError(msg)
-    for pragma in (*_SYNCED, "journal_mode = WAL", f"wal_autocheckpoint = {_CHECKPOINT_PAGES}"):
+    # What is removed is overwritten, also where its page is not used again.
+    for pragma in (*_SYNCED, "journal_mode = WAL", "secure_delete = ON", f"wal_autocheckpoint = {_CHECKPOINT_PAGES}"):
         database.execute(f"PRAGMA {pragma}")
     database.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
     moved = database.execute("SELECT value FROM log WHERE name = 'moved'").fetchone()

@@ -115,6 +115,12 @@ class Recent:
         self._size_bytes = 0
         self._kept: deque[tuple[Partition, int]] = deque()
 
+    def forget(self, partition: Partition) -> None:
+        """Forget a partition's records."""
+        self._size_bytes -= sum(size for kept, size in self._kept if kept is partition)
+        self._kept = deque(one for one in self._kept if one[0] is not partition)
+        partition.recent.clear()
+
     def publish(self, partition: Partition, records: list[Record]) -> None:
         """Publish *records*, and forget the oldest that are too many."""
         size = sum(map(size_of, records))

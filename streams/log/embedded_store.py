@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from typing import NamedTuple
 
@@ -257,6 +257,27 @@ class EmbeddedStore:
             )
             self._insert([_row(number, batch) for number, batch in _batches({floor.number: span.records})])
             self._set_floor(floor)
+
+    def erase(self, floor: Floor, offsets: Collection[int]) -> None:
+        """Remove single records of a partition; `scrub` has their bytes be gone from the disk."""
+        with self._transaction():
+            for offset in sorted(offsets):
+                row = self._writing.execute(
+                    "SELECT id, last_offset, crc, records FROM batches "
+                    "WHERE id >= ? AND id <= ? ORDER BY id DESC LIMIT 1",
+                    (_row_id(floor.number, 0), _row_id(floor.number, offset)),
+                ).fetchone()
+                if row is None or row[1] < offset:
+                    continue  # it went with the one before it, or long ago
+                kept = [record for record in _span(row).records if record.offset not in offsets]
+                self._writing.execute("DELETE FROM batches WHERE id = ?", (row[0],))
+                self._insert([_row(number, batch) for number, batch in _batches({floor.number: kept})])
+            self._set_floor(floor)
+
+    def scrub(self) -> bool:
+        """Have the disk hold no more what was removed; say whether it does, or a reader is in the way."""
+        busy, _, _ = self._writing.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return not busy
 
     def set_clean(self, number: int, offset: int, count: int) -> None:
         """Note that below *offset* there are *count* records, each key once."""

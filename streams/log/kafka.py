@@ -17,7 +17,7 @@ from streams.log.kafka_lane import compress_fast
 from streams.log.kafka_reader import KafkaReader
 from streams.log.kafka_sockets import mend_connections
 from streams.log.kafka_topics import KafkaTopics
-from streams.log.port import Appended, Chunk, Claim, Record, Row
+from streams.log.port import COMPACT_KEY, Appended, Chunk, Claim, Record, Row
 from streams.topics import TopicSpec
 
 __all__ = ["KafkaConfig", "KafkaLog"]
@@ -33,7 +33,7 @@ class KafkaLog:
         self.config = config
         self._id = ""
         options = config.client_options()
-        self._topics = KafkaTopics(options, config.replication, config.append_limit_s)
+        self._topics = KafkaTopics(options, config)
         self._connection = KafkaConnection(options, config.append_limit_s)
         self._appender = Appender(self._connection, config.append_limit_s)
         self._reader = KafkaReader(self._connection, config.append_limit_s)
@@ -143,6 +143,14 @@ class KafkaLog:
         """Delete the records below *offset*."""
         self._check_started()
         await self._connection.delete_before(topic, partition, offset)
+
+    async def erase(self, topic: str, partition: int, records: Sequence[Record]) -> None:
+        """Append tombstones for the records' keys; brokers remove both when they compact, see `KafkaConfig`."""
+        await self.append_many(topic, partition, [(record.key, None) for record in records if record.key is not None])
+
+    async def compact(self, topic: str, partition: int) -> None:
+        """Have the last segment be closed if it is old enough, so that it is compacted."""
+        await self.append(topic, partition, COMPACT_KEY, None)
 
     async def create_topics(self, specs: Iterable[TopicSpec]) -> list[str]:
         """Create those that are missing, with their settings; return their names."""

@@ -32,6 +32,8 @@ class KafkaConfig:
     """How long a claim may wait for its epoch: a cluster's first one makes the coordinator's topic."""
     start_limit_s: float = 60.0
     """How long a start may wait for the brokers."""
+    compacted_within_s: float = 21_600.0
+    """How long what was overwritten or erased may stay in a topic that is compacted."""
     replication: int | None = None
     """Copies of each topic; where not said: 3 where there are as many brokers, else 1."""
 

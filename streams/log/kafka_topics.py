@@ -14,6 +14,7 @@ from aiokafka.protocol.admin import DeleteGroupsRequest
 from aiokafka.protocol.metadata import MetadataRequest
 
 from streams.domain.errors import LogUnavailableError, RefusedStartError
+from streams.log.kafka_config import KafkaConfig
 from streams.log.kafka_connection import error_of
 from streams.topics import Kept, TopicSpec
 
@@ -36,16 +37,26 @@ _KEPT: dict[Kept, dict[str, str]] = {
     Kept.DAYS_7: {"cleanup.policy": "delete", "retention.ms": str(7 * _DAY_MS)},
     Kept.DAYS_30: {"cleanup.policy": "delete", "retention.ms": str(30 * _DAY_MS)},
 }
+_ERASABLE = {
+    # Brokers compact it when something has waited for as long as it may, and for no other reason: keys do not repeat.
+    Kept.FOR_EVER: {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "1.0"},
+    Kept.DAYS_30: {"cleanup.policy": "compact,delete", "min.cleanable.dirty.ratio": "1.0"},
+}
+_LAG = "max.compaction.lag.ms"
 _MESSAGE_BYTES = {Kept.FOR_EVER: _SOURCE_BYTES, Kept.COMPACTED: _CHANGELOG_BYTES}
 _DATED_BY = "message.timestamp.type"
 _AT_LEAST = ("delete.retention.ms", "max.message.bytes", "min.insync.replicas")
 """Settings of which more is as good."""
+_AT_MOST = (_LAG,)
+"""Settings of which less is as good."""
 
 
-def settings_of(spec: TopicSpec, replication: int) -> dict[str, str]:
+def settings_of(spec: TopicSpec, replication: int, compacted_within_s: float) -> dict[str, str]:
     """Return a topic's settings as Kafka names them."""
     return {
         **_KEPT[spec.kept],
+        **(_ERASABLE[spec.kept] if spec.erasable else {}),
+        **({_LAG: str(round(compacted_within_s * 1000))} if spec.erasable or spec.kept is Kept.COMPACTED else {}),
         _DATED_BY: "LogAppendTime" if spec.log_append_time else "CreateTime",
         "max.message.bytes": str(_MESSAGE_BYTES.get(spec.kept, _INTERNAL_BYTES)),
         "min.insync.replicas": "2" if replication >= _ENOUGH_BROKERS else "1",
@@ -55,9 +66,12 @@ def settings_of(spec: TopicSpec, replication: int) -> dict[str, str]:
 class KafkaTopics:
     """What the admin client is used for."""
 
-    def __init__(self, options: dict[str, Any], replication: int | None, limit_s: float) -> None:
-        self._options = {**options, "request_timeout_ms": round(limit_s * 1000)}
-        self._replication = replication
+    def __init__(self, options: dict[str, Any], config: KafkaConfig) -> None:
+        self._options = {**options, "request_timeout_ms": round(config.append_limit_s * 1000)}
+        self._replication, self._compacted_within_s = config.replication, config.compacted_within_s
+
+    def _settings(self, spec: TopicSpec, replication: int) -> dict[str, str]:
+        return settings_of(spec, replication, self._compacted_within_s)
 
     async def create(self, specs: Iterable[TopicSpec]) -> list[str]:
         """Create those that are missing, with their settings; return their names once every broker knows them."""
@@ -68,7 +82,8 @@ class KafkaTopics:
                 return []
             replication = self._replication or await self._copies(admin)
             topics = [
-                NewTopic(s.name, s.partitions, replication, topic_configs=settings_of(s, replication)) for s in missing
+                NewTopic(s.name, s.partitions, replication, topic_configs=self._settings(s, replication))
+                for s in missing
             ]
             created = _created((await admin.create_topics(topics)).topic_errors)
             await self._known(admin, missing)
@@ -102,7 +117,7 @@ class KafkaTopics:
             found = await admin.describe_topics([spec.name for spec in specs])
             copies = {d["topic"]: len(d["partitions"][0]["replicas"]) for d in found if d["error_code"] == 0}
             for spec in specs:
-                settings = settings_of(spec, copies[spec.name])
+                settings = self._settings(spec, copies[spec.name])
                 resource = ConfigResource(ConfigResourceType.TOPIC, spec.name, configs=settings)
                 for answer in await admin.alter_configs([resource]):
                     _check_altered(answer.resources)
@@ -153,7 +168,12 @@ class KafkaTopics:
                 d["topic"]: d for d in await admin.describe_topics([s.name for s in specs]) if d["error_code"] == 0
             }
             configured = await self._configured(admin, list(found))
-        return [s for spec in specs if (s := _complaint(spec, found.get(spec.name), configured.get(spec.name, {})))]
+        complaints = (self._complaint(spec, found.get(spec.name), configured.get(spec.name, {})) for spec in specs)
+        return [complaint for complaint in complaints if complaint]
+
+    def _complaint(self, spec: TopicSpec, found: Any, configured: dict[str, str]) -> str | None:
+        copies = 0 if found is None else len(found["partitions"][0]["replicas"])
+        return _complaint(spec, found, configured, self._settings(spec, copies))
 
     async def cluster_id(self) -> str:
         """Return the id of the cluster."""
@@ -252,7 +272,7 @@ def _all_led(described: list[dict[str, Any]]) -> bool:
     )
 
 
-def _complaint(spec: TopicSpec, found: Any, configured: dict[str, str]) -> str | None:
+def _complaint(spec: TopicSpec, found: Any, configured: dict[str, str], settings: dict[str, str]) -> str | None:
     if found is None:
         return f"The topic {spec.name} is missing: run `upnext topics create`."
     partitions = len(found["partitions"])
@@ -261,7 +281,7 @@ def _complaint(spec: TopicSpec, found: Any, configured: dict[str, str]) -> str |
             f"The topic {spec.name} has {partitions} partitions and should have {spec.partitions}: "
             f"start with --partitions {partitions}, or use other topics."
         )
-    for name, wanted in settings_of(spec, len(found["partitions"][0]["replicas"])).items():
+    for name, wanted in settings.items():
         there = configured.get(name)
         if name == _DATED_BY and (there, wanted) == ("CreateTime", "LogAppendTime") and spec.kept is Kept.FOR_EVER:
             return (
@@ -269,9 +289,9 @@ def _complaint(spec: TopicSpec, found: Any, configured: dict[str, str]) -> str |
                 f"finished, run `upnext log` again; else alter it with Kafka's own tools, then start again."
             )
         if not _is_right(name, there, wanted):
-            at_least = "at least " if name in _AT_LEAST else ""
+            bound = "at least " if name in _AT_LEAST else "at most " if name in _AT_MOST else ""
             return (
-                f"The topic {spec.name} has {name}={there} and should have {at_least}{wanted}: "
+                f"The topic {spec.name} has {name}={there} and should have {bound}{wanted}: "
                 f"alter it with Kafka's own tools, then start again."
             )
     return None
@@ -280,4 +300,8 @@ def _complaint(spec: TopicSpec, found: Any, configured: dict[str, str]) -> str |
 def _is_right(name: str, there: str | None, wanted: str) -> bool:
     if name in _AT_LEAST and there is not None:
         return int(there) >= int(wanted)
+    if name in _AT_MOST and there is not None:
+        return int(there) <= int(wanted)
+    if name == "cleanup.policy" and there is not None:
+        return set(there.split(",")) == set(wanted.split(","))
     return there == wanted

@@ -27,6 +27,8 @@ def row_bytes(row: tuple[bytes | None, bytes | None]) -> int:
 
 CLAIM_KEY = b"\x00claim"
 """The key of the record that a claim may leave in the partition: no row."""
+COMPACT_KEY = b"\x00compact"
+"""The key of records without a value that have Kafka begin a new segment: what is in the last one is not compacted."""
 
 
 class Record(NamedTuple):
@@ -135,3 +137,33 @@ class Log(Protocol):
 
     async def ping(self) -> None:
         """Return when the log has answered; raise `LogUnavailableError` where it does not within 2 s."""
+
+
+class ErasableLog(Protocol):
+    """A log, as far as it is needed to erase records."""
+
+    async def start_offset(self, topic: str, partition: int) -> int:
+        """Return the offset of the first record that is still there."""
+
+    async def end_offset(self, topic: str, partition: int) -> int:
+        """Return the offset that the next record will get."""
+
+    def scan(self, topic: str, partition: int, start: int, end: int) -> AsyncIterator[Chunk]:
+        """Yield the records from *start* up to, not including, *end*, in pieces so small that nothing else waits."""
+
+    def read_at(self, topic: str, partition: int, offsets: Sequence[int]) -> AsyncIterator[Record]:
+        """Yield the records at *offsets*; what is not there any more is left out."""
+
+    async def append(self, topic: str, partition: int, key: bytes, value: bytes | None) -> Appended:
+        """Append one record."""
+
+    async def erase(self, topic: str, partition: int, records: Sequence[Record]) -> None:
+        """
+        Have records of an erasable topic be removed for good.
+
+        On Kafka their keys, which no other record has, get tombstones, and brokers remove them in their own time;
+        until then they are read as before.
+        """
+
+    async def compact(self, topic: str, partition: int) -> None:
+        """Have what was erased or overwritten be removed from the disk: at once, or once brokers come to it."""

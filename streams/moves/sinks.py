@@ -109,9 +109,10 @@ class KafkaSink:
         try:
             async with asyncio.timeout(_PUT_LIMIT_S):
                 sent = [
-                    await self._producer.send(topic, record.value, record.key, partition, timestamp_ms=record.time_ms)
+                    # A topic that is compacted takes no record without a key.
+                    await self._producer.send(topic, one.value, one.key or b"", partition, timestamp_ms=one.time_ms)
                     for (topic, partition), records in batches.items()
-                    for record in records
+                    for one in records
                 ]
                 await asyncio.gather(*sent)
         except (KafkaError, OSError, TimeoutError) as error:

@@ -33,7 +33,7 @@ _ROUND_BYTES = 4 << 20
 """What is appended, and then noted, at once."""
 _USER = "superuser"
 
-Put = tuple[bytes | None, bytes | None, int]
+Put = tuple[bytes, bytes | None, int]
 """Key, value and time of a record that stands in the new log."""
 
 
@@ -136,7 +136,7 @@ class Transfer:
             end = await self._sink.end_offset(topic, partition)
             if end > noted:
                 async for chunk in self._sink.read(topic, partition, noted, end):
-                    found.update((record.key, record.value, record.time_ms) for record in chunk.records)
+                    found.update(_put(record) for record in chunk.records)
         return found
 
     async def _rounds(self, topic: str, ends: list[int]) -> AsyncIterator[list[tuple[int, Record]]]:
@@ -182,7 +182,7 @@ class Transfer:
             into = new_partition(topic, record.key, partition, self._partitions)
             self._next(topic)[partition] = record.offset + 1
             self._progress.ends[topic][into] += 1
-            content = record.key, record.value, record.time_ms
+            content = _put(record)
             if known[content] > 0:
                 known[content] -= 1
                 if not known[content]:
@@ -250,6 +250,11 @@ class Transfer:
         end = await self._sink.end_offset(REGISTRY_EVENTS, 0)
         chunks = [chunk async for chunk in self._sink.read(REGISTRY_EVENTS, 0, first, end)] if end > first else []
         return {record.key for chunk in chunks for record in chunk.records}
+
+
+def _put(record: Record) -> Put:
+    """Return what stands in the new log of a record: a topic that is compacted takes none without a key."""
+    return record.key or b"", record.value, record.time_ms
 
 
 def mine_of(progress: Progress) -> tuple[str, str, int]:

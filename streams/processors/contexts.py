@@ -10,6 +10,7 @@ from msgspec import UNSET
 from streams.codec import decode_context_event, decode_subscription, encode_message
 from streams.domain.context import fold_context_event, fold_subscription
 from streams.domain.dead_letters import is_repeated
+from streams.domain.erasure import Requested, encode_erasure
 from streams.domain.feed import (
     LIMITS,
     Attached,
@@ -19,15 +20,17 @@ from streams.domain.feed import (
     Noticed,
     SessionGone,
     ToContext,
+    ToErase,
     TooManyContexts,
     ToSession,
 )
+from streams.domain.ids import Kind, id_text
 from streams.domain.notices import ToApp
 from streams.domain.rows import WritableRows
 from streams.engine.fold import Emit, Output
 from streams.log.port import Record
 from streams.processors.told import Told
-from streams.topics import CONTEXT_EVENTS, VIEW, view_topics
+from streams.topics import CONTEXT_EVENTS, ERASURES, VIEW, view_topics
 
 NAME = "contexts"
 
@@ -80,6 +83,8 @@ class ContextsFold:
                         # One change goes to every session of its context, in the same bytes.
                         encoded, of = encode_message(message), message
                     yield Output(self._feed, session, encoded)
+                case ToErase(context):
+                    yield Output(ERASURES, context, encode_erasure(Requested(id_text(Kind.CONTEXT, context))))
                 case ToApp() if told is not None:
                     yield told.output(self._notices, effect)
                 case ToContext(context, wish):

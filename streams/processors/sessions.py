@@ -18,6 +18,7 @@ from streams.domain.feed import (
     Noticed,
     SessionGone,
     ToContext,
+    ToErase,
     TooManyContexts,
     ToSession,
 )
@@ -78,7 +79,7 @@ class SessionsFold:
                     yield Judged(event_id, effect)
                 case Noticed():
                     yield effect
-                case ToApp():
+                case ToApp() | ToErase():
                     msg = "what a context feeds tells no app"
                     raise TypeError(msg)
                 case _:

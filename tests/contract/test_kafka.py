@@ -45,7 +45,7 @@ async def create(log: KafkaLog, spec: TopicSpec, **settings: str) -> None:
     async with log._topics._admin() as admin:
         changed = {name.replace("_", "."): value for name, value in settings.items()}
         await admin.create_topics(
-            [NewTopic(spec.name, spec.partitions, 1, topic_configs={**settings_of(spec, 1), **changed})]
+            [NewTopic(spec.name, spec.partitions, 1, topic_configs={**settings_of(spec, 1, 60.0), **changed})]
         )
         await log._topics._known(admin, [spec])
 

@@ -1,0 +1,263 @@
+"""What is recorded of erased contexts, removed from the log for good, by one node of a deployment."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from typing import NamedTuple
+
+import structlog
+
+from streams.codec import encode_message, id_in_key
+from streams.domain.context_rows import META
+from streams.domain.erasure import (
+    ErasedFrom,
+    Find,
+    Open,
+    Receipt,
+    Requests,
+    encode_erasure,
+    in_context_events,
+    in_dead_letters,
+    in_session_events,
+)
+from streams.domain.errors import UnavailableError
+from streams.domain.feed import Erased
+from streams.domain.ids import Kind, known_id
+from streams.engine import fatal
+from streams.engine.fatal import Die
+from streams.log.port import ErasableLog, Record
+from streams.topics import CONTEXT_EVENTS, ERASURES, SESSION_EVENTS, ViewTopics, partition_of
+
+_LOOKS = 16
+"""So often within the time that an erasure may take it is seen how far it is …"""
+_GATHERS = 4
+"""… and for such a part of it requests wait for others: all of them are one search of the log."""
+
+
+class Found(NamedTuple):
+    """A record that says something of a context that was erased."""
+
+    id: str
+    topic: str
+    partition: int
+    record: Record
+
+
+class Search:
+    """Looks through the log for what it has of some contexts."""
+
+    def __init__(self, log: ErasableLog, partitions: int, views: Sequence[ViewTopics]) -> None:
+        """Take the log, and the topics of all versions of the views that are kept."""
+        self._log, self._partitions = log, partitions
+        self.sources: Mapping[str, Find] = {
+            CONTEXT_EVENTS: in_context_events,
+            SESSION_EVENTS: in_session_events,
+            **{topics.dead_letters: in_dead_letters for topics in views},
+        }
+        """Where records are to be removed."""
+        self.changelogs = [one for topics in views for one in (topics.contexts_changelog, topics.sessions_changelog)]
+        """What the folds make of them: from there it goes by itself …"""
+        self.messages = [one for topics in views for one in (topics.subscriptions, topics.feed)]
+        """… and from here."""
+        self.searched: dict[str, list[int]] = {}
+        """Topic → by partition, the offset before which it was searched."""
+
+    async def in_sources(self, ids: Collection[str]) -> AsyncIterator[Found]:
+        """Yield what is to be removed of the contexts *ids*."""
+        wanted = set(ids)
+        for topic, find in self.sources.items():
+            async for partition, record in self._records(topic):
+                for id_ in wanted.intersection(find(record.key, record.value)):
+                    yield Found(id_, topic, partition, record)
+
+    async def in_made(self, ids: Collection[str]) -> AsyncIterator[Found]:
+        """Yield what the folds made of them that is still there."""
+        raws = [(id_, known_id(Kind.CONTEXT, id_)) for id_ in ids]
+        for topic in (*self.changelogs, *self.messages):
+            async for partition, record in self._records(topic):
+                for id_, raw in raws:
+                    if is_about(raw, record.key, record.value):
+                        yield Found(id_, topic, partition, record)
+
+    async def _records(self, topic: str) -> AsyncIterator[tuple[int, Record]]:
+        ends = self.searched[topic] = []
+        for partition in range(self._partitions):
+            start = await self._log.start_offset(topic, partition)
+            end = await self._log.end_offset(topic, partition)
+            if start < end:
+                async for chunk in self._log.scan(topic, partition, start, end):
+                    for record in chunk.records:
+                        yield partition, record
+                    await asyncio.sleep(0)
+            ends.append(end)
+
+
+def is_about(raw: bytes, key: bytes | None, value: bytes | None) -> bool:
+    """Say whether a row or a message says more of a context than that it was erased."""
+    return value is not None and ((raw in (key or b"") and key != META + raw) or raw in value)
+
+
+class Eraser:
+    """
+    Removes what is recorded of erased contexts, and writes a receipt once nothing is left.
+
+    One node of a deployment does it: the one that owns the first partition of contexts. All that it knows the log says:
+    where it ends half way, the next one begins anew.
+    """
+
+    def __init__(
+        self,
+        log: ErasableLog,
+        partitions: int,
+        *,
+        within_s: float,
+        is_mine: Callable[[], bool],
+        views: Callable[[], Sequence[ViewTopics]],
+        compact_tables: Callable[[], Awaitable[None]],
+        die: Die = fatal.die,
+        clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
+        """
+        Take what is needed.
+
+        Args:
+            log: What is searched.
+            partitions: Of each topic.
+            within_s: How long an erasure may take. What is asked for within a part of it is done together.
+            is_mine: Says whether this node is the one that erases.
+            views: Returns the topics of all versions of the views that are kept.
+            compact_tables: Has the tables of this node forget on the disk what was removed from them.
+            die: Ends the process.
+            clock_ms: Tells the time.
+        """
+        self._log, self._partitions, self._within_s = log, partitions, within_s
+        self._is_mine, self._views, self._compact_tables = is_mine, views, compact_tables
+        self._die, self._clock_ms = die, clock_ms
+        self._waits_for: list[Found] = []
+        """What was to be removed, and may still be there."""
+        self._erased: defaultdict[str, dict[tuple[str, int], list[int]]] = defaultdict(dict)
+        """Context → topic and partition → the offsets of what was removed."""
+        self._begun_ms: dict[str, int] = {}
+        self._receipts = -1
+        self._task: asyncio.Task[None] | None = None
+        self._logger = structlog.get_logger(__name__)
+
+    def start(self) -> None:
+        """Begin."""
+        self._task = fatal.begin(self._run(), "eraser", self._die)
+
+    async def stop(self) -> None:
+        """Stop, at once."""
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(self._within_s / _LOOKS)
+            try:
+                while await self.step():
+                    pass
+            except UnavailableError as error:
+                # It is done again, and nothing was said to be done.
+                self._logger.warning("not_erased", error=str(error))
+
+    async def step(self) -> bool:
+        """
+        Do what can be done now; say whether more can be done at once.
+
+        Raises:
+            UnavailableError: The log does not answer.
+        """
+        open_, receipts = await self._requests()
+        if receipts != self._receipts:
+            await self._compact_tables()
+            self._receipts = receipts
+        since_ms = min((one.since_ms for one in open_.values()), default=self._clock_ms())
+        if not self._is_mine() or since_ms > self._clock_ms() - self._within_s * 1000 / _GATHERS:
+            return False
+        for id_ in open_:
+            self._begun_ms.setdefault(id_, self._clock_ms())
+        if await self._is_still_there():
+            await self._compact()
+            return False
+        search = Search(self._log, self._partitions, self._views())
+        self._waits_for = [found async for found in search.in_sources(open_)]
+        if self._waits_for:
+            await self._erase()
+            await self._compact()
+            return not await self._is_still_there()
+        if [found async for found in search.in_made(open_)]:
+            await self._compact()
+            return False
+        await self._write_receipts(open_, search.searched)
+        return False
+
+    async def _requests(self) -> tuple[dict[str, Open], int]:
+        """Return the contexts that are to be erased, and how many receipts there are of others."""
+        open_: dict[str, Open] = {}
+        receipts = 0
+        for partition in range(self._partitions):
+            requests = Requests()
+            end = await self._log.end_offset(ERASURES, partition)
+            async for chunk in self._log.scan(ERASURES, partition, 0, end):
+                for record in chunk.records:
+                    requests.take(record.offset, record.time_ms, record.value)
+            open_.update(requests.open)
+            receipts += len(requests.receipts)
+        return open_, receipts
+
+    async def _is_still_there(self) -> bool:
+        by_place: defaultdict[tuple[str, int], list[int]] = defaultdict(list)
+        for found in self._waits_for:
+            by_place[found.topic, found.partition].append(found.record.offset)
+        for (topic, partition), offsets in by_place.items():
+            async for record in self._log.read_at(topic, partition, sorted(set(offsets))):
+                if record.value is not None:
+                    return True
+        return False
+
+    async def _erase(self) -> None:
+        by_place = defaultdict[tuple[str, int], dict[int, Record]](dict)
+        for found in self._waits_for:
+            at = found.topic, found.partition
+            by_place[at][found.record.offset] = found.record
+            self._erased[found.id].setdefault(at, []).append(found.record.offset)
+            session = session_of(found)
+            if session is not None:
+                # A context that feeds as many sessions as it may does not know of all that have it.
+                message = encode_message(Erased(known_id(Kind.CONTEXT, found.id)))
+                for topics in self._views():
+                    await self._log.append(topics.feed, partition_of(session, self._partitions), session, message)
+        for (topic, partition), records in by_place.items():
+            await self._log.erase(topic, partition, [records[offset] for offset in sorted(records)])
+        self._logger.info("erasing", records=sum(map(len, by_place.values())))
+
+    async def _compact(self) -> None:
+        search = Search(self._log, self._partitions, self._views())
+        for topic in (*search.sources, *search.changelogs):
+            for partition in range(self._partitions):
+                await self._log.compact(topic, partition)
+
+    async def _write_receipts(self, open_: Mapping[str, Open], searched: dict[str, list[int]]) -> None:
+        for id_, one in open_.items():
+            erased = [
+                ErasedFrom(topic, partition, len(set(offsets)), min(offsets), max(offsets))
+                for (topic, partition), offsets in sorted(self._erased.pop(id_, {}).items())
+            ]
+            receipt = Receipt(id_, one.last, self._begun_ms.pop(id_), self._clock_ms(), erased, searched)
+            raw = known_id(Kind.CONTEXT, id_)
+            await self._log.append(ERASURES, partition_of(raw, self._partitions), raw, encode_erasure(receipt))
+            self._logger.info("erased", context=id_, records=sum(one.records for one in erased))
+
+
+def session_of(found: Found) -> bytes | None:
+    """Return the session whose event was found, None where it is no session's."""
+    if found.topic != SESSION_EVENTS or found.record.key is None:
+        return None
+    return id_in_key(Kind.SESSION, found.record.key)
