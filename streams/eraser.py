@@ -5,100 +5,26 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import NamedTuple
 
 import structlog
 
-from streams.codec import encode_message, id_in_key
-from streams.domain.context_rows import META
-from streams.domain.erasure import (
-    ErasedFrom,
-    Find,
-    Open,
-    Receipt,
-    Requests,
-    encode_erasure,
-    in_context_events,
-    in_dead_letters,
-    in_session_events,
-)
+from streams.codec import encode_message
+from streams.domain.erasure import ErasedFrom, Open, Receipt, encode_erasure
 from streams.domain.errors import UnavailableError
 from streams.domain.feed import Erased
 from streams.domain.ids import Kind, known_id
 from streams.engine import fatal
 from streams.engine.fatal import Die
 from streams.log.port import ErasableLog, Record
-from streams.topics import CONTEXT_EVENTS, ERASURES, SESSION_EVENTS, ViewTopics, partition_of
+from streams.search import Found, Search, requests_in, session_of
+from streams.topics import ERASURES, ViewTopics, partition_of
 
 _LOOKS = 16
 """So often within the time that an erasure may take it is seen how far it is …"""
 _GATHERS = 4
 """… and for such a part of it requests wait for others: all of them are one search of the log."""
-
-
-class Found(NamedTuple):
-    """A record that says something of a context that was erased."""
-
-    id: str
-    topic: str
-    partition: int
-    record: Record
-
-
-class Search:
-    """Looks through the log for what it has of some contexts."""
-
-    def __init__(self, log: ErasableLog, partitions: int, views: Sequence[ViewTopics]) -> None:
-        """Take the log, and the topics of all versions of the views that are kept."""
-        self._log, self._partitions = log, partitions
-        self.sources: Mapping[str, Find] = {
-            CONTEXT_EVENTS: in_context_events,
-            SESSION_EVENTS: in_session_events,
-            **{topics.dead_letters: in_dead_letters for topics in views},
-        }
-        """Where records are to be removed."""
-        self.changelogs = [one for topics in views for one in (topics.contexts_changelog, topics.sessions_changelog)]
-        """What the folds make of them: from there it goes by itself …"""
-        self.messages = [one for topics in views for one in (topics.subscriptions, topics.feed)]
-        """… and from here."""
-        self.searched: dict[str, list[int]] = {}
-        """Topic → by partition, the offset before which it was searched."""
-
-    async def in_sources(self, ids: Collection[str]) -> AsyncIterator[Found]:
-        """Yield what is to be removed of the contexts *ids*."""
-        wanted = set(ids)
-        for topic, find in self.sources.items():
-            async for partition, record in self._records(topic):
-                for id_ in wanted.intersection(find(record.key, record.value)):
-                    yield Found(id_, topic, partition, record)
-
-    async def in_made(self, ids: Collection[str]) -> AsyncIterator[Found]:
-        """Yield what the folds made of them that is still there."""
-        raws = [(id_, known_id(Kind.CONTEXT, id_)) for id_ in ids]
-        for topic in (*self.changelogs, *self.messages):
-            async for partition, record in self._records(topic):
-                for id_, raw in raws:
-                    if is_about(raw, record.key, record.value):
-                        yield Found(id_, topic, partition, record)
-
-    async def _records(self, topic: str) -> AsyncIterator[tuple[int, Record]]:
-        ends = self.searched[topic] = []
-        for partition in range(self._partitions):
-            start = await self._log.start_offset(topic, partition)
-            end = await self._log.end_offset(topic, partition)
-            if start < end:
-                async for chunk in self._log.scan(topic, partition, start, end):
-                    for record in chunk.records:
-                        yield partition, record
-                    await asyncio.sleep(0)
-            ends.append(end)
-
-
-def is_about(raw: bytes, key: bytes | None, value: bytes | None) -> bool:
-    """Say whether a row or a message says more of a context than that it was erased."""
-    return value is not None and ((raw in (key or b"") and key != META + raw) or raw in value)
 
 
 class Eraser:
@@ -186,7 +112,7 @@ class Eraser:
         if await self._is_still_there():
             await self._compact()
             return False
-        search = Search(self._log, self._partitions, self._views())
+        search = Search(self._log, self._partitions, self._views(), self._log.scan)
         self._waits_for = [found async for found in search.in_sources(open_)]
         if self._waits_for:
             await self._erase()
@@ -200,16 +126,9 @@ class Eraser:
 
     async def _requests(self) -> tuple[dict[str, Open], int]:
         """Return the contexts that are to be erased, and how many receipts there are of others."""
-        open_: dict[str, Open] = {}
-        receipts = 0
-        for partition in range(self._partitions):
-            requests = Requests()
-            end = await self._log.end_offset(ERASURES, partition)
-            async for chunk in self._log.scan(ERASURES, partition, 0, end):
-                for record in chunk.records:
-                    requests.take(record.offset, record.time_ms, record.value)
-            open_.update(requests.open)
-            receipts += len(requests.receipts)
+        by_partition = await requests_in(self._log, self._partitions, self._log.scan)
+        open_ = {id_: one for requests in by_partition for id_, one in requests.open.items()}
+        receipts = sum(len(requests.receipts) for requests in by_partition)
         return open_, receipts
 
     async def _is_still_there(self) -> bool:
@@ -239,7 +158,7 @@ class Eraser:
         self._logger.info("erasing", records=sum(map(len, by_place.values())))
 
     async def _compact(self) -> None:
-        search = Search(self._log, self._partitions, self._views())
+        search = Search(self._log, self._partitions, self._views(), self._log.scan)
         for topic in (*search.sources, *search.changelogs):
             for partition in range(self._partitions):
                 await self._log.compact(topic, partition)
@@ -254,10 +173,3 @@ class Eraser:
             raw = known_id(Kind.CONTEXT, id_)
             await self._log.append(ERASURES, partition_of(raw, self._partitions), raw, encode_erasure(receipt))
             self._logger.info("erased", context=id_, records=sum(one.records for one in erased))
-
-
-def session_of(found: Found) -> bytes | None:
-    """Return the session whose event was found, None where it is no session's."""
-    if found.topic != SESSION_EVENTS or found.record.key is None:
-        return None
-    return id_in_key(Kind.SESSION, found.record.key)

@@ -15,6 +15,7 @@ COMMANDS = (
     "config",
     "dead-letters",
     "demo",
+    "erase",
     "explain",
     "get",
     "history",

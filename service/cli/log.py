@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from service.cli.setting_options import with_settings
-from service.cli.topics import LOG_DIRECTORY, opened_log
+from service.cli.topics import LOG_DIRECTORY, opened_log, readable
 from service.data_directory import held
 from service.setting_sources import Loaded
 from service.settings import Settings
@@ -24,7 +24,6 @@ from streams.log.embedded import EmbeddedLog
 from streams.log.embedded_directory import mark_moved
 from streams.log.embedded_files import EmbeddedFiles
 from streams.log.kafka import KafkaLog
-from streams.log.port import Readable
 from streams.moves.archive import opened_archive
 from streams.moves.export import Tell, export
 from streams.moves.sinks import EmbeddedSink, KafkaSink, Sink
@@ -69,7 +68,7 @@ def export_(loaded: Loaded) -> None:
 
 
 async def _export(settings: Settings, directory: Path) -> None:
-    async with _readable(settings) as source:
+    async with readable(settings) as source:
         deployment = await deployment_of(source)
         ends = await ends_of(source, deployment.partitions)
         with _bar("exporting", sum(map(sum, ends.values()))) as tell:
@@ -176,20 +175,6 @@ def _alone(data: Path) -> Iterator[bool]:
 def _bar(label: str, records: int) -> Iterator[Tell]:
     with click.progressbar(length=records, label=label, show_pos=True, show_eta=True) as bar:
         yield bar.update
-
-
-@asynccontextmanager
-async def _readable(settings: Settings) -> AsyncIterator[Readable]:
-    """Give the log that the settings name; a node may have it open."""
-    if settings.kafka is not None:
-        async with opened_log(settings) as on_kafka:
-            yield on_kafka
-        return
-    files = await asyncio.to_thread(EmbeddedFiles, settings.data / LOG_DIRECTORY)
-    try:
-        yield files
-    finally:
-        files.close()
 
 
 @asynccontextmanager

@@ -19,7 +19,9 @@ from streams.domain.view_versions import kept
 from streams.engine.fatal import die
 from streams.log.embedded import EmbeddedLog
 from streams.log.embedded_directory import DATABASE
+from streams.log.embedded_files import EmbeddedFiles
 from streams.log.kafka import KafkaLog
+from streams.log.port import Readable
 from streams.registry_once import folded_once
 from streams.topics import TopicSpec, shared_specs, view_specs
 
@@ -96,6 +98,20 @@ async def opened_log(settings: Settings) -> AsyncIterator[EmbeddedLog | KafkaLog
         with held(settings.data):
             async with _started(EmbeddedLog(settings.data / LOG_DIRECTORY, die)) as embedded:
                 yield embedded
+
+
+@asynccontextmanager
+async def readable(settings: Settings) -> AsyncIterator[Readable]:
+    """Give the log that the settings name; a node may have it open."""
+    if settings.kafka is not None:
+        async with opened_log(settings) as on_kafka:
+            yield on_kafka
+        return
+    files = await asyncio.to_thread(EmbeddedFiles, settings.data / LOG_DIRECTORY)
+    try:
+        yield files
+    finally:
+        files.close()
 
 
 @asynccontextmanager

@@ -139,14 +139,8 @@ class Log(Protocol):
         """Return when the log has answered; raise `LogUnavailableError` where it does not within 2 s."""
 
 
-class ErasableLog(Protocol):
+class ErasableLog(Readable, Protocol):
     """A log, as far as it is needed to erase records."""
-
-    async def start_offset(self, topic: str, partition: int) -> int:
-        """Return the offset of the first record that is still there."""
-
-    async def end_offset(self, topic: str, partition: int) -> int:
-        """Return the offset that the next record will get."""
 
     def scan(self, topic: str, partition: int, start: int, end: int) -> AsyncIterator[Chunk]:
         """Yield the records from *start* up to, not including, *end*, in pieces so small that nothing else waits."""

@@ -25,10 +25,11 @@ from streams.domain.events import (
 from streams.domain.feed import Erased
 from streams.domain.ids import Kind, id_text
 from streams.engine.batch import dead_letter
-from streams.eraser import Eraser, Search
+from streams.eraser import Eraser
 from streams.log.embedded import EmbeddedLog
 from streams.log.kafka import KafkaConfig, KafkaLog
 from streams.log.port import Record
+from streams.search import Search
 from streams.topics import CONTEXT_EVENTS, ERASURES, SESSION_EVENTS, partition_of, topic_specs, view_topics
 from tests.contract.conftest import GROUNDS, die
 from tests.support.kafka import Broker
