@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 
 import structlog
 
-from streams.codec import encode_message
+from streams.codec import encode_event, encode_message
 from streams.domain.erasure import ErasedFrom, Open, Receipt, encode_erasure
 from streams.domain.errors import UnavailableError
 from streams.domain.feed import Erased
 from streams.domain.ids import Kind, known_id
+from streams.domain.webhook_events import ContextForgotten
 from streams.engine import fatal
 from streams.engine.fatal import Die
 from streams.log.port import ErasableLog, Record
-from streams.search import Found, Search, requests_in, session_of
-from streams.topics import ERASURES, ViewTopics, partition_of
+from streams.search import Found, Search, decided_in, requests_in, session_of
+from streams.topics import ERASURES, WEBHOOK_EVENTS, ViewTopics, partition_of
 
 _LOOKS = 16
 """So often within the time that an erasure may take it is seen how far it is …"""
@@ -118,7 +120,9 @@ class Eraser:
             await self._erase()
             await self._compact()
             return not await self._is_still_there()
-        if [found async for found in search.in_made(open_)]:
+        left = [found async for found in search.in_made(open_)]
+        if left:
+            await self._forget_told({found.id for found in left if found.topic in search.webhooks}, {})
             await self._compact()
             return False
         await self._write_receipts(open_, search.searched)
@@ -143,19 +147,31 @@ class Eraser:
 
     async def _erase(self) -> None:
         by_place = defaultdict[tuple[str, int], dict[int, Record]](dict)
+        until: dict[str, dict[str, tuple[int, int]]] = defaultdict(dict)
         for found in self._waits_for:
             at = found.topic, found.partition
             by_place[at][found.record.offset] = found.record
             self._erased[found.id].setdefault(at, []).append(found.record.offset)
+            for source, place in decided_in(found).items():
+                until[found.id][source] = max(place, until[found.id].get(source, place))
             session = session_of(found)
             if session is not None:
                 # A context that feeds as many sessions as it may does not know of all that have it.
                 message = encode_message(Erased(known_id(Kind.CONTEXT, found.id)))
                 for topics in self._views():
                     await self._log.append(topics.feed, partition_of(session, self._partitions), session, message)
+        # Before what they say is gone: in a rebuild, nobody is told anything again.
+        await self._forget_told(set(until), until)
         for (topic, partition), records in by_place.items():
             await self._log.erase(topic, partition, [records[offset] for offset in sorted(records)])
         self._logger.info("erasing", records=sum(map(len, by_place.values())))
+
+    async def _forget_told(self, ids: Collection[str], until: Mapping[str, dict[str, tuple[int, int]]]) -> None:
+        """Have what apps were told of contexts be forgotten, and what they were to be told."""
+        for id_ in ids:
+            partition = partition_of(known_id(Kind.CONTEXT, id_), self._partitions)
+            event = ContextForgotten(id=secrets.token_hex(16), context=id_, until=until.get(id_, {}))
+            await self._log.append(WEBHOOK_EVENTS, partition, event.id.encode(), encode_event(event))
 
     async def _compact(self) -> None:
         search = Search(self._log, self._partitions, self._views(), self._log.scan)

@@ -6,12 +6,21 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
-from streams.codec import id_in_key
+from streams.codec import decode_webhook_event, id_in_key
 from streams.domain.context_rows import META
-from streams.domain.erasure import Find, Requests, in_context_events, in_dead_letters, in_session_events
+from streams.domain.erasure import (
+    Find,
+    Requests,
+    in_context_events,
+    in_dead_letters,
+    in_session_events,
+    in_webhook_events,
+)
+from streams.domain.errors import PoisonError
 from streams.domain.ids import Kind, known_id
+from streams.domain.webhook_events import DeliveriesPlanned
 from streams.log.port import Chunk, Readable, Record
-from streams.topics import CONTEXT_EVENTS, ERASURES, SESSION_EVENTS, ViewTopics
+from streams.topics import CONTEXT_EVENTS, ERASURES, SESSION_EVENTS, WEBHOOK_EVENTS, ViewTopics
 
 
 class Found(NamedTuple):
@@ -36,12 +45,17 @@ class Search:
         self.sources: Mapping[str, Find] = {
             CONTEXT_EVENTS: in_context_events,
             SESSION_EVENTS: in_session_events,
+            WEBHOOK_EVENTS: in_webhook_events,
             **{topics.dead_letters: in_dead_letters for topics in views},
         }
         """Where records are to be removed."""
-        self.changelogs = [one for topics in views for one in (topics.contexts_changelog, topics.sessions_changelog)]
+        self.webhooks = [topics.webhooks_changelog for topics in views]
+        self.changelogs = [
+            *(one for topics in views for one in (topics.contexts_changelog, topics.sessions_changelog)),
+            *self.webhooks,
+        ]
         """What the folds make of them: from there it goes by itself …"""
-        self.messages = [one for topics in views for one in (topics.subscriptions, topics.feed)]
+        self.messages = [one for topics in views for one in (topics.subscriptions, topics.feed, topics.notices)]
         """… and from here."""
         self.searched: dict[str, list[int]] = {}
         """Topic → by partition, the offset before which it was searched."""
@@ -99,3 +113,14 @@ def session_of(found: Found) -> bytes | None:
     if found.topic != SESSION_EVENTS or found.record.key is None:
         return None
     return id_in_key(Kind.SESSION, found.record.key)
+
+
+def decided_in(found: Found) -> Mapping[str, tuple[int, int]]:
+    """Return about what a record has decided who is told: partition of a source → offset and number."""
+    if found.topic != WEBHOOK_EVENTS:
+        return {}
+    try:
+        event = decode_webhook_event(found.record.key, found.record.value)
+    except PoisonError:
+        return {}
+    return event.until if isinstance(event, DeliveriesPlanned) else {}

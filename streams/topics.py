@@ -100,7 +100,7 @@ def shared_specs(partitions: int) -> list[TopicSpec]:
         TopicSpec(CONTEXT_EVENTS, partitions, Kept.FOR_EVER, log_append_time=True, erasable=True),
         TopicSpec(SESSION_EVENTS, partitions, Kept.FOR_EVER, log_append_time=True, erasable=True),
         TopicSpec(ERASURES, partitions, Kept.FOR_EVER, log_append_time=True),
-        TopicSpec(WEBHOOK_EVENTS, partitions, Kept.FOR_EVER, log_append_time=True),
+        TopicSpec(WEBHOOK_EVENTS, partitions, Kept.FOR_EVER, log_append_time=True, erasable=True),
         TopicSpec(REGISTRY_EVENTS, 1, Kept.FOR_EVER, log_append_time=True),
         TopicSpec(KEY_EVENTS, partitions, Kept.DAYS_7, log_append_time=True),
         TopicSpec(NODES, 1, Kept.LATEST, log_append_time=True),

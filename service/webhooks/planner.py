@@ -24,6 +24,8 @@ def plan(rows: Rows, endpoints: Endpoints, *, now_ms: int, new_id: Callable[[], 
     """
     Return who is told of the first notices that nothing was decided about; None where there are none.
 
+    All that is told is of one context: where that is erased, the whole event is removed from the log.
+
     What is older than deliveries are tried is told to nobody: it comes of events that are folded again.
 
     Args:
@@ -35,10 +37,14 @@ def plan(rows: Rows, endpoints: Endpoints, *, now_ms: int, new_id: Callable[[], 
     until: dict[str, tuple[int, int]] = {}
     events: list[Planned] = []
     targets = size = 0
+    events_of = b""
     for count, notice in enumerate(_open(rows)):
         told = endpoints.of(notice.notice.app, notice.notice.type) if notice.notice.time_ms > now_ms - SPAN_MS else ()
+        if told and events and notice.context != events_of:
+            break
         until[notice.source] = notice.place
         if told:
+            events_of = notice.context
             events.append(_planned(notice, told))
             targets, size = targets + len(told), size + len(notice.notice.data)
         if count + 1 == MOST_NOTICES or targets >= MOST_TARGETS or size >= MOST_BYTES:

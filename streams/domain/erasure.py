@@ -131,6 +131,20 @@ def in_session_events(_key: bytes | None, value: bytes | None) -> Iterator[str]:
         return
 
 
+class _Planned(msgspec.Struct):
+    events: list[_OfContext] = []
+
+
+def in_webhook_events(_key: bytes | None, value: bytes | None) -> Iterator[str]:
+    """Yield the contexts that an event plans to tell apps of."""
+    if value is None or _ID.search(value) is None:
+        return
+    try:
+        yield from {planned.context for planned in msgspec.json.decode(value, type=_Planned).events}
+    except msgspec.DecodeError:
+        return
+
+
 def in_dead_letters(_key: bytes | None, value: bytes | None) -> Iterator[str]:
     """Yield every context that a letter's record names, in its key or value."""
     try:

@@ -95,4 +95,12 @@ class DeliveryResent(WebhookEvent, frozen=True, kw_only=True, tag="webhook.deliv
     endpoint: ObjectId
 
 
-AnyWebhookEvent = DeliveriesPlanned | DeliveryAttempted | DeliveryResent
+class ContextForgotten(WebhookEvent, frozen=True, kw_only=True, tag="webhook.context_forgotten.v1"):
+    """A context was erased: nothing more is told of it, and what was told is forgotten."""
+
+    context: str
+    until: dict[str, tuple[Natural, Natural]]
+    """Of the events that planned what its app was told, which are removed from the log: see there."""
+
+
+AnyWebhookEvent = DeliveriesPlanned | DeliveryAttempted | DeliveryResent | ContextForgotten

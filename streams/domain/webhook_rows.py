@@ -183,6 +183,12 @@ def read_event(rows: Rows, event: str) -> Event | None:
     return None if value is None else _EVENT.decode(value)
 
 
+def events(rows: Rows) -> Iterator[tuple[str, Event]]:
+    """Yield all events with their ids."""
+    for key, value in rows.range(EVENT):
+        yield key[1:-1].hex(), _EVENT.decode(value)
+
+
 def age_key(time_ms: int, event: str) -> bytes:
     """Return the key by which an event is found when it is old."""
     return b"%b%b%b%b\0" % (AGE, ALL, time_ms.to_bytes(8, "big"), bytes.fromhex(event))

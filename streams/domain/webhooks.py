@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import islice
 from typing import assert_never
 
@@ -13,6 +14,7 @@ from streams.domain.ids import ContextId, Kind, known_id
 from streams.domain.rows import WritableRows
 from streams.domain.webhook_events import (
     AnyWebhookEvent,
+    ContextForgotten,
     DeliveriesPlanned,
     DeliveryAttempted,
     DeliveryResent,
@@ -36,6 +38,8 @@ class WebhookLimits(msgspec.Struct, frozen=True):
     forget_deliveries: int = 4_000
     """Of their deliveries, and those of one event more at most, so that what one record changes fits into a batch. One
     plans fewer, so these do not grow in number either."""
+    forget_of_context: int = 2_000
+    """Notices and events of a context that is erased that go at once."""
     drop_at_once: int = 500
     """Notices that were decided about and are dropped when something is planned."""
 
@@ -80,6 +84,8 @@ def fold_webhook_event(
             fold.attempt(event)
         case DeliveryResent():
             fold.resend(event)
+        case ContextForgotten():
+            fold.forget(event)
         case _:
             assert_never(event)
 
@@ -98,11 +104,34 @@ class _Fold:
         for planned in event.events:
             if (planned.offset, planned.number) > before.get(planned.source, layout.NOWHERE):
                 self._plan(planned)
-        for source, until in event.until.items():
-            if until > before[source]:
-                self._rows.put(layout.place_key(layout.DECIDED, source), layout.encode_place(until))
+        self._decide(event.until)
         self._drop()
         self._forget(self._limits.forget_at_once * max(1, len(event.events)))
+
+    def _decide(self, until: Mapping[str, tuple[int, int]]) -> None:
+        for source, place in until.items():
+            if place > layout.read_place(self._rows, layout.DECIDED, source):
+                self._rows.put(layout.place_key(layout.DECIDED, source), layout.encode_place(place))
+
+    def forget(self, event: ContextForgotten) -> None:
+        """Forget all of a context, or as much as may go at once."""
+        context = known_id(Kind.CONTEXT, event.context)
+        self._decide(event.until)
+        notices = (key for key, notice in layout.undecided(self._rows) if notice.context == context)
+        for key in list(islice(notices, self._limits.forget_of_context)):
+            self._rows.delete(key)
+        events = ((id_, told) for id_, told in layout.events(self._rows) if told.context == context)
+        for id_, told in list(islice(events, self._limits.forget_of_context)):
+            for endpoint in told.endpoints:
+                self._forget_delivery(id_, endpoint)
+            self._rows.delete(layout.event_key(id_))
+
+    def _forget_delivery(self, event: str, endpoint: str) -> None:
+        found = layout.read_delivery(self._rows, event, endpoint)
+        if found is not None:
+            key, delivery = found
+            self._move(key, delivery, replace(delivery, status="FAILED", due_ms=None))
+            self._rows.delete(key)
 
     def attempt(self, event: DeliveryAttempted) -> None:
         """Note an attempt; of one that two nodes have made, the first, or the one that has arrived."""

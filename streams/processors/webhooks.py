@@ -35,6 +35,8 @@ class WebhooksFold:
     def fold(self, rows: WritableRows, topic: str, record: Record) -> Iterable[Emit]:
         """Fold one record into *rows*; see `streams.engine.fold.Fold`."""
         if topic == self.source:
+            if record.value is None:
+                return ()  # it has another record erased, and is nothing itself
             event = decode_webhook_event(record.key, record.value)
             fold_webhook_event(rows, event, offset=record.offset, time_ms=record.time_ms, limits=self._limits)
             return ()

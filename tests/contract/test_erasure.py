@@ -24,16 +24,25 @@ from streams.domain.events import (
 )
 from streams.domain.feed import Erased
 from streams.domain.ids import Kind, id_text
+from streams.domain.webhook_events import DeliveriesPlanned, Planned, Target
 from streams.engine.batch import dead_letter
 from streams.eraser import Eraser
 from streams.log.embedded import EmbeddedLog
 from streams.log.kafka import KafkaConfig, KafkaLog
 from streams.log.port import Record
 from streams.search import Search
-from streams.topics import CONTEXT_EVENTS, ERASURES, SESSION_EVENTS, partition_of, topic_specs, view_topics
+from streams.topics import (
+    CONTEXT_EVENTS,
+    ERASURES,
+    SESSION_EVENTS,
+    WEBHOOK_EVENTS,
+    partition_of,
+    topic_specs,
+    view_topics,
+)
 from tests.contract.conftest import GROUNDS, die
 from tests.support.kafka import Broker
-from tests.support.tables import CLIENT, Cause, app_of, context_id, make_item, session_id
+from tests.support.tables import CLIENT, START_MS, Cause, app_of, context_id, make_item, session_id
 
 AnyLog = EmbeddedLog | KafkaLog
 PARTITIONS = 2
@@ -42,6 +51,7 @@ LIMIT_S = 90.0
 X, Y = context_id(1), context_id(2)
 S, T = session_id(1), session_id(2)
 VIEW = view_topics()
+SOURCES = (CONTEXT_EVENTS, SESSION_EVENTS, WEBHOOK_EVENTS, VIEW.dead_letters)
 SECRET = b"what-somebody-has-watched"
 
 
@@ -100,6 +110,22 @@ class World:
             place = Place(CONTEXT_EVENTS, 0, 98 if context == X else 99)
             letter = msgspec.json.encode(dead_letter(place, record, PoisonError("none of ours")))
             await self.log.append(VIEW.dead_letters, 0, place.text.encode(), letter)
+        for context in (X, Y):
+            planned = Planned(
+                id="ab" * 16,
+                source="session-events-1",
+                offset=context[-1],
+                number=0,
+                context=id_text(Kind.CONTEXT, context),
+                type="context.session.context_added",
+                created=START_MS,
+                data=msgspec.Raw(b"{}"),
+                targets=[Target(endpoint="e", version="2024-02-16")],
+            )
+            plan = DeliveriesPlanned(
+                id=f"{context[-1]:032x}", until={"session-events-1": (context[-1], 0)}, events=[planned]
+            )
+            await self.log.append(WEBHOOK_EVENTS, 1, plan.id.encode(), encode_event(plan))
         await self.session_event(S, SessionCreated(**self.cause(), platform=id_text(Kind.PLATFORM, bytes(17))))
         await self.context_event(X, ContextErased(**self.cause()))
 
@@ -150,9 +176,11 @@ async def test_all_that_was_recorded_is_gone(erasing: tuple[AnyLog, Path]) -> No
     log, directory = erasing
     world, tables = World(log), list[str]()
     await world.fill()
-    before = {topic: await world.records(topic) for topic in (CONTEXT_EVENTS, SESSION_EVENTS, VIEW.dead_letters)}
+    before = {topic: await world.records(topic) for topic in SOURCES}
     await world.request()
-    assert sorted(await world.left()) == sorted([CONTEXT_EVENTS] * 5 + [SESSION_EVENTS] * 3 + [VIEW.dead_letters])
+    assert sorted(await world.left()) == sorted(
+        [CONTEXT_EVENTS] * 5 + [SESSION_EVENTS] * 3 + [VIEW.dead_letters, WEBHOOK_EVENTS]
+    )
     eraser = eraser_of(log, tables=tables)
     async with asyncio.timeout(LIMIT_S):
         while not await world.receipts():
@@ -162,11 +190,11 @@ async def test_all_that_was_recorded_is_gone(erasing: tuple[AnyLog, Path]) -> No
     assert await world.left() == []
     for topic, was in before.items():
         kept = [(p, r) for p, r in was if not _is_of_x(topic, r)]
-        assert await world.records(topic) == kept
+        assert [(p, r) for p, r in await world.records(topic) if b"forgotten" not in (r.value or b"")] == kept
         assert len(kept) < len(was)
     (receipt,) = await world.receipts()
     assert (receipt.id, receipt.until) == (id_text(Kind.CONTEXT, X), 0)
-    assert sum(one.records for one in receipt.erased) == 9
+    assert sum(one.records for one in receipt.erased) == 10
     for one in receipt.erased:
         assert one.last < receipt.searched[one.topic][one.partition]
     assert tables == ["compacted"]
@@ -198,6 +226,19 @@ async def test_every_session_is_told(erasing: tuple[AnyLog, Path]) -> None:
 
 
 @pytest.mark.parametrize("erasing", ["embedded"], indirect=True)
+async def test_nobody_is_told_again_what_was_told(erasing: tuple[AnyLog, Path]) -> None:
+    """What the records that go have decided is said by the one that has the context forgotten."""
+    log, _ = erasing
+    world = World(log)
+    await world.fill()
+    await world.request()
+    await eraser_of(log).step()
+    values = [msgspec.json.decode(record.value or b"") for _, record in await world.records(WEBHOOK_EVENTS)]
+    (forgotten,) = [one for one in values if one["type"] == "webhook.context_forgotten.v1"]
+    assert (forgotten["context"], forgotten["until"]) == (id_text(Kind.CONTEXT, X), {"session-events-1": [X[-1], 0]})
+
+
+@pytest.mark.parametrize("erasing", ["embedded"], indirect=True)
 async def test_what_comes_later_is_erased_too(erasing: tuple[AnyLog, Path]) -> None:
     """A request after a receipt is answered by another one; without one, nothing is searched."""
     log, _ = erasing
@@ -213,7 +254,7 @@ async def test_what_comes_later_is_erased_too(erasing: tuple[AnyLog, Path]) -> N
     await world.request()
     await _until_receipts(world, eraser, 2)
     assert await world.left() == []
-    assert [(one.until, sum(e.records for e in one.erased)) for one in await world.receipts()] == [(0, 9), (2, 1)]
+    assert [(one.until, sum(e.records for e in one.erased)) for one in await world.receipts()] == [(0, 10), (2, 1)]
 
 
 @pytest.mark.parametrize("erasing", ["embedded"], indirect=True)
@@ -227,7 +268,7 @@ async def test_one_node_erases(erasing: tuple[AnyLog, Path]) -> None:
     for _ in range(3):
         assert await other.step() is False
     assert tables == ["compacted"]
-    assert len(await world.left()) == 9
+    assert len(await world.left()) == 10
     await _until_receipts(world, eraser_of(log), 1)
     await other.step()
     assert tables == ["compacted"] * 2

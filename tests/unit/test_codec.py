@@ -52,6 +52,7 @@ from streams.domain.items import Item
 from streams.domain.notices import Notice, session_context_json
 from streams.domain.webhook_events import (
     AnyWebhookEvent,
+    ContextForgotten,
     DeliveriesPlanned,
     DeliveryAttempted,
     DeliveryResent,
@@ -139,6 +140,7 @@ WEBHOOK_EVENTS: dict[str, AnyWebhookEvent] = {
         again_at=1_700_000_005_000,
     ),
     "delivery_resent": DeliveryResent(id=ID, event=EVENT, endpoint="e1"),
+    "context_forgotten": ContextForgotten(id=ID, context=CONTEXT, until={"session-events-3": (12, 0)}),
 }
 NOTICES: dict[str, Notice] = {
     "notice": Notice(

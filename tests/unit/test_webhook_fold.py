@@ -15,6 +15,7 @@ from streams.domain.memory_rows import MemoryRows
 from streams.domain.notices import Notice, event_id
 from streams.domain.webhook_events import (
     AnyWebhookEvent,
+    ContextForgotten,
     DeliveriesPlanned,
     DeliveryAttempted,
     DeliveryResent,
@@ -375,3 +376,36 @@ def test_so_many_deliveries_go_at_once() -> None:
         webhooks.plan(*range(8 + 4 * turn, 12 + 4 * turn))
         left.append(webhooks.kinds()[layout.DELIVERY] - 4 * (turn + 1))
     assert left == [18, 12, 6, 0]
+
+
+def test_a_context_that_was_erased_is_forgotten() -> None:
+    """What its app was told and was to be told, waiting or not; the other context's deliveries go on."""
+    webhooks = Webhooks()
+    webhooks.hear(undecided(1), undecided(2))
+    webhooks.plan(1, 2, to="ef", ordered=True)
+    webhooks.attempt(1, 1, "DELIVERED", to="e")
+    webhooks.plan(3, to="e", context=D)
+    webhooks.hear(undecided(4))
+    assert layout.read_endpoint(webhooks.rows, "e").pending == 2
+    webhooks.fold(ContextForgotten(id=ID, context=id_text(Kind.CONTEXT, C), until={SOURCE: (4, 0), "other": (7, 1)}))
+    about_c = [key for key, value in webhooks.rows.values.items() if bytes(C) in key + value]
+    assert about_c == []
+    assert [event for event, _ in layout.events(webhooks.rows)] == [id_of(3)]
+    assert (webhooks.due("e"), webhooks.due("f")) == ([id_of(3)], [])
+    assert [row.pending for row in layout.endpoints(webhooks.rows)] == [1]
+    webhooks.hear(undecided(4))
+    assert webhooks.undecided == []
+    webhooks.attempt(2, 1, "DELIVERED", to="f")
+    webhooks.resend(2, to="f")
+    assert [event for event, _ in layout.events(webhooks.rows)] == [id_of(3)]
+    assert layout.read_place(webhooks.rows, layout.DECIDED, "other") == (7, 1)
+
+
+def test_a_context_is_forgotten_a_bounded_number_at_a_time() -> None:
+    """The same event again forgets more, and is nothing in the end."""
+    webhooks = Webhooks(WebhookLimits(forget_of_context=2))
+    webhooks.plan(*range(5))
+    event = ContextForgotten(id=ID, context=id_text(Kind.CONTEXT, C), until={})
+    for left in (3, 1, 0, 0):
+        webhooks.fold(event)
+        assert len(list(layout.events(webhooks.rows))) == left

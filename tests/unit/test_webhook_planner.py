@@ -86,3 +86,17 @@ def test_it_is_the_notices_time_that_counts() -> None:
     event = planned(world)
     assert event is not None
     assert (event.events, event.until) == ([], {"session-events-0": (0, 0)})
+
+
+def test_one_context_at_a_time() -> None:
+    """What is told of another waits for the next event, so that each can be removed whole; what nobody is told, not."""
+    world = WebhookWorld([target("e")])
+    first = [world.happens(), world.happens()]
+    world.happens(context=2, time_ms=world.now_ms - SPAN_MS)
+    other = world.happens(context=2)
+    last = world.happens()
+    plans = []
+    while (event := planned(world)) is not None:
+        plans.append(([one.id for one in event.events], event.until["session-events-0"]))
+        fold_webhook_event(world.rows_, event, offset=len(plans), time_ms=world.now_ms)
+    assert plans == [(first, (2, 0)), ([other], (3, 0)), ([last], (4, 0))]
