@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
-from bench import disk, extras, fold, page, put, registry, signed, visible
+from bench import disk, extras, fold, page, put, rebuild, registry, signed, visible
 from bench.figures import Figure, save, table
 from bench.sizes import FULL, SMALL, Sizes
 
@@ -27,6 +27,7 @@ ALL: dict[str, Benchmark] = {
     "extras": extras.extras,
     "signed": signed.signed,
     "fold": fold.fold_and_recover,
+    "rebuild": rebuild.rebuild,
     "visible-kafka": partial(visible.visible, log="kafka"),
     "visible-embedded": partial(visible.visible, log="embedded"),
     "disk": disk.disk,

@@ -19,6 +19,7 @@ class Sizes:
     """In a row, on the node that folds too."""
     visible_writes: int
     fold_events: int
+    rebuild_events: int
     disk_items: int
     page_sessions: int
     """Each with three contexts of 30 items."""
@@ -38,6 +39,7 @@ FULL = Sizes(
     sustained_loads=5,
     visible_writes=1_500,
     fold_events=60_000,
+    rebuild_events=200_000,
     disk_items=100_000,
     page_sessions=8_000,
     memory_items=1_000_000,
@@ -52,6 +54,7 @@ SMALL = Sizes(
     sustained_loads=2,
     visible_writes=150,
     fold_events=2_000,
+    rebuild_events=20_000,
     disk_items=2_000,
     page_sessions=60,
     memory_items=10_000,
