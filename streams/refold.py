@@ -21,8 +21,9 @@ from streams.topics import CONTEXT_EVENTS, SESSION_EVENTS, partition_of
 
 MOST_AT_ONCE = 2
 """Calls of one node that read the log at the same time: each may take half a core."""
-_FOLDS_AT_ONCE = 200
-"""Events folded before other tasks have their turn: about 4 ms."""
+_WORK_AT_ONCE, _WORK_BYTES = 200, 200
+"""Events folded before other tasks have their turn, about 4 ms; so many bytes of one that has many items are as another
+event."""
 _KEY_BYTES = 44
 """Of the key of an event: the id and the slash."""
 
@@ -56,6 +57,7 @@ class Reading:
         self._bound, self._clock_s = bound, clock_s
         self._records, self._bytes = bound.records, bound.bytes
         self._end_s = clock_s() + bound.seconds
+        self._work = 0
 
     def took(self, records: int) -> None:
         """Count *records*; raise `HistoryTooLongError` where they were too many, or took too long."""
@@ -70,6 +72,14 @@ class Reading:
         self._bytes -= len(record.value or b"")
         if self._bytes < 0:
             raise HistoryTooLongError(f"More than {self._bound.bytes >> 20} MiB of events would have to be folded.")
+        self._work += 1 + len(record.value or b"") // _WORK_BYTES
+
+    async def rest(self) -> None:
+        """Let others have their turn, where that was much work; raises as `took` does."""
+        if self._work >= _WORK_AT_ONCE:
+            self._work = 0
+            await asyncio.sleep(0)
+            self.took(0)
 
 
 class Refold:
@@ -187,7 +197,6 @@ class Refold:
         is_late, stops = False, all(one.look is None for one in sought.values())
         async for chunk in self._log.scan(topic, partition, 0, end):
             reading.took(len(chunk.records))
-            mine = 0
             for record in chunk.records:
                 if until_ms is not None and record.time_ms > until_ms:
                     is_late = True
@@ -202,9 +211,7 @@ class Refold:
                 else:
                     reading.folds(record)
                     one.add(partition, record)
-                    mine += 1
-                    if mine % _FOLDS_AT_ONCE == 0:
-                        await asyncio.sleep(0)
+                    await reading.rest()
 
 
 class _Sought(NamedTuple):

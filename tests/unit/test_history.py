@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.domain.errors import ContextErasedError, HistoryTooLongError, NotAttachedError, SessionDeletedError
-from streams.domain.events import ContextErased
+from streams.domain.events import ContextErased, ItemsPut
 from streams.domain.explain import Reason
 from streams.domain.feed import LIMITS, Limits
+from streams.domain.ids import Kind, id_text
 from streams.domain.past_lists import Moment, differences
 from streams.domain.positions import NOTHING, ListPosition
 from streams.history import History
@@ -20,7 +21,7 @@ from streams.views.context_views import ContextReader
 from streams.views.session_lists import SessionLists
 from streams.views.session_views import SessionReader
 from streams.views.tables import WaitLimit
-from tests.support.tables import CLIENT, HASH_KEY, Views, context_id, session_id
+from tests.support.tables import CLIENT, HASH_KEY, Views, app_of, context_id, make_item, session_id
 from tests.unit.test_explain import MOVES, make
 
 C1, C2 = context_id(1), context_id(2)
@@ -164,3 +165,29 @@ async def test_more_than_may_be_read() -> None:
     past = History(Refold(views.log, 1, hash_key=HASH_KEY), bound=Bound(9, 30.0))
     with pytest.raises(HistoryTooLongError):
         await past.context_lists(C1, [Moment()])
+
+
+async def test_many_items_in_one_event_let_others_have_their_turn() -> None:
+    """However few events they are; and the time that all may take is looked at as often."""
+    views, turns, many = Views(), 0, 12
+    items = [make_item(f"c{number}") for number in range(200)]
+    for _ in range(many):
+        event = ItemsPut(id=views.event_id(), client=CLIENT, app=id_text(Kind.APP, app_of(C1)), items=items)
+        views.context_event(C1, event)
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.create_task(count())
+    try:
+        await history(views).context_lists(C1, [Moment()])
+    finally:
+        counting.cancel()
+    assert turns >= many
+    seconds = iter(range(1_000))
+    refold = Refold(views.log, 1, hash_key=HASH_KEY, clock_s=lambda: float(next(seconds)))
+    with pytest.raises(HistoryTooLongError, match=r"more than 5 s"):
+        await History(refold, bound=Bound(10_000, 5.0)).context_lists(C1, [Moment()])
