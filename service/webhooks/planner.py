@@ -17,7 +17,7 @@ from streams.domain.webhook_rows import Undecided
 MOST_NOTICES = 200
 MOST_TARGETS = 2_000
 MOST_BYTES = 512 << 10
-"""What one event plans, at most; what it holds of the last notice may be as much again."""
+"""What one event plans, at most as it is written, or one notice: half of what a record may have."""
 
 
 def plan(rows: Rows, endpoints: Endpoints, *, now_ms: int, new_id: Callable[[], str]) -> DeliveriesPlanned | None:
@@ -37,17 +37,17 @@ def plan(rows: Rows, endpoints: Endpoints, *, now_ms: int, new_id: Callable[[], 
     until: dict[str, tuple[int, int]] = {}
     events: list[Planned] = []
     targets = size = 0
-    events_of = b""
     for count, notice in enumerate(_open(rows)):
         told = endpoints.of(notice.notice.app, notice.notice.type) if notice.notice.time_ms > now_ms - SPAN_MS else ()
-        if told and events and notice.context != events_of:
-            break
-        until[notice.source] = notice.place
         if told:
-            events_of = notice.context
-            events.append(_planned(notice, told))
-            targets, size = targets + len(told), size + len(notice.notice.data)
-        if count + 1 == MOST_NOTICES or targets >= MOST_TARGETS or size >= MOST_BYTES:
+            planned = _planned(notice, told)
+            size += len(msgspec.json.encode(planned))
+            if events and (planned.context != events[0].context or size > MOST_BYTES):
+                break
+            events.append(planned)
+            targets += len(told)
+        until[notice.source] = notice.place
+        if count + 1 == MOST_NOTICES or targets >= MOST_TARGETS:
             break
     # Where all was decided about already, an event that decides nothing has what is left dropped.
     is_left = bool(until) or next(iter(layout.undecided(rows)), None) is not None

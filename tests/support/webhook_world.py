@@ -43,6 +43,8 @@ class WebhookWorld:
     """Implements `Queues`, `Endpoints` and `Sender` of one deployment, whose URLs are the endpoints' ids."""
 
     targets: list[Target] = field(default_factory=list)
+    of_app: dict[bytes, list[Target]] = field(default_factory=dict)
+    """Those of apps that have others."""
     now_ms: int = START_MS
     rows_: MemoryRows = field(default_factory=MemoryRows)
     log: list[AnyWebhookEvent] = field(default_factory=list)
@@ -151,8 +153,8 @@ class WebhookWorld:
             raise LogUnavailableError
 
     def of(self, app: bytes, type_: NoticeType) -> Sequence[Target]:
-        del app, type_
-        return self.targets
+        del type_
+        return self.of_app.get(app, self.targets)
 
     def find(self, endpoint: str) -> EndpointNow | None:
         secrets = [] if self.sealed else ["whsec_" + "c2VjcmV0" * 4]

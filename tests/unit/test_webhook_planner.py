@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from service.webhooks.planner import MOST_BYTES, MOST_NOTICES, MOST_TARGETS, plan
 from service.webhooks.schedule import SPAN_MS
-from streams.codec import encode_event
+from streams.codec import MAX_EVENT_BYTES, encode_event
 from streams.domain.notices import Notice, event_id
 from streams.domain.webhook_events import DeliveriesPlanned, Target
 from streams.domain.webhook_rows import Undecided
 from streams.domain.webhooks import WebhookLimits, fold_notice, fold_webhook_event
-from streams.log.port import MAX_BATCH_BYTES
 from tests.support.tables import HASH_KEY, app_of, context_id
 from tests.support.webhook_world import WebhookWorld, target
 
@@ -72,11 +71,31 @@ def test_the_largest_fits_into_the_log() -> None:
     event = planned(world)
     assert event is not None
     assert len(event.events) <= MOST_BYTES // LONGEST + 1
-    assert len(encode_event(event)) < MAX_BATCH_BYTES
+    assert len(encode_event(event)) < MAX_EVENT_BYTES
     world.targets = [Target(endpoint="x" * 60 + f"{n:04}", version="2024-02-16", ordered=True) for n in range(2_000)]
     event = planned(world)
     assert event is not None
-    assert len(encode_event(event)) < MAX_BATCH_BYTES
+    assert len(encode_event(event)) < MAX_EVENT_BYTES
+
+
+def test_what_is_written_beside_the_items_counts() -> None:
+    """Many notices with the longest keys, and after them one that goes to very many endpoints."""
+    many = [Target(endpoint="x" * 60 + f"{n:04}", version="2024-02-16", ordered=True) for n in range(2_000)]
+    world = WebhookWorld(many[:10])
+    for offset in range(MOST_NOTICES):
+        is_last = offset == MOST_NOTICES - 2
+        notice = Notice(
+            source="context-events", of=context_id(1), offset=offset, number=0, time_ms=world.now_ms,
+            request="req_" + "0" * 16, app=app_of(context_id(2 if is_last else 1)), type="context.list.item_hidden",
+            data=b'{"title":"%s"}' % (b"t" * 2_600), idempotency_key='"' * 255,
+        )  # fmt: skip
+        id_ = event_id(HASH_KEY, "context-events-0", offset, 0)
+        fold_notice(world.rows_, Undecided(id_, "context-events-0", context_id(1), notice), offset=offset)
+    world.of_app[app_of(context_id(2))] = many
+    event = planned(world)
+    assert event is not None
+    assert len(encode_event(event)) < MAX_EVENT_BYTES
+    assert len(event.events) > MOST_NOTICES // 2
 
 
 def test_it_is_the_notices_time_that_counts() -> None:
