@@ -265,11 +265,11 @@ class _Asking:
         return self._places.copying(self._table, self._raw, but)
 
     def is_still_of(self, owner: NodeSaid) -> bool:
-        """Say whether the partition is known to be that node's, which was asked."""
+        """Say whether the partition is not known to be another's than that node's, which was asked."""
         if self.is_served_here:
             return False
         known = self._places.owner(self._table, self._raw, self._asked - {owner.name})
-        return known is not None and known.name == owner.name
+        return known is None or known.name == owner.name
 
     @property
     def is_served_here(self) -> bool:
