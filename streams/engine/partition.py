@@ -12,7 +12,7 @@ from streams.domain.errors import LogUnavailableError, RefusedStartError
 from streams.engine.fold import Fold, inputs_of
 from streams.engine.table_files import POSITION, PartitionStore, encode_position
 from streams.engine.waiters import Waiters
-from streams.log.port import CLAIM_KEY, Claim, Log, Record
+from streams.log.port import CLAIM_KEY, COMPACT_KEY, Claim, Log, Record
 
 ATOMIC_ROWS = 9_000
 """Rows of a changelog's tail that are applied at one go, so that readers never see half a batch. A longer tail, more
@@ -192,13 +192,20 @@ class OwnedPartition:
             msg = f"{self._changelog}-{self.partition} is not claimed"
             raise RuntimeError(msg)
         first = await self.claim.append(list(rows.items()))
-        if first != self.store.offset + 1:
+        if first != self.store.offset + 1 and not await self._has_no_rows(self.store.offset + 1, first):
             msg = (
                 f"another writer in {self._changelog}-{self.partition}: appended at {first}, and the table is at "
                 f"{self.store.offset}"
             )
             raise RuntimeError(msg)
         return first + len(rows) - 1
+
+    async def _has_no_rows(self, start: int, end: int) -> bool:
+        """Say whether what others appended from *start* to *end* only has the log forget what was erased."""
+        if start > end:
+            return False
+        chunks = self._log.read(self._changelog, self.partition, start, end)
+        return all([record.key == COMPACT_KEY async for chunk in chunks for record in chunk.records])
 
     def commit(self, rows: Mapping[bytes, bytes | None], positions: Mapping[str, int], offset: int) -> None:
         """Write what is in the changelog up to *offset* into the store, and wake who waits for it."""

@@ -12,7 +12,7 @@ from streams.domain.errors import LogUnavailableError, ViewUnavailableError
 from streams.engine.partition import ATOMIC_ROWS
 from streams.engine.processor import recover
 from streams.engine.trimmer import AT_LEAST
-from streams.log.port import Row
+from streams.log.port import COMPACT_KEY, Row
 from streams.topics import CONTEXT_EVENTS, SESSION_EVENTS, topic_specs
 from tests.contract.appending import records
 from tests.support.engine_checks import check_node, stored_rows
@@ -313,6 +313,29 @@ async def test_another_writer_in_the_changelog_ends_the_process() -> None:
             f"the contexts processor failed: another writer in {CHANGELOG}-0: appended at 1, and the table is at -1"
         )
         assert titles(one) == []
+
+
+@pytest.mark.parametrize("intruder", [False, True])
+async def test_what_has_the_changelog_forget_is_no_other_writer(*, intruder: bool) -> None:
+    """Whoever erases may have a segment of the changelog closed at any time; a row beside that is an intruder's."""
+    async with living() as one:
+        await put_many(one, 1)
+        await one.node.fetch(CONTEXT_EVENTS, 0)
+        await one.real.append(CHANGELOG, 0, COMPACT_KEY, None)
+        if intruder:
+            await one.real.append(CHANGELOG, 0, b"intruder", b"")
+            assert "another writer" in await one.node.dies(one.node.contexts)
+            return
+        await one.real.append(CHANGELOG, 0, COMPACT_KEY, None)
+        await one.node.turn(one.node.contexts)
+        await one.real.append(CHANGELOG, 0, COMPACT_KEY, None)
+        one.node.close()
+        node = one.another("a")
+        await node.recover()
+        await put_many(one, 2)
+        await node.drain()
+        await check_node(node, one.real)
+        node.close()
 
 
 async def test_partitions_come_and_go() -> None:
