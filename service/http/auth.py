@@ -18,7 +18,7 @@ def authenticate(tenants: Tenants, authorization: str | None) -> Client:
     Return the client whose credentials *authorization* bears.
 
     Clients send the same header each time, so what was good is known by a mark: to take it apart and hash the secret
-    takes four times as long, and to remember it as it is would keep live secrets in memory.
+    takes twice as long, and to remember it as it is would keep live secrets in memory.
 
     Raises:
         UnauthorizedError: There are none, or none that are good.
