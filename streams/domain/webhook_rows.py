@@ -7,6 +7,7 @@ What the webhooks table holds. A partition has the events of the contexts of tha
 | decided | `d` Z source | the same, of the last that was decided about |
 | notice | `n` Z offset | a notice that nothing was decided about, by its offset in the notices |
 | event | `e` E | what apps are told, and the endpoints that are |
+| of | `c` C E | nothing: the events of a context, to be forgotten with it |
 | age | `a` Z time E | nothing: the events by the time at which they were planned, to be forgotten |
 | delivery | `D` H ~time E | what came of sending an event to an endpoint, newest first |
 | due | `q` H time E | nothing: when an endpoint is sent what next |
@@ -31,11 +32,12 @@ from streams.domain.notices import Notice, NoticeType
 from streams.domain.rows import Rows
 from streams.domain.webhook_events import Status
 
-HEARD, DECIDED, NOTICE, EVENT, AGE, DELIVERY, DUE, ORDER, ENDPOINT = (
+HEARD, DECIDED, NOTICE, EVENT, OF, AGE, DELIVERY, DUE, ORDER, ENDPOINT = (
     b"h",
     b"d",
     b"n",
     b"e",
+    b"c",
     b"a",
     b"D",
     b"q",
@@ -187,6 +189,17 @@ def events(rows: Rows) -> Iterator[tuple[str, Event]]:
     """Yield all events with their ids."""
     for key, value in rows.range(EVENT):
         yield key[1:-1].hex(), _EVENT.decode(value)
+
+
+def of_key(context: bytes, event: str) -> bytes:
+    """Return the key by which an event is found as one of a context."""
+    return b"%b%b%b\0" % (OF, context, bytes.fromhex(event))
+
+
+def of_context(rows: Rows, context: bytes) -> Iterator[str]:
+    """Yield the ids of the events of a context."""
+    for key, _ in rows.range(OF + context):
+        yield key[_HEAD:-1].hex()
 
 
 def age_key(time_ms: int, event: str) -> bytes:

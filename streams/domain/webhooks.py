@@ -120,18 +120,28 @@ class _Fold:
         notices = (key for key, notice in layout.undecided(self._rows) if notice.context == context)
         for key in list(islice(notices, self._limits.forget_of_context)):
             self._rows.delete(key)
-        events = ((id_, told) for id_, told in layout.events(self._rows) if told.context == context)
-        for id_, told in list(islice(events, self._limits.forget_of_context)):
-            for endpoint in told.endpoints:
-                self._forget_delivery(id_, endpoint)
+        left = self._limits.forget_deliveries
+        for id_ in list(islice(layout.of_context(self._rows, context), self._limits.forget_of_context)):
+            if left <= 0:
+                return
+            told = layout.read_event(self._rows, id_)
+            found = [] if told is None else [layout.read_delivery(self._rows, id_, to) for to in told.endpoints]
+            left -= len(found)
+            for one in found:
+                if one is not None:
+                    self._cancel(*one)
             self._rows.delete(layout.event_key(id_))
+            self._rows.delete(layout.of_key(context, id_))
 
-    def _forget_delivery(self, event: str, endpoint: str) -> None:
-        found = layout.read_delivery(self._rows, event, endpoint)
-        if found is not None:
-            key, delivery = found
-            self._move(key, delivery, replace(delivery, status="FAILED", due_ms=None))
-            self._rows.delete(key)
+    def _cancel(self, key: bytes, delivery: Delivery) -> None:
+        """Forget a delivery, sent or not; what waits for it in order is of the same context, and goes too."""
+        if delivery.due_ms is not None:
+            self._rows.delete(layout.due_key(layout.endpoint_hash(delivery.endpoint), delivery.due_ms, delivery.event))
+        if delivery.order is not None:
+            self._rows.delete(delivery.order)
+        if delivery.status == "PENDING":
+            self._count(delivery.endpoint, -1)
+        self._rows.delete(key)
 
     def attempt(self, event: DeliveryAttempted) -> None:
         """Note an attempt; of one that two nodes have made, the first, or the one that has arrived."""
@@ -186,6 +196,7 @@ class _Fold:
             planned.idempotency_key,
         )
         self._rows.put(layout.event_key(planned.id), layout.encode(event))
+        self._rows.put(layout.of_key(context, planned.id), b"")
         self._rows.put(layout.age_key(self._time_ms, planned.id), b"")
         for target in planned.targets:
             self._deliver(planned, target, context)
@@ -262,7 +273,9 @@ class _Fold:
                 return
             self._rows.delete(key)
             event = layout.read_event(self._rows, event_id)
-            found = [] if event is None else [layout.read_delivery(self._rows, event_id, e) for e in event.endpoints]
+            if event is None:
+                continue  # its context was erased
+            found = [layout.read_delivery(self._rows, event_id, endpoint) for endpoint in event.endpoints]
             left -= len(found)
             if any(one is not None and one[1].status == "PENDING" for one in found):
                 self._rows.put(layout.age_key(self._time_ms, event_id), b"")
@@ -271,3 +284,4 @@ class _Fold:
                 if one is not None:
                     self._rows.delete(one[0])
             self._rows.delete(layout.event_key(event_id))
+            self._rows.delete(layout.of_key(event.context, event_id))

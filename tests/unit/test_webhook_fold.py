@@ -409,3 +409,21 @@ def test_a_context_is_forgotten_a_bounded_number_at_a_time() -> None:
     for left in (3, 1, 0, 0):
         webhooks.fold(event)
         assert len(list(layout.events(webhooks.rows))) == left
+
+
+def test_what_many_endpoints_are_told_of_a_context_is_forgotten_a_bounded_number_at_a_time() -> None:
+    """In order or not, sent or not; nothing of it is sent any more, and others' is left."""
+    webhooks = Webhooks(WebhookLimits(forget_deliveries=6))
+    webhooks.plan(*range(5), to="abc", ordered=True)
+    webhooks.plan(5, to="abc", context=context_id(2))
+    others = dict(webhooks.rows.values)
+    webhooks.attempt(0, 1, "DELIVERED", to="a")
+    event = ContextForgotten(id=ID, context=id_text(Kind.CONTEXT, C), until={})
+    for left in (4, 2, 1, 1):
+        webhooks.fold(event)
+        assert len(list(layout.events(webhooks.rows))) == left
+    assert webhooks.due() == webhooks.due("b")[1:] == []
+    assert {kind: count for kind, count in webhooks.kinds().items() if kind != layout.AGE} == {
+        layout.DECIDED: 1, layout.EVENT: 1, layout.OF: 1, layout.DELIVERY: 3, layout.DUE: 3, layout.ENDPOINT: 3,
+    }  # fmt: skip
+    assert {key for key in webhooks.rows.values if key[:1] == layout.DUE} <= set(others)
