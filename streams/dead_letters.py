@@ -48,7 +48,6 @@ MOST_BYTES = 4 << 20
 LIMIT_S = 10.0
 """How long the log may take to be read for one call."""
 _ID_CHARACTERS = 43
-_LONGEST_PLACE = Place(max(CONTEXT_EVENTS, SESSION_EVENTS, key=len), 10**9 - 1, 10**18 - 1)
 _DECODERS = {CONTEXT_EVENTS: (Kind.CONTEXT, decode_context_event), SESSION_EVENTS: (Kind.SESSION, decode_session_event)}
 
 
@@ -61,8 +60,11 @@ class DeadLetters:
     event that stands for a record is appended to the source, and is folded where it stands there.
     """
 
-    def __init__(self, log: Log, registry: Registry, partitions: int, *, limit_s: float = LIMIT_S) -> None:
-        """Take the log, the registry that follows it, and the number of partitions."""
+    def __init__(
+        self, log: Log, registry: Registry, partitions: int, *, hash_key: bytes, limit_s: float = LIMIT_S
+    ) -> None:
+        """Take the log, the registry that follows it, the number of partitions, and what events are hashed with."""
+        self._hash_key = hash_key
         self._log, self._registry, self._partitions, self._limit_s = log, registry, partitions, limit_s
 
     @property
@@ -187,17 +189,18 @@ class DeadLetters:
 
         Raises:
             AbsentError: There is no such letter.
-            PoisonError: It is not in a source, or the event is none of that source, or too large for the registry.
+            PoisonError: It is not in a source, or the event is none of that source, or too large.
             AlreadyDecidedError: Something else was decided about it.
             LogUnavailableError: It may or may not have been decided, or the event not be in the log.
         """
         found = await self.find(place)
         corrected = _corrected(found.letter, of, event)
-        decision = Decision("replace", found.letter.time_ms, corrected.of, corrected.fields)
+        value = encode_event(corrected.event)
+        digest = hashlib.blake2b(value, key=self._hash_key, digest_size=16).hexdigest()
+        decision = Decision("replace", found.letter.time_ms, corrected.of, digest)
         done = await self._decide(found, decision, user, request)
         if done.decided is not None and done.decided.decision.stands_at:
             return done
-        value = encode_event(corrected.event)
         partition = partition_of(corrected.raw, self._partitions)
         key = record_key(_DECODERS[place.topic][0], corrected.raw, corrected.event)
         appended = await self._log.append(place.topic, partition, key, value)
@@ -219,11 +222,6 @@ class DeadLetters:
         place = found.letter.place
         write = decision_write(self._registry.state, place, decision)
         transaction = Transaction(id=secrets.token_hex(16), user=user, request=request, objects=(write,))
-        # Where the event stands is noted once it does: there must be room for that from the beginning.
-        complete = msgspec.structs.replace(decision, stands_at=decision.stands_at or _LONGEST_PLACE.text)
-        largest = msgspec.structs.replace(write, fields=msgspec.to_builtins(complete))
-        if self._registry.too_large(msgspec.structs.replace(transaction, objects=(largest,))):
-            raise PoisonError("the event is larger than the registry keeps")
         await self._registry.transact(transaction)
         return found._replace(decided=self._decided(place, found.letter.time_ms))
 
@@ -240,8 +238,6 @@ class _Corrected(NamedTuple):
     raw: bytes
     of: str
     event: ContextEvent | SessionEvent
-    fields: Mapping[str, Any]
-    """The event as JSON has it."""
 
 
 def _corrected(letter: Letter, of: str, given: Mapping[str, Any]) -> _Corrected:
@@ -257,5 +253,4 @@ def _corrected(letter: Letter, of: str, given: Mapping[str, Any]) -> _Corrected:
         raw, event = decode(f"{of}/{event_id}".encode(), value)
     except NewerEventError as error:
         raise PoisonError(f"this version knows no such event: {error}") from error
-    fields = msgspec.json.decode(encode_event(event))
-    return _Corrected(raw, of, event, fields)
+    return _Corrected(raw, of, event)

@@ -140,7 +140,7 @@ class Node:
         )
         self._begun.push_async_callback(self.registry.stop)
         await until_answered(self.registry.start, end_s=end_s)
-        self.dead_letters = DeadLetters(self.log, self.registry, config.partitions)
+        self.dead_letters = DeadLetters(self.log, self.registry, config.partitions, hash_key=config.key.hash_key)
         self.writer = LogWriter(self.log, config.partitions)
         self._contact = Contact(self.log, time.monotonic, die=self._die)
         self._begun.push_async_callback(self._contact.stop)

@@ -46,7 +46,6 @@ def _decided(what: str) -> Json:
         "user": link("users", USER),
         "time": TIME,
         "of": CONTEXT if replaced else None,
-        "event": _EVENT if replaced else None,
         "standsAt": "context-events-3-40" if replaced else None,
     }
     return {**_FOUND, "decision": decision}
@@ -62,13 +61,12 @@ def letters_schemas() -> Json:
             "user": LINK_SCHEMA,
             "time": {"type": "string", "format": "date-time"},
             "of": {"type": ["string", "null"], "description": "The context or session of the event."},
-            "event": {"type": ["object", "null"], "description": "What stands for the record."},
             "standsAt": {
                 "type": ["string", "null"],
                 "description": "Where the log has the event. Null after `replace`: not known, so replace it again.",
             },
         },
-        "required": ["what", "user", "time", "of", "event", "standsAt"],
+        "required": ["what", "user", "time", "of", "standsAt"],
     }
     properties: Json = {
         "id": {**_TEXT, "description": "Where the record stands: `<topic>-<partition>-<offset>`."},

@@ -50,7 +50,6 @@ def _decision(decided: Decided) -> Json:
         "user": link("users", decided.by),
         "time": iso_ms(decided.at_ms),
         "of": decision.of or None,
-        "event": decision.event or None,
         "standsAt": decision.stands_at or None,
     }
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -65,14 +65,14 @@ class Decision(msgspec.Struct, frozen=True, omit_defaults=True):
     """Of the record. A place alone says too little: the topics between the processors may be made anew."""
     of: str = ""
     """The context or session whose event stands for the record."""
-    event: Mapping[str, Any] = {}
-    """That event, as JSON has it."""
+    digest: str = ""
+    """A keyed hash of that event: what it says is in its source alone, where it can be erased."""
     stands_at: str = ""
     """The place where the log has it, once that is known."""
 
     def is_same(self, other: Decision) -> bool:
         """Say whether both come to the same, wherever the event stands."""
-        return (self.what, self.time_ms, self.of, self.event) == (other.what, other.time_ms, other.of, other.event)
+        return (self.what, self.time_ms, self.of, self.digest) == (other.what, other.time_ms, other.of, other.digest)
 
 
 class Decided(NamedTuple):

@@ -10,21 +10,21 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from streams.codec import encode_event, event_key
+from streams.codec import MAX_EVENT_BYTES, encode_event, event_key
 from streams.dead_letters import DeadLetters
 from streams.domain import session_rows
 from streams.domain.dead_letters import CORRECTED, Cursor, FoundLetter, Letter, Place, decided, parse_place
 from streams.domain.errors import AbsentError, AlreadyDecidedError, LogUnavailableError, PoisonError
 from streams.domain.ids import Kind, id_text
 from streams.engine.table_files import POSITION
-from streams.registry import MAX_TRANSACTION_BYTES, Registry
+from streams.registry import Registry
 from streams.topics import CONTEXT_EVENTS, REGISTRY_EVENTS, SESSION_EVENTS, topic_specs
 from tests.contract.appending import records
 from tests.support.engine_checks import stored_rows
 from tests.support.engine_examples import CONTEXT, SESSION, TOPICS, once, titles
 from tests.support.engine_faults import FaultyLog, Trouble
 from tests.support.engine_nodes import Living, Node, die, living
-from tests.support.tables import context_id
+from tests.support.tables import HASH_KEY, context_id
 
 WHO = "superuser", "req_0123456789abcdef"
 POISON = Place(CONTEXT_EVENTS, 0, 1)
@@ -51,7 +51,7 @@ async def world() -> AsyncIterator[World]:
     async with living() as one:
         log = FaultyLog(one.real)
         registry = await registry_on(log)
-        letters = DeadLetters(log, registry, 1)
+        letters = DeadLetters(log, registry, 1, hash_key=HASH_KEY)
         try:
             obey(one.node, letters)
             yield World(one, letters, registry, log)
@@ -288,7 +288,7 @@ async def _again(one: Living, place: Place) -> tuple[bytes, bytes]:
         ("", {"item": {}}, "no event of this topic"),
         ("", {"app": "AP1"}, "not an id"),
         ("CX1", {}, "the key is not"),
-        ("", {"client": "c" * ((1 << 20) - 1_000)}, "larger"),
+        ("", {"client": "c" * MAX_EVENT_BYTES}, "the record has"),
     ],
 )
 async def test_what_is_no_event_of_the_topic_replaces_nothing(of: str, change: dict[str, Any], reason: str) -> None:
@@ -365,25 +365,16 @@ async def _listed(letters: DeadLetters, limit: int, *, undecided: bool) -> list[
     return found
 
 
-async def test_the_largest_event_that_is_taken_is_noted_where_it_stands() -> None:
-    """One that leaves no room in the registry for its place is refused before anything is decided."""
-    async with world() as (one, letters, registry, _):
+async def test_what_stands_for_a_record_is_in_its_source_alone() -> None:
+    """Where it can be erased: the registry has a hash of it, however large it is."""
+    async with world() as (one, letters, _, _):
         await poisoned(one)
-        fields = corrected(one, "x")
-        known = len(json.dumps(fields))
-        taken = None
-        # From what is too large downwards, in steps that are shorter than the place is.
-        for size in range(MAX_TRANSACTION_BYTES - known, MAX_TRANSACTION_BYTES - known - 2_000, -10):
-            try:
-                taken = await letters.replace(POISON, "", {**fields, "client": "c" * size}, *WHO)
-                break
-            except PoisonError as refused:
-                assert "larger" in str(refused)  # noqa: PT017 - which one is refused last is what is looked for
-                assert await one.real.end_offset(CONTEXT_EVENTS, 0) == 3
-                assert registry.state.count == 0
-        assert taken is not None
+        fields = {**corrected(one, "x"), "client": "c" * (1 << 20)}
+        taken = await letters.replace(POISON, "", fields, *WHO)
         assert taken.decided is not None
         assert taken.decided.decision.stands_at == "context-events-0-3"
+        for record in await records(one.real, REGISTRY_EVENTS):
+            assert b"c" * 100 not in (record.value or b"")
 
 
 async def test_the_first_decision_counts() -> None:
@@ -391,7 +382,7 @@ async def test_the_first_decision_counts() -> None:
     async with world() as (one, letters, registry, log):
         await poisoned(one)
         other_registry = await registry_on(FaultyLog(one.real))
-        others = DeadLetters(FaultyLog(one.real), other_registry, 1)
+        others = DeadLetters(FaultyLog(one.real), other_registry, 1, hash_key=HASH_KEY)
         await asyncio.gather(letters.drop(POISON, *WHO), others.drop(POISON, "another", "req_1"))
         found = decided(registry.state, POISON, (await letters.find(POISON)).letter.time_ms)
         assert found is not None
@@ -419,7 +410,7 @@ async def test_a_log_that_does_not_answer_is_not_waited_for() -> None:
             await asyncio.Event().wait()
 
         log.gates[f"read {TOPICS.dead_letters}-0"] = never
-        impatient = DeadLetters(log, registry, 1, limit_s=0.05)
+        impatient = DeadLetters(log, registry, 1, hash_key=HASH_KEY, limit_s=0.05)
         with pytest.raises(LogUnavailableError):
             await impatient.page(Cursor(0, 0), 10, undecided=True)
 

@@ -143,7 +143,7 @@ async def api_node(
         KEY.id_keys,
         identity,
         cached,
-        DeadLetters(log, registry, PARTITIONS),
+        DeadLetters(log, registry, PARTITIONS, hash_key=KEY.hash_key),
         (deliveries or DeliveriesWorld(range(4))).all,
         now_s=clock.now_s,
         limits=limits,
