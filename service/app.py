@@ -42,6 +42,7 @@ from service.http.internal_connections import InternalRunner
 from service.http.media import MediaFiles
 from service.http.past import Past
 from service.http.positions import PositionTokens
+from service.http.repairs import Repairs
 from service.http.views import ViewPages
 from service.limits import limits_of
 from service.listeners import bound, connection_limits, internal_limits, port_refused, public_url, where
@@ -114,6 +115,7 @@ async def serve(settings: Settings, stop: asyncio.Event, tell: Tell, die: Die) -
             )
             tokens = PositionTokens(claim.key.positions_key, node.log.id)
             others.remember(Past(node.history, node.audit, tokens, claim.admin_token, metrics=metrics))
+            others.repair(Repairs(node.repair, claim.admin_token, metrics=metrics))
             vault = Vault(derive(b"secrets"))
             loopback = settings.webhooks_allow_loopback
             await open_things.enter_async_context(

@@ -18,6 +18,7 @@ from streams.domain.ids import AppId, ContextId, Kind, SessionId
 from streams.domain.pages import Page, SessionContextsPage, SubscribedSession
 from streams.domain.past_lists import Moment, PastList
 from streams.domain.positions import After, SessionsPosition, Written
+from streams.domain.repairs import Repaired
 
 __all__ = [
     "Audit",
@@ -248,6 +249,24 @@ class Audit(Protocol):
             ViewUnavailableError: The partition is not served here.
             HistoryTooLongError, HistoryGoneError, LogUnavailableError, OverloadedError
         """
+
+
+class Repair(Protocol):
+    """
+    Folds what is folded here again, each from its own events, and replaces what differs.
+
+    They are of a version of the views; None: of the one that clients read here. All raise:
+        AbsentError: There is no such version here.
+        ViewUnavailableError: The partition is not folded here.
+        LogUnavailableError: The log did not answer, or whether all was replaced is not known.
+        HistoryTooLongError, HistoryGoneError, OverloadedError
+    """
+
+    async def context(self, context: ContextId, *, is_dry: bool, view: str | None) -> Repaired:
+        """Repair a context; where it *is_dry*, only say what differs."""
+
+    async def session(self, session: SessionId, *, is_dry: bool, view: str | None) -> Repaired:
+        """Repair a session: who is attached, and what it has of each as of the event that it names itself."""
 
 
 class Extras(Protocol):

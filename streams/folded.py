@@ -118,9 +118,7 @@ class FoldedSession:
         except PoisonError:
             return
         self.offset = record.offset
-        if self.deleted:
-            return
-        named = self._named(event)
+        named = [] if self.deleted else self._named(event)
         before = {context: self.member(context) for context in named}
         is_repeat = _has_come(self.rows, self.session, event)
         for _ in self._fold.fold(self.rows, SESSION_EVENTS, record):

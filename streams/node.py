@@ -21,6 +21,7 @@ from streams.domain.view_versions import Stage, building, kept, live, versions
 from streams.engine.contact import Contact
 from streams.engine.fatal import Die
 from streams.engine.pace import Pace
+from streams.engine.processor import Processor
 from streams.engine.table import OwnedTable
 from streams.eraser import Eraser
 from streams.explain import SERVED, Explainer
@@ -38,6 +39,7 @@ from streams.rebuild import Rebuilding
 from streams.refold import Refold
 from streams.registry import Registry
 from streams.registry_keeper import FILE as SNAPSHOT
+from streams.repair import Repair
 from streams.status import NodeStatus
 from streams.topics import VIEW, TopicSpec, shared_specs, view_specs, view_topics
 from streams.versions import Versions
@@ -88,9 +90,9 @@ class Node:
 
     Attributes are there after `start`: `log`, `registry`, `writer` (a `service.ports.EventWriter`), `commands`
     (`SessionCommands`), `keys` (`service.http.forward_keys.Keys`), `context_views` (`ContextViews`), `session_views`
-    (`SessionViews`), `explainer` (`Explainer`), `history` (`History`), `past_lists` (`PastReader`), `audit`
-    (`Audit`), `nodes`, `dead_letters` (a `service.api.ports.DeadLetters`), and where the node folds, `webhooks`
-    (`service.webhooks.ports.Queues`).
+    (`SessionViews`), `explainer` (`Explainer`), `history` (`History`), `past_lists` (`PastReader`), `audit` (`Audit`),
+    `repair` (`Repair`), `nodes`, `dead_letters` (a `service.api.ports.DeadLetters`), and where the node folds,
+    `webhooks` (`service.webhooks.ports.Queues`).
     """
 
     log: EmbeddedLog | KafkaLog
@@ -105,6 +107,7 @@ class Node:
     history: History
     past_lists: History
     audit: Audit
+    repair: Repair
     nodes: Nodes
     webhooks: WebhookQueues | None
     versions: Versions
@@ -154,6 +157,7 @@ class Node:
         for_operators = Refold(self.log, config.partitions, hash_key=config.key.hash_key)
         self.history = History(for_operators)
         self.audit = Audit(for_operators, self._served)
+        self.repair = Repair(for_operators, self._processors, config.partitions)
         self.nodes = self._nodes()
         # Stopped first: nobody should forward to a node that lets its partitions go.
         self._begun.push_async_callback(self.nodes.stop)
@@ -216,6 +220,9 @@ class Node:
     def _served(self, view: str | None) -> Served:
         folding = self._hosting.current if view is None else self._hosting.find(view)
         return Served(folding.context_views, folding.session_views)
+
+    def _processors(self, view: str | None) -> Sequence[Processor]:
+        return (self._hosting.current if view is None else self._hosting.find(view)).processors
 
     def _view(self) -> str:
         """Return the version of the views that this node is about; raise `RefusedStartError` where there is none."""

@@ -7,7 +7,7 @@ import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from streams.codec import event_key
 from streams.domain.errors import AbsentError, HistoryGoneError, HistoryTooLongError, OverloadedError
@@ -18,6 +18,7 @@ from streams.log.port import Chunk, Record
 from streams.processors.contexts import ContextsFold
 from streams.processors.sessions import SessionsFold
 from streams.topics import CONTEXT_EVENTS, SESSION_EVENTS, partition_of
+from streams.trail import Trail
 
 MOST_AT_ONCE = 2
 """Calls of one node that read the log at the same time: each may take half a core."""
@@ -185,17 +186,47 @@ class Refold:
                 if parse_id(kind, prefix[:-1].decode("ascii", "replace")) is not None:
                     take(prefix)
 
+    def context_trail(self, context: ContextId) -> Trail[FoldedContext]:
+        """Begin to read a context's events."""
+        return Trail(FoldedContext(context, self._contexts, ()), CONTEXT_EVENTS, Kind.CONTEXT, context)
+
+    def session_trail(self, session: SessionId) -> Trail[FoldedSession]:
+        """Begin to read a session's events."""
+        return Trail(FoldedSession(session, self._sessions), SESSION_EVENTS, Kind.SESSION, session)
+
+    async def read_on(self, trails: Collection[Trail[Any]], reading: Reading, *, end: int | None = None) -> None:
+        """Read trails of one topic on, before an offset, or as far as the log goes; all of a partition in one go."""
+        by_partition: dict[int, list[Trail[Any]]] = defaultdict(list)
+        for trail in trails:
+            by_partition[partition_of(trail.raw, self._partitions)].append(trail)
+        for partition, some in sorted(by_partition.items()):
+            topic = some[0].topic
+            until = await self._log.end_offset(topic, partition)
+            until = until if end is None else min(end, until)
+            start = min(trail.end for trail in some)
+            if start < until:
+                sought = {_prefix(trail.kind, trail.raw): _Sought(trail.take, until) for trail in some}
+                await self._read(topic, partition, sought, reading, None, start)
+            for trail in some:
+                trail.end = max(trail.end, until)
+
     async def _read(
-        self, topic: str, partition: int, sought: Mapping[bytes, _Sought], reading: Reading, until_ms: int | None
+        self,
+        topic: str,
+        partition: int,
+        sought: Mapping[bytes, _Sought],
+        reading: Reading,
+        until_ms: int | None,
+        start: int = 0,
     ) -> None:
-        start = await self._log.start_offset(topic, partition)
-        if start > 0:
-            raise HistoryGoneError(f"The log begins at {topic}-{partition}-{start}: what was before is gone.")
+        first = await self._log.start_offset(topic, partition)
+        if first > start:
+            raise HistoryGoneError(f"The log begins at {topic}-{partition}-{first}: what was before is gone.")
         ends = [None if one.look else one.end for one in sought.values()]
         given = [end for end in ends if end is not None]
         end = max(given) if len(given) == len(ends) else await self._log.end_offset(topic, partition)
         is_late, stops = False, all(one.look is None for one in sought.values())
-        async for chunk in self._log.scan(topic, partition, 0, end):
+        async for chunk in self._log.scan(topic, partition, start, end):
             reading.took(len(chunk.records))
             for record in chunk.records:
                 if until_ms is not None and record.time_ms > until_ms:

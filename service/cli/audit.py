@@ -60,7 +60,8 @@ def audit(sample: int, all_: bool, rate: float, seed: str | None, view: str | No
     Compare lists that the nodes serve with what their events give, folded again from the log.
 
     Every node is asked for the partitions that it serves, one after the other, while writes and reads go on. What
-    differs is printed, logged by the node and counted in its metrics, and the exit status is 1.
+    differs is printed with the command that repairs it, logged by the node and counted in its metrics, and the exit
+    status is 1.
     """
     compare(url, data, view, most=None if all_ else sample, rate=rate, seed=seed)
 
@@ -77,6 +78,7 @@ def compare(url: str, data: Path, view: str | None, *, most: int | None, rate: f
             found = _asked(node, data, of, partition, most or _AT_ONCE, seed, beyond, view)
             for one in found.differing:
                 click.echo(f"{one.id}: {one.what}")
+                click.echo(f"  to repair it: {_repair(of, one.id, view)}")
             lists, moving, differing = lists + found.lists, moving + found.moving, differing + len(found.differing)
             beyond = found.next
             if beyond is None or most is not None:
@@ -89,6 +91,12 @@ def compare(url: str, data: Path, view: str | None, *, most: int | None, rate: f
         raise AuditError("There was nothing to compare: no node serves a partition that has events.")
     unsettled = f"; {moving:,} did not stand still" if moving else ""
     click.echo(f"All {lists:,} lists are what their events give{unsettled}.")
+
+
+def _repair(of: Audited, id_: str, view: str | None) -> str:
+    """Return the command that repairs a list. A context is repaired first, for it feeds its sessions."""
+    what = "context repair" if of is Audited.CONTEXTS else "session repair --contexts"
+    return f"upnext {what} {id_}" + (f" --view {view}" if view else "")
 
 
 def _partitions(url: str, view: str | None) -> Iterator[tuple[str, Audited, int]]:

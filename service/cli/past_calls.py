@@ -36,8 +36,19 @@ OFFLINE = Bound(10_000_000_000, 24 * 3600.0)
 """Who reads the log of a node that is off waits for nobody: it is read whole."""
 
 
+UNREACHABLE = "unreachable"
+
+
 class PastError(UpNextError):
-    """The past cannot be shown; the message says why."""
+    """
+    An operator's call was not answered; the message says why.
+
+    *code* is what the node calls it, where it does, or `UNREACHABLE` where nothing was sent.
+    """
+
+    def __init__(self, message: str, code: str = "") -> None:
+        super().__init__(message)
+        self.code = code
 
 
 def internal_option(command: Command) -> Command:
@@ -67,28 +78,34 @@ def asked(url: str, data: Path, what: str, *, offline: bool = False, **query: st
     return asyncio.run(_asked(f"{url.rstrip('/')}/past/{what}", admin_token(data), query))
 
 
-async def _asked(url: str, token: str, query: dict[str, str | None]) -> bytes:
+def told(url: str, data: Path, what: str, **query: str | None) -> bytes:
+    """Have a node do what is at a path, as `repair/context`; return its answer as `asked` does."""
+    return asyncio.run(_asked(f"{url.rstrip('/')}/{what}", admin_token(data), query, "POST"))
+
+
+async def _asked(url: str, token: str, query: dict[str, str | None], method: str = "GET") -> bytes:
     given = {name: value for name, value in query.items() if value is not None}
     try:
         async with (
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(_LIMIT_S)) as http,
-            http.get(url, params=given, headers={"Authorization": f"Bearer {token}"}) as answer,
+            http.request(method, url, params=given, headers={"Authorization": f"Bearer {token}"}) as answer,
         ):
             body = await answer.read()
             if answer.status != 200:
-                raise PastError(_refusal(answer.status, body))
+                raise _refusal(answer.status, body)
             return body
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise PastError(f"No node answers at {url} ({error}): give its internal listener with --url.") from error
+        code = UNREACHABLE if isinstance(error, aiohttp.ClientConnectorError) else ""
+        raise PastError(f"No node answers at {url} ({error}): give its internal listener with --url.", code) from error
 
 
-def _refusal(status: int, body: bytes) -> str:
+def _refusal(status: int, body: bytes) -> PastError:
     try:
         error = msgspec.json.decode(body)["error"]
         faults = "".join(f" {param['name']}: {param['message']}" for param in error["params"])
-        return f"The node refuses with {status}: {error['message']}{faults}"
+        return PastError(f"The node refuses with {status}: {error['message']}{faults}", error["code"])
     except (msgspec.DecodeError, KeyError, TypeError):
-        return f"The node refuses with {status}: is this its internal listener, and has it started?"
+        return PastError(f"The node refuses with {status}: is this its internal listener, and has it started?")
 
 
 async def _asked_of_the_log(data: Path, what: str, query: Mapping[str, str]) -> bytes:

@@ -13,6 +13,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from service.http.forward import PREFIX
 from service.http.forward_deliveries import PATH as DELIVERIES
 from service.http.forward_listener import refusal
+from service.http.repairs import PATH as REPAIR
 from service.http.views import ViewPages
 from streams.domain.nodes import KnownNode, NodeSaid
 
@@ -46,6 +47,7 @@ class OtherNodes:
         self._known: Callable[[], Sequence[KnownNode]] | None = None
         self._answer: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]] | None = None
         self._past: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]] | None = None
+        self._repair: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]] | None = None
         self._deliveries: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]] | None = None
 
     def deliver(self, answer: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]) -> None:
@@ -55,6 +57,14 @@ class OtherNodes:
     def remember(self, answer: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]) -> None:
         """Take what answers operators who ask for the past."""
         self._past = answer
+
+    def repair(self, answer: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]) -> None:
+        """Take what answers operators who have something repaired."""
+        self._repair = answer
+
+    async def repaired(self, request: web.Request) -> web.StreamResponse:
+        """Answer an operator who has something repaired."""
+        return refusal(503, _STARTING) if self._repair is None else await self._repair(request)
 
     async def past(self, request: web.Request) -> web.StreamResponse:
         """Answer an operator who asks for the past."""
@@ -111,6 +121,7 @@ def build_internal_app(
     app.router.add_get("/metrics", exposition)
     app.router.add_get("/nodes", others.nodes)
     app.router.add_get("/past/{what}", others.past, allow_head=False)
+    app.router.add_post(f"{REPAIR}{{what}}", others.repaired)
     app.router.add_post(f"{PREFIX}{DELIVERIES}{{what}}", others.deliveries)
     if views is not None:
         views.add_to(app)

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Callable
 
-import msgspec
 import structlog
 from aiohttp import web
 from multidict import MultiMapping
 from prometheus_client import CollectorRegistry, Counter
 
-from service.http.calls import Answer
 from service.http.deps import Entropy, now_ms
-from service.http.entropy import DrawnAhead
 from service.http.explain import ExplanationsOut
-from service.http.gate import new_request_id, problem_answer, response
+from service.http.operators import OperatorCalls
 from service.http.past_questions import DifferencesOut, PastListOut, Questions
 from service.http.positions import PositionTokens
-from service.http.problems import Fault, InvalidFieldsError, UnauthorizedError
+from service.http.problems import Fault, InvalidFieldsError
 from service.ports import Audit, History
 from streams.domain.audits import Audited, AuditResult
 
@@ -64,24 +60,15 @@ class Past:
     ) -> None:
         """Take what reads the past, what reads positions, the token that callers must show, and Unix time."""
         self._questions = Questions(history, tokens, now_ms)
-        self._audit, self._admin = audit, admin_token.encode()
-        self._entropy = entropy or DrawnAhead()
+        self._audit, self._calls = audit, OperatorCalls(admin_token, entropy)
         self._metrics = AuditMetrics(metrics)
         self._log = structlog.get_logger(__name__)
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer a request to `/past/list`, `/past/diff` or `/past/explain`."""
-        request_id = new_request_id(self._entropy)
-        try:
-            answer = Answer(200, {}, msgspec.json.encode(await self._answer(request)))
-        except Exception as error:  # noqa: BLE001 - whatever it is, the operator gets an answer in the one shape
-            answer = problem_answer(error, request, request_id, self._log)
-        return response(answer, request_id, {})
+        """Answer a request to `/past/list`, `/past/diff`, `/past/explain` or `/past/audit`."""
+        return await self._calls.answered(request, lambda: self._answer(request))
 
     async def _answer(self, request: web.BaseRequest) -> PastListOut | DifferencesOut | ExplanationsOut | AuditResult:
-        shown = request.headers.get("Authorization", "").removeprefix("Bearer ").encode("utf-8", "surrogateescape")
-        if not hmac.compare_digest(shown, self._admin):
-            raise UnauthorizedError
         what = request.rel_url.raw_path.removeprefix("/past/")
         if what == "audit":
             return await self._audit_some(request.query)

@@ -3,7 +3,7 @@ What the contexts table holds.
 
 | row | key | value |
 | --- | --- | --- |
-| meta | `m` C | last sequence, last `updated_at`, items, digest, subscriptions, whether it is erased |
+| meta | `m` C | last sequence, last `updated_at`, items, digest, subscriptions, repairs, whether it is erased |
 | item | `i` C content_id `0` | `updated_at`, hash, hidden, the item's fragment |
 | order | `o` C ~updated_at content_id `0` | nothing |
 | sub | `s` C S | epoch of a subscription that is on |
@@ -45,6 +45,13 @@ class Meta(msgspec.Struct, frozen=True, array_like=True):
     forgotten_to: bytes = b""
     """The session from which the search for subscriptions to forget goes on."""
     erased: bool = False
+    repairs: int = 0
+    """How often its rows were replaced by those that its events give: no sequence says that they are others."""
+
+    @property
+    def revision(self) -> str:
+        """What changes with whatever readers can see."""
+        return f"{self.sequence}.{self.repairs}" if self.repairs else str(self.sequence)
 
 
 class StoredItem(NamedTuple):

@@ -206,6 +206,10 @@ class _MemberFold:
         """Apply a change that follows on; ignore one that is known; ask for a snapshot where something is missing."""
         member = self._member
         if member.load != NONE and change.sequence <= member.sequence:
+            # A context that was repaired says what it has as of its last sequence.
+            if change.sequence == member.sequence and (change.digest, change.count) != (member.digest, member.count):
+                yield from self._compare(change.digest, change.count)
+                self._write()
             return
         if member.load == NONE or change.after != member.sequence:
             if member.load != NONE:

@@ -130,6 +130,16 @@ def place_content_id(key: bytes) -> bytes:
     return key[_HEAD + _TAIL : -1]
 
 
+def context_in(key: bytes) -> ContextId:
+    """Return the context in the key of a member, of an item's place, or of a list row."""
+    return ContextId(key[-_TAIL:-8] if key[:1] == LIST else key[_HEAD : _HEAD + ID_BYTES])
+
+
+def place_load(key: bytes) -> int:
+    """Return the load in a place's key."""
+    return int.from_bytes(key[_HEAD + ID_BYTES : _HEAD + _TAIL], "big")
+
+
 def encode_place(time_ms: int, item_hash: int) -> bytes:
     """Return a place's value."""
     return _PLACE.pack(time_ms, item_hash)
@@ -187,3 +197,8 @@ def members(rows: Rows, session: SessionId) -> Iterator[tuple[ContextId, Member]
 def list_entry(key: bytes, value: bytes) -> ListEntry:
     """Return what a list row says; whether it counts, the member's load decides."""
     return ListEntry(ContextId(key[-_TAIL:-8]), int.from_bytes(key[-8:], "big"), value)
+
+
+def list_content_id(key: bytes) -> bytes:
+    """Return the content id in a list row's key."""
+    return key[_HEAD + 8 : -_TAIL - 1]

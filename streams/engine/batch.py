@@ -70,7 +70,7 @@ class Batch:
         self._full_bytes = full_bytes
         self._fold, self._is_decided, self._stops = fold, is_decided, stops
         self.owned = owned
-        self._overlay = Overlay(owned.store)
+        self.overlay = Overlay(owned.store)
         self.positions = dict(owned.positions)
         self.outputs: list[Output] = []
         self._output_bytes = 0
@@ -90,7 +90,7 @@ class Batch:
     @property
     def weight(self) -> int:
         """What the rows weigh in a record batch, at most."""
-        return self._overlay.size + _ROW_BYTES * len(self._overlay.rows)
+        return self.overlay.size + _ROW_BYTES * len(self.overlay.rows)
 
     @property
     def is_empty(self) -> bool:
@@ -100,7 +100,7 @@ class Batch:
     @property
     def rows(self) -> dict[bytes, bytes | None]:
         """What to commit: the rows, and the positions that they are as of."""
-        return {**self._overlay.rows, **position_rows(self.positions)}
+        return {**self.overlay.rows, **position_rows(self.positions)}
 
     def add(self, topic: str, record: Record) -> None:
         """
@@ -112,7 +112,7 @@ class Batch:
             FoldError: The fold has a bug.
         """
         try:
-            self._take(self._fold.fold(self._overlay, topic, record))
+            self.take(self._fold.fold(self.overlay, topic, record))
         except PoisonError as error:
             self._put_aside(Place(topic, self.owned.partition, record.offset), record, error)
         self.positions[topic] = record.offset
@@ -127,7 +127,8 @@ class Batch:
         else:
             self.dead.append((place.text.encode(), msgspec.json.encode(dead_letter(place, record, error))))
 
-    def _take(self, emits: Iterable[Emit]) -> None:
+    def take(self, emits: Iterable[Emit]) -> None:
+        """Take what a fold has to say of the records that were added."""
         for emit in emits:
             match emit:
                 case Output():

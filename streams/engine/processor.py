@@ -10,7 +10,15 @@ from typing import Any
 
 import structlog
 
-from streams.domain.errors import FencedError, NewerEventError, PoisonError, UnavailableError, ViewUnavailableError
+from streams.domain.errors import (
+    FencedError,
+    LogUnavailableError,
+    NewerEventError,
+    PoisonError,
+    UnavailableError,
+    UpNextError,
+    ViewUnavailableError,
+)
 from streams.engine.batch import (
     FULL_BYTES,
     FULL_IN_BULK_BYTES,
@@ -20,6 +28,7 @@ from streams.engine.batch import (
     UndecidedError,
     nothing_decided,
 )
+from streams.engine.errands import Change, Errand, Errands
 from streams.engine.fatal import Die
 from streams.engine.fold import Fold, inputs_of
 from streams.engine.gaps import Gaps
@@ -110,6 +119,7 @@ class Processor:
         self._seek: Seek | None = None
         self._is_member: IsMember = is_alone
         self.verdicts, self.gaps = Verdicts(), Gaps(log)
+        self._errands = Errands(self.inbox.nudge)
         self._idle = asyncio.Event()
         self._idle.set()
         self._regaining: asyncio.Task[None] | None = None
@@ -132,6 +142,7 @@ class Processor:
         """Take nothing more, and return when the turn under way is over."""
         self.inbox.close()
         self.gaps.clear()
+        self._errands.give_up(ViewUnavailableError("the partition may go to another node now"))
         self.waits_for = None
         if self._regaining is not None:
             self._regaining.cancel()
@@ -173,6 +184,18 @@ class Processor:
             raise ViewUnavailableError("the partition is not folded here any more")
         return self.verdicts.expecting(event_id, owned)
 
+    async def change(self, partition: int, change: Change) -> None:
+        """
+        Change a partition's rows in a turn, between two records of its inputs: outputs, changelog and rows as ever.
+
+        Raises:
+            ViewUnavailableError: It is not folded here now; nothing was changed.
+            LogUnavailableError: Whether it was changed is not known.
+            UpNextError: What *change* raises; nothing was changed.
+        """
+        self.owns(partition)
+        await self._errands.run(partition, change)
+
     # The fold
 
     async def run(self) -> None:
@@ -195,6 +218,8 @@ class Processor:
     async def _turn(self) -> None:
         if self._is_broken and self.inbox.is_open:
             await self._restore()
+        while self.inbox.is_open and (errand := self._errands.next()) is not None:
+            await self._do(errand)
         if self._is_stopped():
             await asyncio.sleep(self._again_s)
             return
@@ -212,6 +237,32 @@ class Processor:
         if pace is not None:
             pace.folded(sum(batch.folded.get(self.fold.source, 0) for batch in batches))
         lost = await self._write(batches)
+        if lost:
+            await self._regain(lost)
+
+    async def _do(self, errand: Errand) -> None:
+        owned = self.table.owned(errand.partition)
+        if owned is None or owned.claim is None:
+            errand.failed(ViewUnavailableError("the partition is not folded here now"))
+            return
+        batch = self._batch(owned)
+        try:
+            await errand.change(batch)
+        except UpNextError as error:
+            errand.failed(error)
+            return
+        except Exception as error:
+            errand.failed(error)
+            raise
+        if not batch.weight and not batch.outputs:
+            errand.ended()
+            return
+        self.turns += 1
+        lost = await self._write([batch])
+        if lost or not self._is_current(batch):
+            errand.failed(LogUnavailableError("whether the rows were changed is not known"))
+        else:
+            errand.ended()
         if lost:
             await self._regain(lost)
 

@@ -74,6 +74,10 @@ class ContextsFold:
         effects = fold_subscription(rows, message, context, time_ms=record.time_ms, limits=self._limits)
         return self._emits(effects, None)
 
+    def repaired(self, effects: Iterable[Effect]) -> Iterable[Emit]:
+        """Return what a repair of a context has others told."""
+        return self._emits(effects, None)
+
     def _emits(self, effects: Iterable[Effect], told: Told | None) -> Iterator[Emit]:
         encoded, of = b"", None
         for effect in effects:

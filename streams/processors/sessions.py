@@ -66,6 +66,10 @@ class SessionsFold:
         effects = fold_feed(rows, message, session, offset=record.offset, hash_key=self._hash_key, limits=self._limits)
         return self._emits(effects, "", None)
 
+    def repaired(self, effects: Iterable[Effect]) -> Iterable[Emit]:
+        """Return what a repair of a session has others told."""
+        return self._emits(effects, "", None)
+
     def _emits(self, effects: Iterable[Effect], event_id: str, told: Told | None) -> Iterator[Emit]:
         for effect in effects:
             match effect:

@@ -64,7 +64,7 @@ def page_of(context: ContextId, meta: Meta, served: list[bytes], *, start: int) 
         PageItems((app, fragment) for fragment in served),
         meta.count,
         next_key(start, len(served), meta.count),
-        str(meta.sequence),
+        meta.revision,
         ContextPosition(context, meta.sequence),
     )
 

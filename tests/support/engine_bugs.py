@@ -215,7 +215,7 @@ class PositionsElsewhere(Batch):
 
     @property
     def rows(self) -> dict[bytes, bytes | None]:
-        return dict(self._overlay.rows) or {**position_rows(self.positions)}
+        return dict(self.overlay.rows) or {**position_rows(self.positions)}
 
 
 class PositionOfTheOther(OwnedPartition):

@@ -172,7 +172,7 @@ class Views:
         fold, table = self._folds[topic]
         for emit in fold.fold(table.stored, topic, record):
             match emit:
-                case Output():
+                case Output() if emit.topic in self._folds:
                     self.append(*emit)
                 case Judged():
                     self.verdicts[emit.event_id] = emit.verdict

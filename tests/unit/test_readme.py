@@ -19,6 +19,7 @@ from service.http.internal_connections import InternalRunner
 from service.http.metrics import HttpMetrics
 from service.http.past import AuditMetrics
 from service.http.rate_limits import RateLimits
+from service.http.repairs import RepairMetrics
 from service.webhooks.deliverer import Counts
 from service.webhooks.lanes import Lanes
 from streams.status import NodeStatus, ProcessorStatus
@@ -109,6 +110,7 @@ def test_every_metric_is_explained() -> None:
     HttpMetrics(registry)
     ForwardMetrics(registry)
     AuditMetrics(registry)
+    RepairMetrics(registry)
     InternalRunner(web.Application(), registry)
     KeyMetrics(registry)
     registry.register(RateLimits())
