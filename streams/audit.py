@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple, Protocol
 
 from streams.domain.audits import Audited, AuditResult, Differing, Sample, what_differs
-from streams.domain.errors import SessionDeletedError
+from streams.domain.errors import ContextErasedError, SessionDeletedError
 from streams.domain.ids import ContextId, Kind, SessionId, id_text, known_id
 from streams.domain.pages import Page
 from streams.domain.past_lists import PastItem, items_of, merged
@@ -97,9 +97,14 @@ class Audit:
     async def _of_contexts(self, ids: Sequence[str], views: ServedContexts, reading: Reading) -> _Compared:
         compared = _Compared()
         served: dict[ContextId, _Served] = {}
+        erased: set[ContextId] = set()
         for text in ids:
             context = ContextId(known_id(Kind.CONTEXT, text))
-            found = await _whole(partial(views.page, context, limit=_PAGE, after=NOTHING, client=""))
+            try:
+                found = await _whole(partial(views.page, context, limit=_PAGE, after=NOTHING, client=""))
+            except ContextErasedError:
+                erased.add(context)
+                continue
             if found is None:
                 compared.moving += 1
             else:
@@ -107,6 +112,8 @@ class Audit:
         lists = await self._lists(((context, one.offset) for context, one in served.items()), reading)
         for context, one in served.items():
             compared.note(Kind.CONTEXT, context, what_differs(one.fragments, _fragments(lists[context, one.offset])))
+        for context in erased - await self._erased(erased, reading):
+            compared.note(Kind.CONTEXT, context, "it is erased here, and not in the log")
         return compared
 
     async def _of_sessions(self, ids: Sequence[str], views: ServedSessions, reading: Reading) -> _Compared:
@@ -125,7 +132,10 @@ class Audit:
                 served[session] = found
         ends = {session: None if one is None else one.offset + 1 for session, one in served.items()}
         history = await self._refold.sessions(ends, reading)
-        attached = {session: _attached(history[session], one) for session, one in served.items()}
+        # A session has an erased context no more, though its own events say that it is attached.
+        missing = {context for session, one in served.items() if one for context in _missing(history[session], one)}
+        erased = await self._erased(missing, reading)
+        attached = {session: _attached(history[session], one, erased) for session, one in served.items()}
         lists = await self._lists(
             (member for members in attached.values() if members is not None for member in members), reading
         )
@@ -137,6 +147,13 @@ class Audit:
                 items = merged(item for member in members for item in lists[member])
                 compared.note(Kind.SESSION, session, what_differs(one.fragments, _fragments(items)))
         return compared
+
+    async def _erased(self, contexts: Collection[ContextId], reading: Reading) -> set[ContextId]:
+        """Return those of the contexts that were erased by now."""
+        if not contexts:
+            return set()
+        folded = await self._refold.contexts(dict.fromkeys(contexts), reading)
+        return {context for context, one in folded.items() if one.is_erased}
 
     async def _lists(
         self, members: Iterable[tuple[ContextId, int]], reading: Reading
@@ -178,11 +195,21 @@ async def _whole(read: Callable[..., Awaitable[Page]]) -> _Served | None:
     return None
 
 
-def _attached(history: FoldedSession, served: _Served | None) -> list[tuple[ContextId, int]] | None:
+def _missing(history: FoldedSession, served: _Served) -> list[ContextId]:
+    """Return the contexts that are attached by the log, and that the list does not have."""
+    return [context for context, member in history.members().items() if member.epoch not in served.sequences]
+
+
+def _attached(
+    history: FoldedSession, served: _Served | None, erased: Collection[ContextId]
+) -> list[tuple[ContextId, int]] | None:
     """Return the contexts that are attached, each with the sequence that the list has; None where both differ."""
     if served is None or history.deleted:
         return [] if served is None and history.deleted else None
     members = history.members()
+    for context in _missing(history, served):
+        if context in erased:
+            del members[context]
     if sorted(member.epoch for member in members.values()) != sorted(served.sequences):
         return None
     return [(context, served.sequences[member.epoch]) for context, member in members.items()]

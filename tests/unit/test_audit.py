@@ -9,9 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.audit import Audit, Served
-from streams.domain import session_rows
+from streams.domain import context_rows, session_rows
 from streams.domain.audits import Audited, AuditResult, Sample, what_differs
+from streams.domain.context_rows import Meta
 from streams.domain.errors import ViewUnavailableError
+from streams.domain.events import ContextErased
 from streams.domain.feed import LIMITS, Limits
 from streams.domain.ids import Kind, id_text
 from streams.refold import Bound, Refold
@@ -19,7 +21,7 @@ from streams.views.context_views import ContextReader
 from streams.views.session_lists import SessionLists
 from streams.views.session_views import SessionReader
 from streams.views.tables import WaitLimit
-from tests.support.tables import HASH_KEY, Views, context_id, session_id
+from tests.support.tables import CLIENT, HASH_KEY, Views, context_id, session_id
 from tests.unit.test_explain import MOVES, make
 
 C1, C2 = context_id(1), context_id(2)
@@ -102,6 +104,20 @@ async def test_members_that_are_wrong() -> None:
     views.delete(S)
     views.drain()
     assert (await audited(views, Audited.SESSIONS)).differing == []
+
+
+async def test_a_context_that_was_erased() -> None:
+    """It is as the log says where it is erased there too, and so is a session that has it no more."""
+    views = served()
+    views.context_event(C1, ContextErased(id=views.event_id(), client=CLIENT))
+    views.drain()
+    for of in Audited:
+        found = await audited(views, of)
+        assert (found.lists, found.differing) == (2 if of is Audited.CONTEXTS else 1, [])
+    views.contexts.stored.put(context_rows.meta_key(C2), context_rows.encode_meta(Meta(erased=True)))
+    views.sessions.stored.delete(session_rows.member_key(S, C2))
+    assert [one.id for one in (await audited(views, Audited.CONTEXTS)).differing] == [id_text(Kind.CONTEXT, C2)]
+    assert [one.id for one in (await audited(views, Audited.SESSIONS)).differing] == [id_text(Kind.SESSION, S)]
 
 
 async def test_one_context_as_of_several_sequences() -> None:
