@@ -33,7 +33,7 @@ from streams.domain.idempotency_events import AnyKeyEvent
 from streams.domain.ids import ID_BYTES, ContextId, EventId, Kind, SessionId, id_text, parse_id
 from streams.domain.items import Item, content_id_fault, item_faults
 from streams.domain.notices import Notice
-from streams.domain.webhook_events import AnyWebhookEvent, ContextForgotten, DeliveriesPlanned
+from streams.domain.webhook_events import AnyWebhookEvent, ContextForgotten, DeliveriesPlanned, SessionForgotten
 
 MAX_EVENT_BYTES = (1 << 20) + (4 << 10)
 """An item is never larger encoded than it was sent, so this is the largest body, and what an event says beside it."""
@@ -220,6 +220,8 @@ def decode_webhook_event(key: bytes | None, value: bytes | None) -> AnyWebhookEv
             _id(Kind.CONTEXT, planned.context)
     elif isinstance(event, ContextForgotten):
         _id(Kind.CONTEXT, event.context)
+    elif isinstance(event, SessionForgotten):
+        _id(Kind.SESSION, event.session)
     return event
 
 

@@ -1,4 +1,4 @@
-"""What is recorded of erased contexts, removed from the log for good, by one node of a deployment."""
+"""What is recorded of erased contexts and deleted sessions, removed from the log for good by one node."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import secrets
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 
 import structlog
@@ -15,23 +15,24 @@ from streams.codec import encode_event, encode_message
 from streams.domain.erasure import ErasedFrom, Open, Receipt, encode_erasure
 from streams.domain.errors import UnavailableError
 from streams.domain.feed import Erased
-from streams.domain.ids import Kind, known_id
-from streams.domain.webhook_events import ContextForgotten
+from streams.domain.ids import Kind
+from streams.domain.webhook_events import ContextForgotten, SessionForgotten
 from streams.engine import fatal
 from streams.engine.fatal import Die
 from streams.log.port import ErasableLog, Record
-from streams.search import Found, Search, decided_in, requests_in, session_of
+from streams.search import Found, Search, decided_in, kind_of, raw_of, requests_in, session_of
 from streams.topics import ERASURES, WEBHOOK_EVENTS, ViewTopics, partition_of
 
 _LOOKS = 16
 """So often within the time that an erasure may take it is seen how far it is …"""
 _GATHERS = 4
 """… and for such a part of it requests wait for others: all of them are one search of the log."""
+_NOTHING_DECIDED: Mapping[str, tuple[int, int]] = {}
 
 
 class Eraser:
     """
-    Removes what is recorded of erased contexts, and writes a receipt once nothing is left.
+    Removes what is recorded of erased contexts and deleted sessions, and writes a receipt once nothing is left.
 
     One node of a deployment does it: the one that owns the first partition of contexts. All that it knows the log says:
     where it ends half way, the next one begins anew.
@@ -68,7 +69,7 @@ class Eraser:
         self._waits_for: list[Found] = []
         """What was to be removed, and may still be there."""
         self._erased: defaultdict[str, dict[tuple[str, int], list[int]]] = defaultdict(dict)
-        """Context → topic and partition → the offsets of what was removed."""
+        """Id → topic and partition → the offsets of what was removed."""
         self._begun_ms: dict[str, int] = {}
         self._receipts = -1
         self._task: asyncio.Task[None] | None = None
@@ -122,14 +123,15 @@ class Eraser:
             return not await self._is_still_there()
         left = [found async for found in search.in_made(open_)]
         if left:
-            await self._forget_told({found.id for found in left if found.topic in search.webhooks}, {})
+            told = {(found.id, found.partition) for found in left if found.topic in search.webhooks}
+            await self._forget_told(dict.fromkeys(told, _NOTHING_DECIDED))
             await self._compact()
             return False
         await self._write_receipts(open_, search.searched)
         return False
 
     async def _requests(self) -> tuple[dict[str, Open], int]:
-        """Return the contexts that are to be erased, and how many receipts there are of others."""
+        """Return what is to be erased, and how many receipts there are of others."""
         by_partition = await requests_in(self._log, self._partitions, self._log.scan)
         open_ = {id_: one for requests in by_partition for id_, one in requests.open.items()}
         receipts = sum(len(requests.receipts) for requests in by_partition)
@@ -147,30 +149,34 @@ class Eraser:
 
     async def _erase(self) -> None:
         by_place = defaultdict[tuple[str, int], dict[int, Record]](dict)
-        until: dict[str, dict[str, tuple[int, int]]] = defaultdict(dict)
+        until: defaultdict[tuple[str, int], dict[str, tuple[int, int]]] = defaultdict(dict)
         for found in self._waits_for:
             at = found.topic, found.partition
             by_place[at][found.record.offset] = found.record
             self._erased[found.id].setdefault(at, []).append(found.record.offset)
             for source, place in decided_in(found).items():
-                until[found.id][source] = max(place, until[found.id].get(source, place))
+                of = until[found.id, found.partition]
+                of[source] = max(place, of.get(source, place))
             session = session_of(found)
             if session is not None:
                 # A context that feeds as many sessions as it may does not know of all that have it.
-                message = encode_message(Erased(known_id(Kind.CONTEXT, found.id)))
+                message = encode_message(Erased(raw_of(found.id)))
                 for topics in self._views():
                     await self._log.append(topics.feed, partition_of(session, self._partitions), session, message)
         # Before what they say is gone: in a rebuild, nobody is told anything again.
-        await self._forget_told(set(until), until)
+        await self._forget_told(until)
         for (topic, partition), records in by_place.items():
             await self._log.erase(topic, partition, [records[offset] for offset in sorted(records)])
         self._logger.info("erasing", records=sum(map(len, by_place.values())))
 
-    async def _forget_told(self, ids: Collection[str], until: Mapping[str, dict[str, tuple[int, int]]]) -> None:
-        """Have what apps were told of contexts be forgotten, and what they were to be told."""
-        for id_ in ids:
-            partition = partition_of(known_id(Kind.CONTEXT, id_), self._partitions)
-            event = ContextForgotten(id=secrets.token_hex(16), context=id_, until=until.get(id_, {}))
+    async def _forget_told(self, until: Mapping[tuple[str, int], Mapping[str, tuple[int, int]]]) -> None:
+        """Have forgotten what apps were told, or were to be told: id and partition → what was decided about there."""
+        for (id_, partition), places in until.items():
+            event: ContextForgotten | SessionForgotten
+            if kind_of(id_) is Kind.CONTEXT:
+                event = ContextForgotten(id=secrets.token_hex(16), context=id_, until=dict(places))
+            else:
+                event = SessionForgotten(id=secrets.token_hex(16), session=id_, until=dict(places))
             await self._log.append(WEBHOOK_EVENTS, partition, event.id.encode(), encode_event(event))
 
     async def _compact(self) -> None:
@@ -186,6 +192,6 @@ class Eraser:
                 for (topic, partition), offsets in sorted(self._erased.pop(id_, {}).items())
             ]
             receipt = Receipt(id_, one.last, self._begun_ms.pop(id_), self._clock_ms(), erased, searched)
-            raw = known_id(Kind.CONTEXT, id_)
+            raw = raw_of(id_)
             await self._log.append(ERASURES, partition_of(raw, self._partitions), raw, encode_erasure(receipt))
-            self._logger.info("erased", context=id_, records=sum(one.records for one in erased))
+            self._logger.info("erased", of=id_, records=sum(one.records for one in erased))

@@ -1,13 +1,16 @@
-"""What the log has of contexts that were erased, looked for in all of it."""
+"""What the log has of contexts and sessions that were erased, looked for in all of it."""
 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from streams.codec import decode_webhook_event, id_in_key
-from streams.domain.context_rows import META
+from streams.domain import repeats
+from streams.domain.context_rows import META, UNSUB
+from streams.domain.dead_letters import CORRECTED
 from streams.domain.erasure import (
     Find,
     Requests,
@@ -17,14 +20,22 @@ from streams.domain.erasure import (
     in_webhook_events,
 )
 from streams.domain.errors import PoisonError
-from streams.domain.ids import Kind, known_id
+from streams.domain.ids import ID_BYTES, Kind, known_id
+from streams.domain.session_rows import SESSION
 from streams.domain.webhook_events import DeliveriesPlanned
 from streams.log.port import Chunk, Readable, Record
 from streams.topics import CONTEXT_EVENTS, ERASURES, SESSION_EVENTS, WEBHOOK_EVENTS, ViewTopics
 
+_ID = re.compile(rb"(?:CX|SN)[0-9]{41}")
+_HEAD_BYTES = 200
+"""Of a value, in which raw ids stand; what is longer holds items, which name their context in text."""
+_REPEATS = (repeats.EVENT, repeats.BY_TIME, repeats.OLDEST, CORRECTED)
+_FEW = 8
+"""Ids that are looked for one by one."""
+
 
 class Found(NamedTuple):
-    """A record that says something of a context that was erased."""
+    """A record that says something of what was erased."""
 
     id: str
     topic: str
@@ -37,7 +48,7 @@ Read = Callable[[str, int, int, int], AsyncIterator[Chunk]]
 
 
 class Search:
-    """Looks through the log for what it has of some contexts."""
+    """Looks through the log for what it has of some contexts and sessions."""
 
     def __init__(self, log: Readable, partitions: int, views: Sequence[ViewTopics], read: Read | None = None) -> None:
         """Take the log, the topics of all versions of the views that are kept, and how it is read, if not as usual."""
@@ -61,7 +72,7 @@ class Search:
         """Topic → by partition, the offset before which it was searched."""
 
     async def in_sources(self, ids: Collection[str]) -> AsyncIterator[Found]:
-        """Yield what is to be removed of the contexts *ids*."""
+        """Yield what is to be removed of *ids*."""
         wanted = set(ids)
         for topic, find in self.sources.items():
             async for partition, record in self._records(topic):
@@ -70,12 +81,11 @@ class Search:
 
     async def in_made(self, ids: Collection[str]) -> AsyncIterator[Found]:
         """Yield what the folds made of them that is still there."""
-        raws = [(id_, known_id(Kind.CONTEXT, id_)) for id_ in ids]
+        names = Names(ids)
         for topic in (*self.changelogs, *self.messages):
             async for partition, record in self._records(topic):
-                for id_, raw in raws:
-                    if is_about(raw, record.key, record.value):
-                        yield Found(id_, topic, partition, record)
+                for id_ in names.found(record.key, record.value):
+                    yield Found(id_, topic, partition, record)
 
     async def _records(self, topic: str) -> AsyncIterator[tuple[int, Record]]:
         ends = self.searched[topic] = []
@@ -90,9 +100,51 @@ class Search:
             ends.append(end)
 
 
-def is_about(raw: bytes, key: bytes | None, value: bytes | None) -> bool:
-    """Say whether a row or a message says more of a context than that it was erased."""
-    return value is not None and ((raw in (key or b"") and key != META + raw) or raw in value)
+class Names:
+    """Finds ids in rows and messages, of however many it looks for."""
+
+    def __init__(self, ids: Collection[str]) -> None:
+        """Take the ids of contexts and sessions, as text."""
+        self._texts = {id_.encode(): id_ for id_ in ids}
+        self._raws = {raw_of(id_): id_ for id_ in ids}
+
+    def found(self, key: bytes | None, value: bytes | None) -> set[str]:
+        """Return the ids of which a row or a message says more than that they are no more."""
+        if value is None:
+            return set()
+        key = key or b""
+        raws = self._within(key) | self._within(value[:_HEAD_BYTES])
+        found = {self._raws[raw] for raw in raws if not _is_end(self._raws[raw], raw, key)}
+        return found | {self._texts[text] for text in _ID.findall(value) if text in self._texts}
+
+    def _within(self, text: bytes) -> set[bytes]:
+        if len(self._raws) <= _FEW:
+            return {raw for raw in self._raws if raw in text}
+        return {text[n : n + ID_BYTES] for n in range(len(text) - ID_BYTES + 1)} & self._raws.keys()
+
+
+def _is_end(id_: str, raw: bytes, key: bytes) -> bool:
+    """
+    Say whether a row says no more than that a context was erased, or a session deleted.
+
+    Of a session more has to stay: for 30 days that a context feeds it no more, for messages may come late; and which of
+    its events were folded, for they may come again, and have the verdict of the first.
+    """
+    if kind_of(id_) is Kind.CONTEXT:
+        return key == META + raw
+    if key.startswith(UNSUB):
+        return key.endswith(raw)
+    return key == SESSION + raw or (key[:1] in _REPEATS and key.startswith(raw, 1))
+
+
+def kind_of(id_: str) -> Kind:
+    """Return whether the text of an id is a context's or a session's."""
+    return Kind.SESSION if id_.startswith(Kind.SESSION.value) else Kind.CONTEXT
+
+
+def raw_of(id_: str) -> bytes:
+    """Return the raw id in its text."""
+    return known_id(kind_of(id_), id_)
 
 
 async def requests_in(log: Readable, partitions: int, read: Read | None = None) -> list[Requests]:
@@ -109,8 +161,8 @@ async def requests_in(log: Readable, partitions: int, read: Read | None = None) 
 
 
 def session_of(found: Found) -> bytes | None:
-    """Return the session whose event was found, None where it is no session's."""
-    if found.topic != SESSION_EVENTS or found.record.key is None:
+    """Return the session in whose event a context was found, None where it is no session's."""
+    if found.topic != SESSION_EVENTS or kind_of(found.id) is not Kind.CONTEXT:
         return None
     return id_in_key(Kind.SESSION, found.record.key)
 

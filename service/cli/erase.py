@@ -1,4 +1,4 @@
-"""`upnext erase`: what became of contexts that were erased, and whether anything is left of them."""
+"""`upnext erase`: what became of what was erased, and whether anything is left of them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from service.setting_sources import Loaded
 from service.settings import Settings
 from streams.domain.erasure import Requests
 from streams.domain.errors import RefusedStartError, UpNextError
-from streams.domain.ids import Kind, known_id, parse_id
+from streams.domain.ids import Kind, parse_id
 from streams.domain.times import iso_ms
 from streams.domain.view_versions import kept
 from streams.engine.table_scan import rows_of, stores_in
@@ -25,7 +25,7 @@ from streams.folding import TABLES
 from streams.log.port import Readable
 from streams.moves.sources import deployment_of
 from streams.registry_once import folded_once
-from streams.search import Search, is_about, requests_in
+from streams.search import Names, Search, requests_in
 from streams.topics import view_topics
 
 _IDS = "service.cli.erase.ids"
@@ -33,13 +33,13 @@ _MOST_SHOWN = 20
 
 
 class LeftError(UpNextError):
-    """Something is left of a context; the message says how much."""
+    """Something is left; the message says how much."""
 
 
-@click.group(short_help="Show what became of contexts that were erased.")
+@click.group(short_help="Show what became of what was erased.")
 def erase() -> None:
     """
-    Show what became of contexts that were erased, and whether anything is left of them.
+    Show what became of what was erased, and whether anything is left of them.
 
     The log is read beside the nodes that have it open.
     """
@@ -47,8 +47,8 @@ def erase() -> None:
 
 def _keep(context: click.Context, _parameter: click.Parameter, ids: Sequence[str]) -> None:
     for id_ in ids:
-        if parse_id(Kind.CONTEXT, id_) is None:
-            raise click.BadParameter(f"{id_!r} is not the id of a context")
+        if parse_id(Kind.CONTEXT, id_) is None and parse_id(Kind.SESSION, id_) is None:
+            raise click.BadParameter(f"{id_!r} is not the id of a context or a session")
     context.meta[_IDS] = list(ids)
 
 
@@ -63,21 +63,21 @@ def _ids() -> list[str]:
 @erase.command("list", short_help="List what was erased, and what is to be.")
 @with_settings
 def list_(loaded: Loaded) -> None:
-    """List the contexts that were erased, and those of which something may be left."""
+    """List the contexts and sessions that were erased, and those of which something may be left."""
     rows = []
     for requests in asyncio.run(_requests(loaded.settings)):
         for receipt in requests.receipts:
             records = sum(one.records for one in receipt.erased)
             rows.append((receipt.id, iso_ms(receipt.begun_ms), iso_ms(receipt.done_ms), str(records)))
         rows += [(id_, iso_ms(one.since_ms), "-", "-") for id_, one in requests.open.items()]
-    print_table(("CONTEXT", "BEGUN", "DONE", "RECORDS"), rows)
+    print_table(("ID", "BEGUN", "DONE", "RECORDS"), rows)
 
 
-@erase.command(short_help="Print the receipts of contexts.")
+@erase.command(short_help="Print receipts.")
 @_with_ids
 @with_settings
 def receipt(loaded: Loaded) -> None:
-    """Print the receipts of contexts as JSON: what was removed from where, and up to which offsets nothing is left."""
+    """Print receipts as JSON: what was removed from where, and up to which offsets nothing is left."""
     wanted = _ids()
     found = [one for requests in asyncio.run(_requests(loaded.settings)) for one in requests.receipts]
     receipts = [one for one in found if one.id in wanted]
@@ -87,12 +87,12 @@ def receipt(loaded: Loaded) -> None:
     print_json(msgspec.to_builtins(receipts))
 
 
-@erase.command(short_help="Look for what is left of contexts.")
+@erase.command(short_help="Look for what is left.")
 @_with_ids
 @with_settings
 def verify(loaded: Loaded) -> None:
     """
-    Look for what is left of contexts that were erased, in all of the log and in the tables of --data.
+    Look for what is left of contexts and sessions that were erased, in all of the log and in the tables of --data.
 
     What is found is printed, and the exit status is 1. That they were erased is no find. Run it again after tables were
     folded again.
@@ -127,12 +127,12 @@ async def _left(settings: Settings, ids: Sequence[str]) -> list[str]:
 
 
 def _in_tables(directory: Path, ids: Sequence[str]) -> list[str]:
-    raws = [(id_, known_id(Kind.CONTEXT, id_)) for id_ in ids]
+    names = Names(ids)
     left = []
     for store in stores_in(directory):
         rows = 0
         for key, value in rows_of(store):
             rows += 1
-            left += [f"{store}: {id_}" for id_, raw in raws if is_about(raw, key, value)]
+            left += [f"{store}: {id_}" for id_ in names.found(key, value)]
         click.echo(f"searched {store}: {rows:,} rows")
     return left

@@ -83,7 +83,7 @@ def fold_context_event(
     if isinstance(event, ContextErased) or fold.is_erased:
         # Nothing counts after it, and nothing is kept of what comes. The record of it is to be erased too.
         yield from fold.erase(sequence)
-        yield ToErase(context)
+        yield ToErase(Kind.CONTEXT, context)
         return
     if event.idempotency_key is not UNSET:
         is_known = repeats.known(rows, context, event.id) is not None
@@ -113,7 +113,7 @@ def fold_subscription(
     if layout.read_meta(rows, context).erased:
         if isinstance(message, Subscribe):
             yield ToSession(SessionId(message.session), Erased(context))
-            yield ToErase(context)
+            yield ToErase(Kind.CONTEXT, context)
         yield from _wipe(rows, context, limits)
         return
     if isinstance(message, Wipe):

@@ -1,4 +1,4 @@
-"""What is recorded of a context that was erased, and what is said of it once that is gone."""
+"""What is recorded of a context that was erased or a session that was deleted, and what is said once that is gone."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import NamedTuple
 import msgspec
 
 from streams.domain.dead_letters import Letter
-from streams.domain.events import ContextErased
+from streams.domain.events import ContextErased, SessionDeleted
 
-_ID = re.compile(rb"CX[0-9]{41}")
-_MARK = str(ContextErased.__struct_config__.tag).encode()
+_ID = re.compile(rb"(?:CX|SN)[0-9]{41}")
+_MARKS = {event: str(event.__struct_config__.tag).encode() for event in (ContextErased, SessionDeleted)}
 
 
 class Requested(msgspec.Struct, frozen=True, tag_field="type", tag="erasure.requested.v1"):
-    """Something is recorded of a context that was erased: it is to go."""
+    """Something is recorded of a context that was erased, or a session that was deleted: it is to go."""
 
     id: str
 
@@ -36,7 +36,7 @@ class ErasedFrom(msgspec.Struct, frozen=True):
 
 
 class Receipt(msgspec.Struct, frozen=True, tag_field="type", tag="erasure.receipt.v1"):
-    """All that was recorded of a context is gone."""
+    """All that was recorded of it is gone."""
 
     id: str
     until: int
@@ -67,7 +67,7 @@ def decode_erasure(value: bytes | None) -> Erasure | None:
 
 
 class Open(NamedTuple):
-    """Requests of one context that no receipt answers yet."""
+    """Requests of one id that no receipt answers yet."""
 
     since_ms: int
     last: int
@@ -96,22 +96,26 @@ class Requests:
 
 
 Find = Callable[[bytes | None, bytes | None], Iterable[str]]
-"""Key and value of a record → the ids of the contexts of which it says something that is to go once they are erased."""
+"""Key and value of a record → the ids of which it says something that is to go once they are erased."""
 
 
 def in_context_events(key: bytes | None, value: bytes | None) -> Iterator[str]:
     """Yield the context whose event a record is; that it was erased is all that stays known of it."""
-    if value is not None and key is not None and not _is_mark(value):
-        found = _ID.match(key)
-        if found is not None:
-            yield found[0].decode()
+    if value is not None and key is not None and not _is_mark(ContextErased, value):
+        yield from _owner(key)
 
 
-def _is_mark(value: bytes) -> bool:
-    if _MARK not in value:
+def _owner(key: bytes) -> Iterator[str]:
+    found = _ID.match(key)
+    if found is not None:
+        yield found[0].decode()
+
+
+def _is_mark(event: type[ContextErased | SessionDeleted], value: bytes) -> bool:
+    if _MARKS[event] not in value:
         return False
     try:
-        msgspec.json.decode(value, type=ContextErased)
+        msgspec.json.decode(value, type=event)
     except msgspec.DecodeError:
         return False
     return True
@@ -121,9 +125,13 @@ class _OfContext(msgspec.Struct):
     context: str = ""
 
 
-def in_session_events(_key: bytes | None, value: bytes | None) -> Iterator[str]:
-    """Yield the context that a record says was attached or detached."""
-    if value is None or _ID.search(value) is None:
+def in_session_events(key: bytes | None, value: bytes | None) -> Iterator[str]:
+    """Yield the session whose event a record is, but for its end, and the context that was attached or detached."""
+    if value is None:
+        return
+    if key is not None and not _is_mark(SessionDeleted, value):
+        yield from _owner(key)
+    if _ID.search(value) is None:
         return
     try:
         yield msgspec.json.decode(value, type=_OfContext).context
@@ -131,22 +139,32 @@ def in_session_events(_key: bytes | None, value: bytes | None) -> Iterator[str]:
         return
 
 
+class _Told(msgspec.Struct):
+    session_id: str = ""
+
+
+class _ToldOfContext(_OfContext):
+    data: _Told = msgspec.field(default_factory=_Told)
+
+
 class _Planned(msgspec.Struct):
-    events: list[_OfContext] = []
+    events: list[_ToldOfContext] = []
 
 
 def in_webhook_events(_key: bytes | None, value: bytes | None) -> Iterator[str]:
-    """Yield the contexts that an event plans to tell apps of."""
+    """Yield the contexts that an event plans to tell apps of, and the sessions."""
     if value is None or _ID.search(value) is None:
         return
     try:
-        yield from {planned.context for planned in msgspec.json.decode(value, type=_Planned).events}
+        events = msgspec.json.decode(value, type=_Planned).events
     except msgspec.DecodeError:
         return
+    yield from {planned.context for planned in events}
+    yield from {planned.data.session_id for planned in events}
 
 
 def in_dead_letters(_key: bytes | None, value: bytes | None) -> Iterator[str]:
-    """Yield every context that a letter's record names, in its key or value."""
+    """Yield whatever a letter's record names, in its key or value."""
     try:
         letter = msgspec.json.decode(value or b"", type=Letter)
     except msgspec.DecodeError:

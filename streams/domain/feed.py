@@ -7,7 +7,7 @@ from typing import Annotated, NamedTuple
 import msgspec
 from msgspec import Meta
 
-from streams.domain.ids import ContextId, SessionId
+from streams.domain.ids import ContextId, Kind, SessionId
 from streams.domain.notices import ToApp
 
 Offset = Annotated[int, Meta(ge=-1, le=2**63 - 1)]
@@ -161,9 +161,10 @@ class Noticed(NamedTuple):
 
 
 class ToErase(NamedTuple):
-    """There is something in the sources that is recorded of a context that was erased."""
+    """The sources have something of a context that was erased, or a session that was deleted."""
 
-    context: ContextId
+    kind: Kind
+    raw: bytes
 
 
 Effect = ToSession | ToContext | ToApp | ToErase | Verdict | Noticed

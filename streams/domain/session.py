@@ -30,6 +30,7 @@ from streams.domain.feed import (
     Subscribe,
     Sweep,
     ToContext,
+    ToErase,
     TooManyContexts,
     ToSession,
     Unsubscribe,
@@ -65,6 +66,8 @@ def fold_session_event(
         return
     if fold.state.deleted:
         yield SessionGone()
+        # Nothing comes of it, and the record of it is to be erased too.
+        yield ToErase(Kind.SESSION, session)
         return
     match event:
         case SessionCreated():
@@ -173,6 +176,7 @@ class _SessionFold:
             yield self._told("context.session.deleted", context, member)
         self.touch(members=-self.state.members, total=-self.state.total, deleted=True)
         yield Done()
+        yield ToErase(Kind.SESSION, self._session)
 
     def _told(self, what: NoticeType, context: ContextId, member: Member) -> ToApp:
         data = session_context_json(self._session, context, member.app, member.created_at_ms)

@@ -103,4 +103,12 @@ class ContextForgotten(WebhookEvent, frozen=True, kw_only=True, tag="webhook.con
     """Of the events that planned what its app was told, which are removed from the log: see there."""
 
 
-AnyWebhookEvent = DeliveriesPlanned | DeliveryAttempted | DeliveryResent | ContextForgotten
+class SessionForgotten(WebhookEvent, frozen=True, kw_only=True, tag="webhook.session_forgotten.v1"):
+    """A session was deleted: what was told of it is forgotten, by the contexts of this partition."""
+
+    session: str
+    until: dict[str, tuple[Natural, Natural]]
+    """As of a context."""
+
+
+AnyWebhookEvent = DeliveriesPlanned | DeliveryAttempted | DeliveryResent | ContextForgotten | SessionForgotten

@@ -19,6 +19,7 @@ from streams.domain.webhook_events import (
     DeliveryAttempted,
     DeliveryResent,
     Planned,
+    SessionForgotten,
     Target,
 )
 from streams.domain.webhook_rows import Attempt, Delivery, Event, Undecided
@@ -86,6 +87,8 @@ def fold_webhook_event(
             fold.resend(event)
         case ContextForgotten():
             fold.forget(event)
+        case SessionForgotten():
+            fold.forget_session(event)
         case _:
             assert_never(event)
 
@@ -142,6 +145,29 @@ class _Fold:
         if delivery.status == "PENDING":
             self._count(delivery.endpoint, -1)
         self._rows.delete(key)
+
+    def forget_session(self, event: SessionForgotten) -> None:
+        """Forget what was told of a session, or as much of it as may go at once."""
+        named = b'"session_id":"%b"' % event.session.encode()
+        self._decide(event.until)
+        notices = (key for key, notice in layout.undecided(self._rows) if named in notice.notice.data)
+        for key in list(islice(notices, self._limits.forget_of_context)):
+            self._rows.delete(key)
+        events = ((id_, told) for id_, told in layout.events(self._rows) if named in told.data)
+        left = self._limits.forget_deliveries
+        for id_, told in list(islice(events, self._limits.forget_of_context)):
+            if left <= 0:
+                return
+            left -= len(told.endpoints)
+            for endpoint in told.endpoints:
+                found = layout.read_delivery(self._rows, id_, endpoint)
+                if found is not None:
+                    key, delivery = found
+                    # What waits for it in order is of the same context, and goes on.
+                    self._move(key, delivery, replace(delivery, status="FAILED", due_ms=None))
+                    self._rows.delete(key)
+            self._rows.delete(layout.event_key(id_))
+            self._rows.delete(layout.of_key(ContextId(told.context), id_))
 
     def attempt(self, event: DeliveryAttempted) -> None:
         """Note an attempt; of one that two nodes have made, the first, or the one that has arrived."""

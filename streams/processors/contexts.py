@@ -24,7 +24,7 @@ from streams.domain.feed import (
     TooManyContexts,
     ToSession,
 )
-from streams.domain.ids import Kind, id_text
+from streams.domain.ids import id_text
 from streams.domain.notices import ToApp
 from streams.domain.rows import WritableRows
 from streams.engine.fold import Emit, Output
@@ -87,8 +87,8 @@ class ContextsFold:
                         # One change goes to every session of its context, in the same bytes.
                         encoded, of = encode_message(message), message
                     yield Output(self._feed, session, encoded)
-                case ToErase(context):
-                    yield Output(ERASURES, context, encode_erasure(Requested(id_text(Kind.CONTEXT, context))))
+                case ToErase(kind, raw):
+                    yield Output(ERASURES, raw, encode_erasure(Requested(id_text(kind, raw))))
                 case ToApp() if told is not None:
                     yield told.output(self._notices, effect)
                 case ToContext(context, wish):

@@ -9,6 +9,7 @@ from msgspec import UNSET
 
 from streams.codec import decode_feed, decode_session_event, encode_message
 from streams.domain.dead_letters import is_repeated
+from streams.domain.erasure import Requested, encode_erasure
 from streams.domain.feed import (
     LIMITS,
     Attached,
@@ -22,13 +23,14 @@ from streams.domain.feed import (
     TooManyContexts,
     ToSession,
 )
+from streams.domain.ids import id_text
 from streams.domain.notices import ToApp
 from streams.domain.rows import WritableRows
 from streams.domain.session import fold_feed, fold_session_event
 from streams.engine.fold import Emit, Judged, Output
 from streams.log.port import Record
 from streams.processors.told import Told
-from streams.topics import SESSION_EVENTS, VIEW, view_topics
+from streams.topics import ERASURES, SESSION_EVENTS, VIEW, view_topics
 
 NAME = "sessions"
 
@@ -83,7 +85,9 @@ class SessionsFold:
                     yield Judged(event_id, effect)
                 case Noticed():
                     yield effect
-                case ToApp() | ToErase():
+                case ToErase(kind, raw):
+                    yield Output(ERASURES, raw, encode_erasure(Requested(id_text(kind, raw))))
+                case ToApp():
                     msg = "what a context feeds tells no app"
                     raise TypeError(msg)
                 case _:

@@ -20,10 +20,12 @@ from streams.domain.events import (
     ContextEvent,
     ItemPut,
     SessionCreated,
+    SessionDeleted,
     SessionEvent,
 )
 from streams.domain.feed import Erased
 from streams.domain.ids import Kind, id_text
+from streams.domain.notices import session_context_json
 from streams.domain.webhook_events import DeliveriesPlanned, Planned, Target
 from streams.engine.batch import dead_letter
 from streams.eraser import Eraser
@@ -223,6 +225,46 @@ async def test_every_session_is_told(erasing: tuple[AnyLog, Path]) -> None:
     await eraser_of(log).step()
     told = [decode_feed(record.key, record.value) for _, record in await world.records(VIEW.feed)]
     assert set(told) == {(S, Erased(X)), (T, Erased(X))}
+
+
+@pytest.mark.parametrize("erasing", ["embedded"], indirect=True)
+async def test_a_session_that_was_deleted(erasing: tuple[AnyLog, Path]) -> None:
+    """Its events go, but for the one that says so, and what apps were told of it; contexts and other sessions stay."""
+    log, _ = erasing
+    world, text = World(log), id_text(Kind.SESSION, S)
+    await world.fill()
+    planned = Planned(
+        id="cd" * 16,
+        source="session-events-1",
+        offset=9,
+        number=0,
+        context=id_text(Kind.CONTEXT, Y),
+        type="context.session.context_added",
+        created=START_MS,
+        data=msgspec.Raw(session_context_json(S, Y, app_of(Y), START_MS)),
+        targets=[Target(endpoint="e", version="2024-02-16")],
+    )
+    plan = DeliveriesPlanned(id="f" * 32, until={"session-events-1": (9, 0)}, events=[planned])
+    await log.append(WEBHOOK_EVENTS, 0, plan.id.encode(), encode_event(plan))
+    await world.session_event(S, SessionDeleted(**world.cause()))
+    before = {topic: await world.records(topic) for topic in SOURCES}
+    await log.append(ERASURES, partition_of(S, PARTITIONS), S, encode_erasure(Requested(text)))
+    await _until_receipts(world, eraser_of(log), 1)
+    (receipt,) = await world.receipts()
+    assert (receipt.id, {(one.topic, one.records) for one in receipt.erased}) == (
+        text,
+        {(SESSION_EVENTS, 3), (WEBHOOK_EVENTS, 1)},
+    )
+    after = {topic: await world.records(topic) for topic in SOURCES}
+    assert [after[topic] for topic in (CONTEXT_EVENTS, VIEW.dead_letters)] == [
+        before[topic] for topic in (CONTEXT_EVENTS, VIEW.dead_letters)
+    ]
+    left = [record.value or b"" for _, record in after[SESSION_EVENTS] if (record.key or b"").startswith(text.encode())]
+    assert [msgspec.json.decode(value)["type"] for value in left] == ["session.deleted.v1"]
+    assert len(after[SESSION_EVENTS]) == len(before[SESSION_EVENTS]) - 3
+    values = [msgspec.json.decode(record.value or b"") for _, record in after[WEBHOOK_EVENTS]]
+    (forgotten,) = [one for one in values if one["type"] == "webhook.session_forgotten.v1"]
+    assert (forgotten["session"], forgotten["until"]) == (text, {"session-events-1": [9, 0]})
 
 
 @pytest.mark.parametrize("erasing", ["embedded"], indirect=True)

@@ -40,6 +40,7 @@ from streams.domain.feed import (
     Snapshot,
     Sweep,
     ToContext,
+    ToErase,
     ToSession,
 )
 from streams.domain.ids import ContextId, Kind, SessionId, id_text
@@ -297,8 +298,8 @@ class Run:
                     yield self.feed, session, message
                 case ToContext(context, wish):
                     yield self.subscriptions, context, wish
-                case ToApp():
-                    pass  # apps have no part in the feed
+                case ToApp() | ToErase():
+                    pass  # apps have no part in the feed, nor has who erases
                 case Noticed(what):
                     self.noticed.append(what)
                     if what not in self.day.expected:

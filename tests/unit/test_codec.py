@@ -57,6 +57,7 @@ from streams.domain.webhook_events import (
     DeliveryAttempted,
     DeliveryResent,
     Planned,
+    SessionForgotten,
     Target,
 )
 from tests.support.tables import context_id, make_item, session_id
@@ -140,6 +141,7 @@ WEBHOOK_EVENTS: dict[str, AnyWebhookEvent] = {
         again_at=1_700_000_005_000,
     ),
     "delivery_resent": DeliveryResent(id=ID, event=EVENT, endpoint="e1"),
+    "session_forgotten": SessionForgotten(id=ID, session=SESSION, until={}),
     "context_forgotten": ContextForgotten(id=ID, context=CONTEXT, until={"session-events-3": (12, 0)}),
 }
 NOTICES: dict[str, Notice] = {

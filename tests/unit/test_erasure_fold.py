@@ -73,7 +73,7 @@ def test_nothing_is_left_but_that_it_was_erased() -> None:
     before = [key for key, _ in rows.range(b"") if bytes(D) in key]
     kinds = {key[:1] for key in about(rows)}
     assert kinds == {b"m", b"i", b"o", b"s", b"u", b"e", b"f", b"g", b"c"}
-    assert fold(rows, ERASED, 100) == [ToSession(S, Erased(C)), ToErase(C)]
+    assert fold(rows, ERASED, 100) == [ToSession(S, Erased(C)), ToErase(Kind.CONTEXT, C)]
     assert about(rows) == [context_rows.meta_key(C)]
     assert context_rows.read_meta(rows, C) == context_rows.Meta(sequence=100, erased=True)
     assert [key for key, _ in rows.range(b"") if bytes(D) in key] == before
@@ -91,7 +91,7 @@ def test_what_follows_counts_for_nothing() -> None:
         ERASED,
     ]
     for sequence, event in enumerate(later, 101):
-        assert fold(rows, event, sequence) == [ToErase(C)]
+        assert fold(rows, event, sequence) == [ToErase(Kind.CONTEXT, C)]
         assert about(rows) == [context_rows.meta_key(C)]
         assert context_rows.read_meta(rows, C).sequence == sequence
 
@@ -123,7 +123,10 @@ def test_who_subscribes_later_hears_that_it_is_erased() -> None:
     rows = filled()
     fold(rows, ERASED, 100)
     wish = Subscribe(T, 9)
-    assert list(fold_subscription(rows, wish, C, time_ms=START_MS)) == [ToSession(T, Erased(C)), ToErase(C)]
+    assert list(fold_subscription(rows, wish, C, time_ms=START_MS)) == [
+        ToSession(T, Erased(C)),
+        ToErase(Kind.CONTEXT, C),
+    ]
     assert list(fold_subscription(rows, Unsubscribe(T, 9), C, time_ms=START_MS)) == []
     assert about(rows) == [context_rows.meta_key(C)]
 

@@ -30,6 +30,7 @@ from streams.domain.feed import (
     SessionGone,
     Subscribe,
     ToContext,
+    ToErase,
     TooManyContexts,
     ToSession,
 )
@@ -161,7 +162,7 @@ def test_attached_once_with_the_verdict_of_the_first_time() -> None:
     assert session.attach(2)[2:] == [Attached(START_MS + 50, refreshed=False)]
     session.fold(SessionDeleted(**cause(99, keyed=False)))
     assert session.attach(1) == [verdict]
-    assert session.attach(3) == [SessionGone()]
+    assert session.attach(3) == [SessionGone(), ToErase(Kind.SESSION, S)]
 
 
 def test_what_was_refused_is_judged_anew() -> None:

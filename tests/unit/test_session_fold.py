@@ -26,6 +26,7 @@ from streams.domain.feed import (
     Subscribe,
     Sweep,
     ToContext,
+    ToErase,
     TooManyContexts,
     ToSession,
     Unsubscribe,
@@ -210,6 +211,7 @@ def test_a_deleted_session_is_gone() -> None:
         ToContext(D, Unsubscribe(S, 1)),
         told(DELETED, START_MS + 20, D),
         Done(),
+        ToErase(Kind.SESSION, S),
     ]
     assert session.row == layout.Session(deleted=True, revision=session.row.revision)
     before = dict(session.rows.values)
@@ -218,7 +220,7 @@ def test_a_deleted_session_is_gone() -> None:
         SessionDeleted(**CAUSE),
         SessionCreated(**CAUSE, platform=id_text(Kind.PLATFORM, bytes(17))),
     ):
-        assert session.fold(event) == [SessionGone()]
+        assert session.fold(event) == [SessionGone(), ToErase(Kind.SESSION, S)]
     for message in (whole(9, A5), change(5, 4, [A5], A5), Refused(C, 0)):
         assert session.feed(message) == []
     assert session.rows.values == before
@@ -483,7 +485,7 @@ def test_what_is_attached_is_a_plain_dict(events: list[SessionEvent], contexts: 
     for offset, event in enumerate(events):
         before = dict(layout.members(session.rows, S))
         effects = session.fold(event)
-        verdicts = [e for e in effects if not isinstance(e, ToContext | ToSession | ToApp)]
+        verdicts = [e for e in effects if not isinstance(e, ToContext | ToSession | ToApp | ToErase)]
         oracle.fold(event, offset, session.now_ms, by_text.get(getattr(event, "context", ""), C))
         assert verdicts == [oracle.verdicts[offset]]
         epochs = {context: member.epoch for context, member in layout.members(session.rows, S)}

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from streams.domain import webhook_rows as layout
 from streams.domain.ids import Kind, id_text
 from streams.domain.memory_rows import MemoryRows
-from streams.domain.notices import Notice, event_id
+from streams.domain.notices import Notice, event_id, session_context_json
 from streams.domain.webhook_events import (
     AnyWebhookEvent,
     ContextForgotten,
@@ -20,6 +20,7 @@ from streams.domain.webhook_events import (
     DeliveryAttempted,
     DeliveryResent,
     Planned,
+    SessionForgotten,
     Status,
     Target,
 )
@@ -427,3 +428,29 @@ def test_what_many_endpoints_are_told_of_a_context_is_forgotten_a_bounded_number
         layout.DECIDED: 1, layout.EVENT: 1, layout.OF: 1, layout.DELIVERY: 3, layout.DUE: 3, layout.ENDPOINT: 3,
     }  # fmt: skip
     assert {key for key in webhooks.rows.values if key[:1] == layout.DUE} <= set(others)
+
+
+def test_a_session_that_was_deleted_is_forgotten() -> None:
+    """What was told of it goes, by what it says; what was told of other sessions stays, and is due in its turn."""
+    webhooks = Webhooks()
+    of_session = [session_context_json(session_id(n), C, app_of(C), START_MS) for n in (1, 2)]
+    for offset, data in enumerate(of_session):
+        planned = Planned(
+            id=id_of(offset),
+            source=SOURCE,
+            offset=offset,
+            number=0,
+            context=id_text(Kind.CONTEXT, C),
+            type="context.session.context_added",
+            created=START_MS,
+            data=msgspec.Raw(data),
+            targets=[Target(endpoint="e", version="2024-02-16", ordered=True)],
+        )
+        webhooks.fold(DeliveriesPlanned(id=ID, until={SOURCE: (offset, 0)}, events=[planned]))
+    assert webhooks.due() == [id_of(0)]
+    webhooks.fold(SessionForgotten(id=ID, session=id_text(Kind.SESSION, session_id(1)), until={SOURCE: (9, 0)}))
+    assert [event for event, _ in layout.events(webhooks.rows)] == [id_of(1)]
+    assert webhooks.due() == [id_of(1)]
+    assert [row.pending for row in layout.endpoints(webhooks.rows)] == [1]
+    assert list(layout.of_context(webhooks.rows, C)) == [id_of(1)]
+    assert layout.read_place(webhooks.rows, layout.DECIDED, SOURCE) == (9, 0)
