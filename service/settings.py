@@ -117,7 +117,7 @@ class Settings:
     erasure_within_s: float = _setting(
         seconds(4, 2_592_000),
         "86400",
-        "How long it may take until nothing is left of a context that was erased; the same on every node.",
+        "How long it may take until nothing is left of what was erased; the same on every node.",
     )
     list_cache_mib: int = _setting(
         integer(1, 65_536),
