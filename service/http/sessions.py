@@ -118,8 +118,8 @@ DELETE = Operation(
     path="/v1/sessions/upnext/{session_id}",
     id="deleteSession",
     summary="Delete a session and all its associations",
-    says="Every call on it is 404 afterwards. All that was recorded of it is removed for good, but for the fact that it "
-    "was deleted.",
+    says="Every call on it is 404 afterwards. All that was recorded of it is removed for good, but for the fact that "
+    "it was deleted.",
     tenant=Kind.PLATFORM,
     place=Kind.SESSION,
     writes=True,

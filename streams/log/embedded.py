@@ -13,7 +13,17 @@ from streams.log.embedded_gathered import Gathered
 from streams.log.embedded_partition import RECENT_BYTES, AnyRow, Partition, Recent
 from streams.log.embedded_store import EmbeddedStore, now_ms
 from streams.log.embedded_threads import Die, StoreThreads
-from streams.log.port import MAX_BATCH_BYTES, MAX_CLAIMED_BYTES, Appended, Chunk, Claim, Record, Row, row_bytes
+from streams.log.port import (
+    COMPACT_KEY,
+    MAX_BATCH_BYTES,
+    MAX_CLAIMED_BYTES,
+    Appended,
+    Chunk,
+    Claim,
+    Record,
+    Row,
+    row_bytes,
+)
 from streams.topics import Kept, TopicSpec
 
 APPEND_TIMEOUT_S = 5.0
@@ -243,6 +253,9 @@ class EmbeddedLog:
         for at in range(0, len(records), _ERASED_AT_ONCE):
             await self._cleaner.erase(erased, {record.offset for record in records[at : at + _ERASED_AT_ONCE]})
         self._recent.forget(erased)
+        if any(record.offset == erased.end_offset - 1 for record in records):
+            # Who folds from the beginning would never come to the end.
+            await self.append(topic, partition, COMPACT_KEY, None)
 
     async def compact(self, topic: str, partition: int) -> None:
         """Leave only the newest record of each key in a changelog, and overwrite what was removed, on the disk too."""

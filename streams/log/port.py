@@ -28,7 +28,8 @@ def row_bytes(row: tuple[bytes | None, bytes | None]) -> int:
 CLAIM_KEY = b"\x00claim"
 """The key of the record that a claim may leave in the partition: no row."""
 COMPACT_KEY = b"\x00compact"
-"""The key of records without a value that have Kafka begin a new segment: what is in the last one is not compacted."""
+"""The key of records without a value that stand for nothing. They have Kafka begin a new segment, for what is in the
+last one is not compacted, and give a partition an end whose last records were erased."""
 
 
 class Record(NamedTuple):

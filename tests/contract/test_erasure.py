@@ -216,6 +216,20 @@ def _is_of_x(topic: str, record: Record) -> bool:
 
 
 @pytest.mark.parametrize("erasing", ["embedded"], indirect=True)
+async def test_whoever_folds_comes_to_the_end(erasing: tuple[AnyLog, Path]) -> None:
+    """Also where the last records of a partition were erased: the last offset has a record, which is nothing."""
+    log, _ = erasing
+    await log.append_many(CONTEXT_EVENTS, 0, [(b"%d" % n, b"value") for n in range(5)])
+    erased = [record async for record in log.read_at(CONTEXT_EVENTS, 0, [1, 3, 4])]
+    for _ in range(2):
+        await log.erase(CONTEXT_EVENTS, 0, erased)
+        end = await log.end_offset(CONTEXT_EVENTS, 0)
+        found = [record async for chunk in log.scan(CONTEXT_EVENTS, 0, 0, end) for record in chunk.records]
+        assert [(record.offset, record.value) for record in found] == [(0, b"value"), (2, b"value"), (5, None)]
+        assert end == 6
+
+
+@pytest.mark.parametrize("erasing", ["embedded"], indirect=True)
 async def test_every_session_is_told(erasing: tuple[AnyLog, Path]) -> None:
     """Also one that the context did not know of, for it feeds as many as it may."""
     log, _ = erasing
