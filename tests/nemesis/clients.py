@@ -126,6 +126,8 @@ class Clients:
     """Writes that need the log and nothing else."""
     commands: Availability
     """Writes that need a partition's owner as well."""
+    keyed: Availability
+    """Writes with an idempotency key: those of a node that was lost with one are in progress for 20 s."""
     random: random.Random
     now_s: Callable[[], float]
     stop: asyncio.Event = field(default_factory=asyncio.Event)

@@ -26,6 +26,7 @@ class Report:
     longest_without_reads_s: float
     longest_without_writes_s: float
     longest_without_commands_s: float
+    longest_without_keyed_s: float
     wrong: list[str]
 
     @classmethod
@@ -47,6 +48,7 @@ class Report:
             longest_without_reads_s=round(clients.reads.longest_s, 1),
             longest_without_writes_s=round(clients.writes.longest_s, 1),
             longest_without_commands_s=round(clients.commands.longest_s, 1),
+            longest_without_keyed_s=round(clients.keyed.longest_s, 1),
             wrong=wrong,
         )
 
@@ -69,6 +71,7 @@ class Report:
             ("longest without reads of a list", f"{self.longest_without_reads_s} s"),
             ("longest without writes of a client", f"{self.longest_without_writes_s} s"),
             ("longest without commands of a client", f"{self.longest_without_commands_s} s"),
+            ("longest without one with a key", f"{self.longest_without_keyed_s} s"),
             ("wrong", len(self.wrong)),
         ]
         return "\n".join(f"{name:<38} {value:>12}" for name, value in rows)

@@ -67,8 +67,8 @@ async def run(seed: int, seconds: float, directory: Path) -> Report:
                 shared.stop.set()
             lasted_s = now_s() - began_faults_s
             print(f"{now_s():7.1f} s  no more faults", flush=True)
-            for what, had in (("reads", shared.reads), ("writes", shared.writes), ("commands", shared.commands)):
-                print(f"{now_s():7.1f} s  {what} {had}", flush=True)
+            for what in ("reads", "writes", "commands", "keyed"):
+                print(f"{now_s():7.1f} s  {what} {getattr(shared, what)}", flush=True)
             print(f"{now_s():7.1f} s  503s: {dict(shared.refusals)}", flush=True)
             wrong = await finish(deployment, shared, household)
             wrong += await hooks.check(*await deployment.read_log())
@@ -99,6 +99,7 @@ async def _clients(deployment: Deployment, source: random.Random) -> AsyncIterat
             Balance(nodes, random.Random(source.random()), now_s),
             PositionTokens(read_master_key(MASTER_KEY).positions_key, deployment.cluster.id),
             History(),
+            Availability(now_s),
             Availability(now_s),
             Availability(now_s),
             Availability(now_s),

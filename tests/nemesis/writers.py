@@ -61,7 +61,7 @@ class Writer:
         began_s = shared.now_s()
         write = Write(mark, Outcome.FAILED, began_s, began_s, proofs=proofs, after=self._positions(after))
         write.is_keyed = bool(key)
-        had = shared.writes if mark.call in _NEED_NO_VIEW else shared.commands
+        had = shared.keyed if key else shared.writes if mark.call in _NEED_NO_VIEW else shared.commands
         was_unknown = False
         while True:
             reply: Reply | None = None

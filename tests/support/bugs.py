@@ -197,6 +197,14 @@ _ENGINE = [
         kafka=True,
     ),
     Bug(
+        "last-served-dropped",
+        "What was read here is read until another node serves it.",
+        "streams.engine.table",
+        "if held[number].served and not is_elsewhere(number)}",
+        "if not held[number].served and not is_elsewhere(number)}",
+        "tests/contract/test_copies.py::test_what_was_served_is_kept_until_another_node_serves_it",
+    ),
+    Bug(
         "copy-served-before-the-end",
         "A warm copy is read from once it has been at the end of its changelog.",
         "streams.engine.copies",
