@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple, Protocol
@@ -19,6 +19,8 @@ from streams.refold import Bound, Reading, Refold
 from streams.topics import CONTEXT_EVENTS, SESSION_EVENTS
 
 _PAGE = 200
+_NEVER = -1
+"""As of this sequence, nothing was recorded of a context."""
 _ATTEMPTS = 3
 _ID_CHARACTERS = 43
 _TOPICS = {Audited.CONTEXTS: CONTEXT_EVENTS, Audited.SESSIONS: SESSION_EVENTS}
@@ -96,24 +98,30 @@ class Audit:
 
     async def _of_contexts(self, ids: Sequence[str], views: ServedContexts, reading: Reading) -> _Compared:
         compared = _Compared()
-        served: dict[ContextId, _Served] = {}
-        erased: set[ContextId] = set()
+        served: dict[ContextId, _Served | None] = {}
         for text in ids:
             context = ContextId(known_id(Kind.CONTEXT, text))
             try:
                 found = await _whole(partial(views.page, context, limit=_PAGE, after=NOTHING, client=""))
             except ContextErasedError:
-                erased.add(context)
+                served[context] = None
                 continue
             if found is None:
                 compared.moving += 1
             else:
                 served[context] = found
-        lists = await self._lists(((context, one.offset) for context, one in served.items()), reading)
+        wanted = {context: _NEVER if one is None else one.offset for context, one in served.items()}
+        lists = await self._lists(wanted.items(), reading)
         for context, one in served.items():
-            compared.note(Kind.CONTEXT, context, what_differs(one.fragments, _fragments(lists[context, one.offset])))
-        for context in erased - await self._erased(erased, reading):
-            compared.note(Kind.CONTEXT, context, "it is erased here, and not in the log")
+            listed = lists[context, wanted[context]]
+            if one is None:
+                what = None if listed.is_erased else "it is erased, and not so in the log"
+                compared.note(Kind.CONTEXT, context, what)
+            elif listed.is_erased_later:
+                # What it had may be gone from the log before it is here.
+                compared.moving += 1
+            else:
+                compared.note(Kind.CONTEXT, context, what_differs(one.fragments, _fragments(listed.items)))
         return compared
 
     async def _of_sessions(self, ids: Sequence[str], views: ServedSessions, reading: Reading) -> _Compared:
@@ -132,42 +140,59 @@ class Audit:
                 served[session] = found
         ends = {session: None if one is None else one.offset + 1 for session, one in served.items()}
         history = await self._refold.sessions(ends, reading)
-        # A session has an erased context no more, though its own events say that it is attached.
-        missing = {context for session, one in served.items() if one for context in _missing(history[session], one)}
-        erased = await self._erased(missing, reading)
-        attached = {session: _attached(history[session], one, erased) for session, one in served.items()}
-        lists = await self._lists(
-            (member for members in attached.values() if members is not None for member in members), reading
-        )
+        attached = {session: _attached(history[session], one) for session, one in served.items()}
+        lists = await self._lists({each for both in attached.values() for each in both.all}, reading)
         for session, one in served.items():
-            members = attached[session]
-            if members is None:
+            both = attached[session]
+            if both.differ or not all(lists[missing].is_erased for missing in both.missing):
                 compared.note(Kind.SESSION, session, "its contexts, or whether it was deleted, are not as the log says")
+            elif any(lists[member].is_erased_later for member in both.members):
+                compared.moving += 1
             elif one is not None:
-                items = merged(item for member in members for item in lists[member])
+                items = merged(item for member in both.members for item in lists[member].items)
                 compared.note(Kind.SESSION, session, what_differs(one.fragments, _fragments(items)))
         return compared
 
-    async def _erased(self, contexts: Collection[ContextId], reading: Reading) -> set[ContextId]:
-        """Return those of the contexts that were erased by now."""
-        if not contexts:
-            return set()
-        folded = await self._refold.contexts(dict.fromkeys(contexts), reading)
-        return {context for context, one in folded.items() if one.is_erased}
-
     async def _lists(
         self, members: Iterable[tuple[ContextId, int]], reading: Reading
-    ) -> dict[tuple[ContextId, int], list[PastItem]]:
-        """Return the items of contexts as of sequences: in one go, but where one context is wanted as of several."""
+    ) -> dict[tuple[ContextId, int], _Listed]:
+        """Return what contexts had as of sequences: in one go, but where one context is wanted as of several."""
         waiting = set(members)
-        lists: dict[tuple[ContextId, int], list[PastItem]] = {}
+        lists: dict[tuple[ContextId, int], _Listed] = {}
         while waiting:
             now = dict(waiting)
-            folded = await self._refold.contexts({one: sequence + 1 for one, sequence in now.items()}, reading)
+            ends = {one: sequence + 1 for one, sequence in now.items()}
+            folded = await self._refold.contexts(ends, reading, to_the_end=True)
             for member in now.items():
-                lists[member] = merged(items_of(folded[member[0]].rows, member[0]))
+                one = folded[member[0]]
+                lists[member] = _Listed(merged(items_of(one.rows, one.context)), one.is_erased, one.is_erased_later)
                 waiting.remove(member)
         return lists
+
+
+class _Listed(NamedTuple):
+    """What the log says of a context as of a sequence."""
+
+    items: list[PastItem]
+    is_erased: bool
+    """By now."""
+    is_erased_later: bool
+    """After that sequence."""
+
+
+class _Attached(NamedTuple):
+    """The contexts that the log says are attached to a session, each with the sequence that is looked at."""
+
+    members: list[tuple[ContextId, int]]
+    """Those that are served, as of what the list has."""
+    missing: list[tuple[ContextId, int]]
+    """Those that are not: erased, or lost."""
+    differ: bool
+    """Whether it was deleted either here or there only, or something is served that is not attached."""
+
+    @property
+    def all(self) -> list[tuple[ContextId, int]]:
+        return self.members + self.missing
 
 
 @dataclass
@@ -195,24 +220,18 @@ async def _whole(read: Callable[..., Awaitable[Page]]) -> _Served | None:
     return None
 
 
-def _missing(history: FoldedSession, served: _Served) -> list[ContextId]:
-    """Return the contexts that are attached by the log, and that the list does not have."""
-    return [context for context, member in history.members().items() if member.epoch not in served.sequences]
-
-
-def _attached(
-    history: FoldedSession, served: _Served | None, erased: Collection[ContextId]
-) -> list[tuple[ContextId, int]] | None:
-    """Return the contexts that are attached, each with the sequence that the list has; None where both differ."""
+def _attached(history: FoldedSession, served: _Served | None) -> _Attached:
+    """Compare the contexts of a session, by their epochs; None: it is served as one that was deleted."""
     if served is None or history.deleted:
-        return [] if served is None and history.deleted else None
-    members = history.members()
-    for context in _missing(history, served):
-        if context in erased:
-            del members[context]
-    if sorted(member.epoch for member in members.values()) != sorted(served.sequences):
-        return None
-    return [(context, served.sequences[member.epoch]) for context, member in members.items()]
+        return _Attached([], [], differ=served is not None or not history.deleted)
+    members, missing = [], []
+    for context, member in history.members().items():
+        sequence = served.sequences.get(member.epoch)
+        if sequence is None:
+            missing.append((context, _NEVER))
+        else:
+            members.append((context, sequence))
+    return _Attached(members, missing, differ=len(members) < len(served.sequences))
 
 
 def _fragments(items: Iterable[PastItem]) -> list[bytes]:

@@ -40,13 +40,14 @@ class FoldedContext:
     def __init__(self, context: ContextId, fold: ContextsFold, watched: Collection[str]) -> None:
         self.context, self.rows = context, MemoryRows()
         self.steps = {content_id: Steps() for content_id in watched}
+        self.is_erased_later = False
+        """Whether a record that was only looked at erases it."""
         self._fold = fold
-        self._is_erased_later = False
 
     @property
     def is_erased(self) -> bool:
         """Whether it was erased, also by a record that was only looked at: then nothing is to be told of it."""
-        return self._is_erased_later or context_rows.read_meta(self.rows, self.context).erased
+        return self.is_erased_later or context_rows.read_meta(self.rows, self.context).erased
 
     def look(self, record: Record) -> None:
         """See whether a record that does not count erases the context."""
@@ -54,7 +55,7 @@ class FoldedContext:
             return
         with suppress(PoisonError):
             _, event = decode_context_event(record.key, record.value)
-            self._is_erased_later |= isinstance(event, ContextErased)
+            self.is_erased_later |= isinstance(event, ContextErased)
 
     def item(self, content_id: str) -> StoredItem | None:
         """Return an item as it is now."""

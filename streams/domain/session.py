@@ -124,7 +124,7 @@ def fold_feed(
             fold.refuse(message.epoch)
         case Erased():
             # Its app has asked for it, and is told nothing.
-            yield from _SessionFold(rows, session, limits).take_off(context, member)
+            yield from _SessionFold(rows, session, limits).erase(context, member)
         case _:
             assert_never(message)
 
@@ -147,7 +147,13 @@ class _SessionFold:
         if member is not None:
             yield Attached(member.created_at_ms, refreshed=True)
             return
-        if self.state.members >= self._limits.contexts:
+        slot = layout.read_slot(self._rows, self._session, context)
+        if slot is not None:
+            # It asks all the same, as it would without the slot: the context is to know that it was named again.
+            yield ToContext(context, Subscribe(self._session, slot.epoch))
+            yield Attached(slot.created_at_ms, refreshed=True)
+            return
+        if self.state.members + len(layout.slots(self._rows, self._session)) >= self._limits.contexts:
             yield TooManyContexts()
             return
         # It has asked once, with this: hence one gap.
@@ -160,23 +166,33 @@ class _SessionFold:
 
     def detach(self, context: ContextId, epoch: int | None) -> Iterator[Effect]:
         member = layout.read_member(self._rows, self._session, context)
+        slot = layout.read_slot(self._rows, self._session, context) if member is None else None
         if member is not None and epoch in (None, member.epoch):
-            yield from self.take_off(context, member)
+            yield from self._take_off(context, member)
             yield self._told("context.session.context_removed", context, member)
+        elif slot is not None and epoch in (None, slot.epoch):
+            self._rows.delete(layout.slot_key(self._session, context))
         yield Done()
 
-    def take_off(self, context: ContextId, member: Member) -> Iterator[Effect]:
-        """Have a context no more."""
-        yield from self._end(context, member)
-        self.touch(members=-1, total=-member.count)
+    def erase(self, context: ContextId, member: Member) -> Iterator[Effect]:
+        """Have a context no more, but for the room that it takes."""
+        yield from self._take_off(context, member)
+        slot = layout.Slot(member.epoch, member.created_at_ms)
+        self._rows.put(layout.slot_key(self._session, context), layout.encode_slot(slot))
 
     def delete(self) -> Iterator[Effect]:
         for context, member in list(layout.members(self._rows, self._session)):
             yield from self._end(context, member)
             yield self._told("context.session.deleted", context, member)
+        for key in layout.slots(self._rows, self._session):
+            self._rows.delete(key)
         self.touch(members=-self.state.members, total=-self.state.total, deleted=True)
         yield Done()
         yield ToErase(Kind.SESSION, self._session)
+
+    def _take_off(self, context: ContextId, member: Member) -> Iterator[Effect]:
+        yield from self._end(context, member)
+        self.touch(members=-1, total=-member.count)
 
     def _told(self, what: NoticeType, context: ContextId, member: Member) -> ToApp:
         data = session_context_json(self._session, context, member.app, member.created_at_ms)

@@ -7,17 +7,20 @@ What the sessions table holds.
 | member | `m` S C | what `Member` says; no row: not attached |
 | list | `l` S ~updated_at content_id `0` C load | the item's fragment |
 | place | `p` S C load content_id `0` | the item's `updated_at` and hash |
+| slot | `x` S hash | of a context that was erased while it was attached: what `Slot` says |
 
 Rows that know repeated events are in `streams.domain.repeats`.
 
 S and C are the raw ids of a session and a context; `~` is the big-endian complement, so that newest sorts first. A load
-is the feed offset of the first part of the snapshot that began it.
+is the feed offset of the first part of the snapshot that began it. The hash in a slot is one of S and C: which context
+it was is known again when somebody names it, and is not said.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from hashlib import blake2b
 from typing import NamedTuple
 
 import msgspec
@@ -26,12 +29,14 @@ from streams.domain.feed import NONE, Attached
 from streams.domain.ids import ID_BYTES, ContextId, SessionId
 from streams.domain.rows import Rows
 
-SESSION, MEMBER, LIST, PLACE = b"S", b"m", b"l", b"p"
+SESSION, MEMBER, LIST, PLACE, SLOT = b"S", b"m", b"l", b"p", b"x"
 _HEAD = 1 + ID_BYTES
 _U64 = (1 << 64) - 1
 _TAIL = ID_BYTES + 8
 _PLACE = struct.Struct(">QQ")
 _ATTACHED = struct.Struct(">Q?")
+_SLOT = struct.Struct(">QQ")
+_HASH_BYTES = 16
 
 
 class Session(msgspec.Struct, frozen=True, array_like=True):
@@ -78,6 +83,18 @@ class Member(msgspec.Struct, frozen=True, array_like=True):
     def waits(self) -> bool:
         """Say whether the member's items are still on their way."""
         return self.load == NONE and not self.refused
+
+
+class Slot(NamedTuple):
+    """
+    What an erased context has left: room that it takes until it is detached.
+
+    That it was erased is no event of the session's. If it left room, what was attached in that room would be refused
+    where the tables are folded again, and the session's events come before the erasure.
+    """
+
+    epoch: int
+    created_at_ms: int
 
 
 class ListEntry(NamedTuple):
@@ -140,6 +157,11 @@ def place_load(key: bytes) -> int:
     return int.from_bytes(key[_HEAD + ID_BYTES : _HEAD + _TAIL], "big")
 
 
+def slot_key(session: SessionId, context: ContextId) -> bytes:
+    """Return the key of the slot that a context leaves when it is erased."""
+    return SLOT + session + blake2b(context, key=session, digest_size=_HASH_BYTES).digest()
+
+
 def encode_place(time_ms: int, item_hash: int) -> bytes:
     """Return a place's value."""
     return _PLACE.pack(time_ms, item_hash)
@@ -166,6 +188,11 @@ def encode_member(member: Member) -> bytes:
     return _ENCODER.encode(member)
 
 
+def encode_slot(slot: Slot) -> bytes:
+    """Return a slot's value."""
+    return _SLOT.pack(*slot)
+
+
 def encode_attached(attached: Attached) -> bytes:
     """Return what is kept of the verdict on an event that may come again."""
     return _ATTACHED.pack(attached.created_at_ms, attached.refreshed)
@@ -186,6 +213,17 @@ def read_member(rows: Rows, session: SessionId, context: ContextId) -> Member | 
     """Return a member, None where the context is not attached."""
     value = rows.get(MEMBER + session + context)
     return None if value is None else _MEMBER.decode(value)
+
+
+def read_slot(rows: Rows, session: SessionId, context: ContextId) -> Slot | None:
+    """Return the slot that a context has left, None where it has left none."""
+    value = rows.get(slot_key(session, context))
+    return None if value is None else Slot(*_SLOT.unpack(value))
+
+
+def slots(rows: Rows, session: SessionId) -> list[bytes]:
+    """Return the keys of a session's slots."""
+    return [key for key, _ in rows.range(SLOT + session)]
 
 
 def members(rows: Rows, session: SessionId) -> Iterator[tuple[ContextId, Member]]:

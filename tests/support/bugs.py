@@ -637,6 +637,22 @@ _HISTORY = [
         "        if trail.end > 0:",
         "tests/contract/test_engine_repairs.py::test_events_that_are_folded_meanwhile",
     ),
+    Bug(
+        "erasure-leaves-room",
+        "What is attached follows from the session's own events, however late an erasure is folded.",
+        "streams.domain.session",
+        " + len(layout.slots(self._rows, self._session)) >=",
+        " >=",
+        "tests/unit/test_erasure_fold.py::test_the_tables_are_the_same_however_late_an_erasure_is_folded",
+    ),
+    Bug(
+        "audit-compares-what-is-being-erased",
+        "A list that an erasure has not reached yet is not compared, for its events may be gone.",
+        "streams.audit",
+        "            elif listed.is_erased_later:",
+        "            elif listed.is_erased_later and not one.fragments:",
+        "tests/unit/test_audit.py::test_what_is_being_erased_is_not_compared",
+    ),
 ]
 
 

@@ -77,7 +77,7 @@ async def check_node(node: Node, log: Log) -> None:
 def _check_kinds(keys: set[bytes], *, sessions: bool) -> None:
     kinds = Counter(key[:1] for key in keys)
     if sessions:
-        known = {session_rows.SESSION, session_rows.MEMBER, session_rows.LIST, session_rows.PLACE}
+        known = {session_rows.SESSION, session_rows.MEMBER, session_rows.LIST, session_rows.PLACE, session_rows.SLOT}
         claim(kinds[session_rows.LIST] == kinds[session_rows.PLACE], "rows")
     else:
         known = {context_rows.META, context_rows.ITEM, context_rows.ORDER, context_rows.SUB, context_rows.UNSUB}

@@ -15,6 +15,7 @@ from streams.domain.errors import ViewBehindError, ViewUnavailableError
 from streams.domain.events import (
     ContextAttached,
     ContextDetached,
+    ContextErased,
     ContextEvent,
     ItemHidden,
     ItemPut,
@@ -32,6 +33,7 @@ from streams.log.port import Chunk, Record
 from streams.processors.contexts import ContextsFold
 from streams.processors.sessions import SessionsFold
 from streams.processors.webhooks import WebhooksFold
+from streams.topics import ERASURES
 from streams.views.tables import WAIT_S
 
 HASH_KEY = b"k" * 32
@@ -137,9 +139,10 @@ class Views:
         for fold, table in folds:
             for topic in inputs_of(fold):
                 self._folds[topic] = fold, table
-        self._topics: dict[str, deque[Record]] = {topic: deque() for topic in self._folds}
-        self._ends = dict.fromkeys(self._folds, 0)
-        self.log = MemoryLog({topic: [] for topic in self._folds})
+        topics = [*self._folds, ERASURES]
+        self._topics: dict[str, deque[Record]] = {topic: deque() for topic in topics}
+        self._ends = dict.fromkeys(topics, 0)
+        self.log = MemoryLog({topic: [] for topic in topics})
         self._events = 0
         self.now_ms = START_MS
         self.verdicts: dict[str, Verdict] = {}
@@ -216,6 +219,9 @@ class Views:
     def hide(self, context: ContextId, content_id: str, *, hidden: bool = True) -> ContextPosition:
         event = ItemHidden(id=self.event_id(), client=CLIENT, content_id=content_id, hidden=hidden)
         return self.context_event(context, event)
+
+    def erase(self, context: ContextId) -> ContextPosition:
+        return self.context_event(context, ContextErased(id=self.event_id(), client=CLIENT))
 
     def attach(self, session: SessionId, context: ContextId) -> SessionsPosition:
         app, text = id_text(Kind.APP, app_of(context)), id_text(Kind.CONTEXT, context)

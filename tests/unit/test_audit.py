@@ -11,21 +11,20 @@ from hypothesis import strategies as st
 from streams.audit import Audit, Served
 from streams.domain import context_rows, session_rows
 from streams.domain.audits import Audited, AuditResult, Sample, what_differs
-from streams.domain.context_rows import Meta
 from streams.domain.errors import ViewUnavailableError
-from streams.domain.events import ContextErased
 from streams.domain.feed import LIMITS, Limits
-from streams.domain.ids import Kind, id_text
+from streams.domain.ids import ContextId, Kind, id_text
 from streams.refold import Bound, Refold
 from streams.views.context_views import ContextReader
 from streams.views.session_lists import SessionLists
 from streams.views.session_views import SessionReader
 from streams.views.tables import WaitLimit
-from tests.support.tables import CLIENT, HASH_KEY, Views, context_id, session_id
+from tests.support.tables import HASH_KEY, Views, context_id, session_id
 from tests.unit.test_explain import MOVES, make
 
 C1, C2 = context_id(1), context_id(2)
 S = session_id(1)
+C1_TEXT = id_text(Kind.CONTEXT, C1).encode()
 
 
 async def audited(
@@ -49,12 +48,27 @@ def served() -> Views:
 
 
 @settings(deadline=None)
-@given(moves=st.lists(MOVES, max_size=30), items=st.integers(1, 4), folded=st.integers(0, 200))
-def test_nothing_is_found_where_nothing_is_wrong(moves: list[tuple[str, bytes, str]], items: int, folded: int) -> None:
-    """Whatever was written, and however far the folds have got with it."""
+@given(
+    moves=st.lists(MOVES, max_size=30),
+    erased=st.none() | st.sampled_from([C1, C2]),
+    later=st.lists(MOVES, max_size=10),
+    items=st.integers(1, 4),
+    folded=st.integers(0, 200),
+)
+def test_nothing_is_found_where_nothing_is_wrong(
+    moves: list[tuple[str, bytes, str]],
+    erased: ContextId | None,
+    later: list[tuple[str, bytes, str]],
+    items: int,
+    folded: int,
+) -> None:
+    """Whatever was written and erased, and however far the folds have got with it."""
     limits = Limits(items=items)
     views = Views(limits)
     make(views, moves)
+    if erased is not None:
+        views.erase(erased)
+    make(views, later)
     for n in range(folded):
         views.step(views.topics[n % len(views.topics)])
     for of in Audited:
@@ -106,18 +120,52 @@ async def test_members_that_are_wrong() -> None:
     assert (await audited(views, Audited.SESSIONS)).differing == []
 
 
-async def test_a_context_that_was_erased() -> None:
-    """It is as the log says where it is erased there too, and so is a session that has it no more."""
+@pytest.mark.parametrize("attached", ["loaded", "waits", "again"])
+async def test_what_was_erased_is_right(attached: str) -> None:
+    """An erased context that is served as one, and a session that had it, in whatever way, and has it no more."""
     views = served()
-    views.context_event(C1, ContextErased(id=views.event_id(), client=CLIENT))
+    if attached == "waits":
+        views.attach(session_id(2), C1)
+        views.erase(C1)
+    else:
+        views.erase(C1)
     views.drain()
+    if attached == "again":
+        views.attach(S, C1)
+        views.drain()
     for of in Audited:
         found = await audited(views, of)
-        assert (found.lists, found.differing) == (2 if of is Audited.CONTEXTS else 1, [])
-    views.contexts.stored.put(context_rows.meta_key(C2), context_rows.encode_meta(Meta(erased=True)))
-    views.sessions.stored.delete(session_rows.member_key(S, C2))
-    assert [one.id for one in (await audited(views, Audited.CONTEXTS)).differing] == [id_text(Kind.CONTEXT, C2)]
-    assert [one.id for one in (await audited(views, Audited.SESSIONS)).differing] == [id_text(Kind.SESSION, S)]
+        assert (found.lists, found.moving, found.differing) == (
+            1 + (of is Audited.CONTEXTS or attached == "waits"),
+            0,
+            [],
+        )
+
+
+async def test_what_is_being_erased_is_not_compared() -> None:
+    """As long as the list is here, and may be gone from the log: it, and those of the sessions that have it."""
+    views = served()
+    views.erase(C1)
+    for record in views.log.records["context-events"][:3]:
+        if C1_TEXT in (record.key or b""):
+            views.log.records["context-events"][record.offset] = record._replace(value=None)
+    contexts, sessions = await audited(views, Audited.CONTEXTS), await audited(views, Audited.SESSIONS)
+    assert (contexts.lists, contexts.moving, contexts.differing) == (1, 1, [])
+    assert (sessions.lists, sessions.moving, sessions.differing) == (0, 1, [])
+
+
+async def test_what_is_erased_here_only() -> None:
+    """A context whose events do not say so, and a session that has lost one which was not erased."""
+    views = served()
+    meta = context_rows.Meta(sequence=2, erased=True)
+    views.contexts.stored.put(context_rows.meta_key(C1), context_rows.encode_meta(meta))
+    (found,) = (await audited(views, Audited.CONTEXTS)).differing
+    assert (found.id, found.what) == (id_text(Kind.CONTEXT, C1), "it is erased, and not so in the log")
+    views.erase(C2)
+    views.drain()
+    views.sessions.stored.delete(session_rows.member_key(S, C1))
+    (found,) = (await audited(views, Audited.SESSIONS)).differing
+    assert "contexts" in found.what
 
 
 async def test_one_context_as_of_several_sequences() -> None:

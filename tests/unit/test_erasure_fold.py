@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from streams.codec import encode_event, event_key
@@ -11,6 +13,7 @@ from streams.domain.events import ContextErased, ContextEvent, ItemHidden, ItemP
 from streams.domain.feed import (
     LIMITS,
     Attached,
+    Done,
     Effect,
     Erased,
     Limits,
@@ -18,21 +21,23 @@ from streams.domain.feed import (
     Sweep,
     ToContext,
     ToErase,
+    TooManyContexts,
     ToSession,
     Unsubscribe,
     Wipe,
 )
-from streams.domain.ids import Kind, id_text
+from streams.domain.ids import ContextId, Kind, id_text
 from streams.domain.memory_rows import MemoryRows
 from streams.log.port import Record
 from streams.processors.contexts import ContextsFold
 from streams.processors.sessions import SessionsFold
 from streams.topics import CONTEXT_EVENTS, SESSION_EVENTS
+from streams.views.sessions import newest, read_state
 from streams.writer import record_key
-from tests.support.tables import CLIENT, HASH_KEY, START_MS, app_of, context_id, make_item, session_id
+from tests.support.tables import CLIENT, HASH_KEY, START_MS, Views, app_of, context_id, make_item, session_id
 from tests.unit.test_session_fold import Session, item, whole
 
-C, D = context_id(1), context_id(2)
+C, D, E = context_id(1), context_id(2), context_id(3)
 S, T = session_id(1), session_id(2)
 APP = id_text(Kind.APP, app_of(C))
 CAUSE = {"id": "0" * 32, "client": CLIENT}
@@ -159,6 +164,103 @@ def test_one_that_was_attached_again_is_told_again() -> None:
     assert session_rows.read_member(rows, session_id(1), C) is None
     assert session.feed(whole(3, item("a", 1))) == []
     assert session.list == []
+
+
+def full() -> Session:
+    """Return a session that has as many contexts as it may, one of which was erased."""
+    session = Session(Limits(contexts=2))
+    session.attach(C)
+    session.attach(D)
+    session.feed(Erased(C))
+    return session
+
+
+def test_room_is_left_by_a_detach_and_not_by_an_erasure() -> None:
+    """So what is attached follows from the session's own events, in whatever order others are folded."""
+    session = full()
+    assert session.attach(E) == [TooManyContexts()]
+    assert session.detach(C, epoch=7) == [Done()]
+    assert session.attach(E) == [TooManyContexts()]
+    assert session.detach(C) == [Done()]
+    assert Attached(session.now_ms + 10, refreshed=False) in session.attach(E)
+
+
+def test_what_was_erased_and_is_attached_again_takes_no_more_room() -> None:
+    """It is attached as it was, as it would be where the erasure is folded later; and has nothing, as before."""
+    session = full()
+    limits = session.limits
+    session.limits = Limits(contexts=3)
+    asks = ToContext(C, Subscribe(S, 0))
+    assert session.attach(C) == [asks, Attached(START_MS + 10, refreshed=True)]
+    assert session.feed(whole(3, item("a", 1))) == []
+    assert session.list == []
+    assert any(isinstance(effect, Attached) for effect in session.attach(E))
+    session.limits = limits
+    session.detach(C)
+    session.detach(E)
+    assert any(isinstance(effect, Attached) for effect in session.attach(C))
+
+
+def test_what_was_erased_is_not_named_and_goes_with_the_session() -> None:
+    """The room that it takes says a hash; nothing stays of it once the session is deleted."""
+    session = full()
+    assert len(session_rows.slots(session.rows, S)) == 1
+    assert not [row for row in session.rows.range(b"") if bytes(C) in b"".join(row)]
+    session.delete()
+    assert session_rows.slots(session.rows, S) == []
+
+
+MOVES = st.tuples(
+    st.sampled_from(["attach", "attach", "detach", "erase", "put"]),
+    st.sampled_from([context_id(n) for n in range(1, 5)]),
+    st.lists(st.integers(0, 3), max_size=8),
+)
+
+
+def made(views: Views) -> dict[str, object]:
+    """Return what a session's rows say, but for how far and how often it was told of its contexts' items."""
+    rows = views.sessions.stored
+    members = {context: (one.epoch, one.app, one.created_at_ms) for context, one in session_rows.members(rows, S)}
+    row = session_rows.read_session(rows, S)
+    listed = [] if row.deleted else [entry.item for entry in newest(rows, read_state(rows, S))]
+    slots = list(rows.range(session_rows.SLOT + S))
+    return {"members": members, "row": replace(row, revision=0), "list": listed, "slots": slots, "said": views.verdicts}
+
+
+@settings(deadline=None)
+@given(
+    moves=st.lists(MOVES, max_size=25), deleted=st.booleans(), again=st.permutations([CONTEXT_EVENTS, SESSION_EVENTS])
+)
+def test_the_tables_are_the_same_however_late_an_erasure_is_folded(
+    moves: list[tuple[str, ContextId, list[int]]], deleted: bool, again: list[str]
+) -> None:
+    """At the limit too: what is attached, and what was said of each attach, as events came and when folded again."""
+    limits = Limits(contexts=2)
+    live, rebuilt = Views(limits), Views(limits)
+    topics = live.topics[:4]
+    for move, context, turns in moves:
+        match move:
+            case "attach":
+                live.attach(S, context)
+            case "detach":
+                live.detach(S, context)
+            case "erase":
+                live.erase(context)
+            case _:
+                live.put(context, "a")
+        for turn in turns:
+            live.step(topics[turn])
+    if deleted:
+        live.delete(S)
+    live.drain()
+    for topic in again:
+        for record in live.log.records[topic]:
+            rebuilt.now_ms = record.time_ms
+            rebuilt.append(topic, record.key or b"", record.value or b"")
+        while rebuilt.step(topic):
+            pass
+    rebuilt.drain()
+    assert made(rebuilt) == made(live)
 
 
 def test_a_record_without_a_value_is_nothing() -> None:
