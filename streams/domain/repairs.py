@@ -14,7 +14,7 @@ from streams.domain.dead_letters import CORRECTED
 from streams.domain.feed import NONE, Change, Effect, Erased, Subscribe, ToContext, ToSession, Unsubscribe
 from streams.domain.ids import ContextId, SessionId
 from streams.domain.rows import Rows, WritableRows
-from streams.domain.session_rows import Member, Session
+from streams.domain.session_rows import Member, Session, Slot
 
 MOST_BYTES = 4 << 20
 """What one repair writes at once, for it is one batch of the changelog: the rest is another. Only what differs of a
@@ -134,7 +134,8 @@ def mend_member(
     key = session_rows.member_key(session, context)
     stored = rows.get(key)
     before = _readable(_MEMBER, stored)
-    right = None if is_erased else session_rows.read_member(folded, session, context)
+    attached = session_rows.read_member(folded, session, context)
+    right = None if is_erased else attached
     member = _right_member(before, right, context, items)
     expected = _expected(session, context, member, items)
     kept = _kept_loads(member, items)
@@ -150,6 +151,11 @@ def mend_member(
     encoded = None if member is None else session_rows.encode_member(member)
     if stored != encoded:
         changed = {key: encoded, **changed}
+    if is_erased and attached is not None:
+        # What its erasure leaves where the fold hears of it.
+        slot = session_rows.slot_key(session, context)
+        left = {slot: session_rows.encode_slot(Slot(attached.epoch, attached.created_at_ms))}
+        changed = {**_differing({slot: rows.get(slot)}, left), **changed}
     written = _write(changed, rows, most_bytes)
     if changed:
         _mend_totals(rows, folded, session, is_changed=True)
@@ -231,7 +237,7 @@ def _mend_totals(rows: WritableRows, folded: Rows, session: SessionId, *, is_cha
     return True
 
 
-def _differing(before: Mapping[bytes, bytes], expected: Mapping[bytes, bytes]) -> Changed:
+def _differing(before: Mapping[bytes, bytes | None], expected: Mapping[bytes, bytes]) -> Changed:
     """Return what makes rows those that are expected."""
     changed: Changed = {key: None for key in before if key not in expected}
     return changed | {key: value for key, value in expected.items() if before.get(key) != value}

@@ -343,6 +343,7 @@ async def test_an_erased_context() -> None:
     views.contexts.stored.put(context_rows.meta_key(C1), context_rows.encode_meta(context_rows.Meta(count=1)))
     member = session_rows.Member(0, b"A" * 17, 1, sequence=3, load=4, count=2)
     views.sessions.stored.put(session_rows.member_key(S, C1), session_rows.encode_member(member))
+    views.sessions.stored.delete(session_rows.slot_key(S, C1))
     assert list((await repairing.context(C1)).items) == [b"back"]
     await repairing.session(S)
     views.drain()
