@@ -106,6 +106,10 @@ class Availability:
         self.failures += 1
         self._since.setdefault(what, began_s)
 
+    def is_away(self, what: str) -> bool:
+        """Say whether it could not be had when it was last tried."""
+        return what in self._since
+
     def had(self, what: str) -> None:
         """Note that it could."""
         since = self._since.pop(what, None)

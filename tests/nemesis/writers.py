@@ -91,8 +91,9 @@ class Writer:
         return write, reply
 
     def key(self) -> str:
-        """Return a key for some writes, and none for the others."""
-        return f"{self._random.getrandbits(128):032x}" if self._random.random() < _KEYED else ""
+        """Return a key for some writes, and none for the others, nor where one without has just failed."""
+        is_away = self._shared.writes.is_away(self._name) or self._shared.commands.is_away(self._name)
+        return f"{self._random.getrandbits(128):032x}" if self._random.random() < _KEYED and not is_away else ""
 
     def _outcome(self, mark: Mark, reply: Reply, expected: frozenset[int], key: str) -> Outcome:
         if 200 <= reply.status < 300:
