@@ -76,14 +76,16 @@ def mend_context(rows: WritableRows, folded: Rows, context: ContextId, *, most_b
     """
     before: dict[bytes, bytes] = {}
     expected: dict[bytes, bytes] = {}
+    meta = context_rows.read_meta(folded, context)
     for kind in (context_rows.ITEM, context_rows.ORDER, *_KNOWN):
         before |= rows.range(kind + context)
-        expected |= folded.range(kind + context)
+        if not meta.erased:  # of one that was, whatever else its events give goes by and by
+            expected |= folded.range(kind + context)
     changed = _differing(before, expected)
     key = context_rows.meta_key(context)
     stored = _readable(_META, rows.get(key)) or Meta()
     sessions = [session for session, _ in context_rows.subscriptions(rows, context)]
-    right = _right_meta(stored, context_rows.read_meta(folded, context), len(sessions))
+    right = _right_meta(stored, meta, len(sessions))
     if not changed and stored == replace(right, repairs=stored.repairs):
         return Mended({}, 0, [], is_whole=True)
     # Readers know by this row that the list is another one; its sequence stays, for no event has come.

@@ -151,8 +151,7 @@ class Processor:
     def resume(self) -> None:
         """Take what is fetched from now on."""
         self.inbox.open()
-        if self._is_broken:
-            self.inbox.nudge()
+        self.inbox.nudge()  # what is to be restored or changed need not wait for a record
 
     def next_offsets(self) -> dict[tuple[str, int], int]:
         """Return where to read on, for every partition that is owned here."""

@@ -163,6 +163,24 @@ async def test_a_partition_that_goes_to_another_node() -> None:
             await repair(one).context(CONTEXT, is_dry=False)
 
 
+async def test_a_change_that_comes_while_partitions_move() -> None:
+    """It is made once they have, though nothing else arrives."""
+    async with living() as one:
+        await harmed(one)
+        await one.node.engine.pause()
+        processor = one.node.contexts
+        running = asyncio.create_task(processor.run())
+        changing = asyncio.create_task(processor.change(0, lambda _: nothing()))
+        # A turn of a processor that is paused takes no errand.
+        async with asyncio.timeout(20):
+            while not (processor._errands._waiting and not processor.inbox._nudged and processor._idle.is_set()):
+                await asyncio.sleep(0)
+            processor.resume()
+            await changing
+        running.cancel()
+        await asyncio.wait({running})
+
+
 async def test_a_log_that_says_nothing_in_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     """The turn is over soon, and nothing was changed."""
     monkeypatch.setattr("streams.repair.TURN_LIMIT_S", 0.05)

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from streams.domain import context_rows, session_rows
-from streams.domain.events import ContextErased
+from streams.domain.events import ContextErased, ItemPut
 from streams.domain.feed import LIMITS, NONE, Limits
-from streams.domain.ids import ContextId, SessionId
+from streams.domain.ids import ContextId, Kind, SessionId, id_text
 from streams.domain.memory_rows import MemoryRows
 from streams.domain.repairs import Mended, loaded_sequence, mend_context, mend_member, mend_session
 from streams.engine.fold import Output
@@ -22,7 +22,7 @@ from streams.processors.sessions import SessionsFold
 from streams.refold import Bound, Refold
 from streams.topics import CONTEXT_EVENTS, SESSION_EVENTS
 from streams.trail import Trail
-from tests.support.tables import CLIENT, HASH_KEY, Views, context_id, session_id
+from tests.support.tables import CLIENT, HASH_KEY, Views, app_of, context_id, make_item, session_id
 from tests.unit.test_explain import MOVES, make
 
 C1, C2, C3 = context_id(1), context_id(2), context_id(3)
@@ -348,6 +348,19 @@ async def test_an_erased_context() -> None:
     await repairing.session(S)
     views.drain()
     assert (without_counters(views.contexts.stored), without_counters(views.sessions.stored)) == right
+
+
+async def test_an_erased_context_that_knew_more_than_goes_at_once() -> None:
+    """What has gone by and by does not come back."""
+    limits = Limits(erased_rows=2)
+    views = Views(limits)
+    for key in range(9):
+        item, app = make_item(f"c{key}"), id_text(Kind.APP, app_of(C1))
+        event = ItemPut(id=views.event_id(), client=CLIENT, app=app, item=item, idempotency_key=f"k{key}")
+        views.context_event(C1, event)
+    views.context_event(C1, ContextErased(id=views.event_id(), client=CLIENT))
+    views.drain()
+    assert (await Repairing(views, limits).context(C1)).rows == 0
 
 
 @settings(deadline=None)
