@@ -27,7 +27,8 @@ _LOOKS = 16
 """So often within the time that an erasure may take it is seen how far it is …"""
 _GATHERS = 4
 """… and for such a part of it requests wait for others: all of them are one search of the log."""
-_NOTHING_DECIDED: Mapping[str, tuple[int, int]] = {}
+Places = dict[str, tuple[int, int]]
+"""Partition of a source → offset and number of the last notice that was decided about."""
 
 
 class Eraser:
@@ -89,9 +90,14 @@ class Eraser:
     async def _run(self) -> None:
         while True:
             await asyncio.sleep(self._within_s / _LOOKS)
+            views = self._views()
             try:
                 while await self.step():
                     pass
+            except KeyError:
+                # Topics of a version of the views that was dropped meanwhile; anything else is a bug.
+                if views == self._views():
+                    raise
             except UnavailableError as error:
                 # It is done again, and nothing was said to be done.
                 self._logger.warning("not_erased", error=str(error))
@@ -116,15 +122,23 @@ class Eraser:
             await self._compact()
             return False
         search = Search(self._log, self._partitions, self._views(), self._log.scan)
-        self._waits_for = [found async for found in search.in_sources(open_)]
+        self._waits_for, until = [], defaultdict[tuple[str, int], Places](dict)
+        async for found in search.in_sources(open_):
+            for source, place in decided_in(found).items():
+                of = until[found.id, found.partition]
+                of[source] = max(place, of.get(source, place))
+            # Without what it says: there may be many.
+            self._waits_for.append(found._replace(record=found.record._replace(value=None)))
         if self._waits_for:
+            # Before what they say is gone: in a rebuild, nobody is told anything again.
+            await self._forget_told(until)
             await self._erase()
             await self._compact()
             return not await self._is_still_there()
         left = [found async for found in search.in_made(open_)]
         if left:
             told = {(found.id, found.partition) for found in left if found.topic in search.webhooks}
-            await self._forget_told(dict.fromkeys(told, _NOTHING_DECIDED))
+            await self._forget_told({at: {} for at in told})
             await self._compact()
             return False
         await self._write_receipts(open_, search.searched)
@@ -149,34 +163,28 @@ class Eraser:
 
     async def _erase(self) -> None:
         by_place = defaultdict[tuple[str, int], dict[int, Record]](dict)
-        until: defaultdict[tuple[str, int], dict[str, tuple[int, int]]] = defaultdict(dict)
         for found in self._waits_for:
             at = found.topic, found.partition
             by_place[at][found.record.offset] = found.record
             self._erased[found.id].setdefault(at, []).append(found.record.offset)
-            for source, place in decided_in(found).items():
-                of = until[found.id, found.partition]
-                of[source] = max(place, of.get(source, place))
             session = session_of(found)
             if session is not None:
                 # A context that feeds as many sessions as it may does not know of all that have it.
                 message = encode_message(Erased(raw_of(found.id)))
                 for topics in self._views():
                     await self._log.append(topics.feed, partition_of(session, self._partitions), session, message)
-        # Before what they say is gone: in a rebuild, nobody is told anything again.
-        await self._forget_told(until)
         for (topic, partition), records in by_place.items():
             await self._log.erase(topic, partition, [records[offset] for offset in sorted(records)])
         self._logger.info("erasing", records=sum(map(len, by_place.values())))
 
-    async def _forget_told(self, until: Mapping[tuple[str, int], Mapping[str, tuple[int, int]]]) -> None:
+    async def _forget_told(self, until: Mapping[tuple[str, int], Places]) -> None:
         """Have forgotten what apps were told, or were to be told: id and partition → what was decided about there."""
         for (id_, partition), places in until.items():
             event: ContextForgotten | SessionForgotten
             if kind_of(id_) is Kind.CONTEXT:
-                event = ContextForgotten(id=secrets.token_hex(16), context=id_, until=dict(places))
+                event = ContextForgotten(id=secrets.token_hex(16), context=id_, until=places)
             else:
-                event = SessionForgotten(id=secrets.token_hex(16), session=id_, until=dict(places))
+                event = SessionForgotten(id=secrets.token_hex(16), session=id_, until=places)
             await self._log.append(WEBHOOK_EVENTS, partition, event.id.encode(), encode_event(event))
 
     async def _compact(self) -> None:

@@ -48,7 +48,7 @@ from tests.support.tables import CLIENT, START_MS, Cause, app_of, context_id, ma
 
 AnyLog = EmbeddedLog | KafkaLog
 PARTITIONS = 2
-LIMIT_S = 90.0
+LIMIT_S = 60.0
 """A broker looks every so often whether there is something to compact, and closes no segment within a second."""
 X, Y = context_id(1), context_id(2)
 S, T = session_id(1), session_id(2)

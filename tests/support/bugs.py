@@ -724,6 +724,50 @@ _REPEATS = [
 ]
 
 
+_ERASURE = [
+    Bug(
+        "sessions-keep-what-is-erased",
+        "Each session that has a context takes it off once it is erased.",
+        "streams.domain.context",
+        "yield ToSession(session, Erased(self._context))",
+        "continue",
+        "tests/unit/test_erasure_fold.py::test_nothing_is_left_but_that_it_was_erased",
+    ),
+    Bug(
+        "repeats-share-a-key",
+        "Each record of a source has a key that no other has.",
+        "streams.writer",
+        'secrets.token_hex(8) if may_come_again else ""',
+        '""',
+        "tests/unit/test_erasure_fold.py::test_what_may_be_appended_again_has_a_key_of_its_own_each_time",
+    ),
+    Bug(
+        "receipt-too-early",
+        "There is a receipt once nothing is found any more, in changelogs neither.",
+        "streams.eraser",
+        "        if left:\n",
+        "        if not open_:\n",
+        "tests/contract/test_erasure.py::test_what_is_left_in_a_changelog_keeps_the_receipt_back",
+    ),
+    Bug(
+        "no-end-after-erasing",
+        "Whoever folds a partition comes to its end, also where its last records were erased.",
+        "streams.log.embedded",
+        "await self.append(topic, partition, COMPACT_KEY, None)",
+        "pass",
+        "tests/contract/test_erasure.py::test_whoever_folds_comes_to_the_end",
+    ),
+    Bug(
+        "erased-bytes-stay",
+        "What is erased is gone from the disk.",
+        "streams.log.embedded_directory",
+        '"secure_delete = ON"',
+        '"secure_delete = OFF"',
+        "tests/contract/test_erasure.py::test_all_that_was_recorded_is_gone[embedded]",
+    ),
+]
+
+
 def _named(bugs: Iterable[Bug]) -> dict[str, Bug]:
     named = {}
     for bug in bugs:
@@ -732,4 +776,6 @@ def _named(bugs: Iterable[Bug]) -> dict[str, Bug]:
     return named
 
 
-BUGS: Mapping[str, Bug] = _named([*_WRITES, *_ENGINE, *_FOLDS, *_SERVICE, *_REBUILDS, *_REPEATS, *_WEBHOOKS, *_HISTORY])
+BUGS: Mapping[str, Bug] = _named(
+    [*_WRITES, *_ENGINE, *_FOLDS, *_SERVICE, *_REBUILDS, *_REPEATS, *_WEBHOOKS, *_HISTORY, *_ERASURE]
+)
