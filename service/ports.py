@@ -211,7 +211,7 @@ class PastReader(Protocol):
     """
 
     async def context_lists(self, context: ContextId, moments: Sequence[Moment], *, client: str) -> Sequence[PastList]:
-        """Return a context's list as it was at each of some moments. *client* has one call at a time."""
+        """Return a context's list as it was at each of some moments. *client* is who asks."""
 
     async def session_lists(
         self, session: SessionId, moments: Sequence[Moment], *, client: str, context: ContextId | None = None

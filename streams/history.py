@@ -22,6 +22,9 @@ from streams.refold import Bound, Reading, Refold
 OPERATORS = Bound(100_000_000, 60.0)
 """What a node reads of the log for one call of an operator: they can wait."""
 
+CLIENTS = Bound(2_000_000, 1.5, 64 << 20, 4.0)
+"""What a node reads for one call of a client, and no more than a fifth of the time: others are served meanwhile."""
+
 
 class _Past(NamedTuple):
     history: FoldedSession
@@ -48,8 +51,9 @@ class History:
 
     async def context_lists(self, context: ContextId, moments: Sequence[Moment], *, client: str = "") -> list[PastList]:
         """Return a context's list as it was at each of some moments."""
+        del client
         lists = []
-        with self._refold.reading(self._bound, client) as reading:
+        with self._refold.reading(self._bound) as reading:
             for at in moments:
                 ends = {context: _end(at.offset)}
                 found = await self._refold.contexts(ends, reading, until_ms=at.time_ms, to_the_end=True)
@@ -69,7 +73,8 @@ class History:
         Raises:
             NotAttachedError: The context was attached at none of them.
         """
-        with self._refold.reading(self._bound, client) as reading:
+        del client
+        with self._refold.reading(self._bound) as reading:
             lists = [(await self._past(session, at, reading)).past for at in moments]
         if context is None:
             return lists

@@ -24,9 +24,9 @@ from streams.engine.pace import Pace
 from streams.engine.processor import Processor
 from streams.engine.table import OwnedTable
 from streams.eraser import Eraser
-from streams.explain import SERVED, Explainer
+from streams.explain import Explainer
 from streams.folding import Folding, Foundation
-from streams.history import History
+from streams.history import CLIENTS, History
 from streams.hosting import Hosting, LiveCommands, LiveContexts, LiveKeys, LiveSessions, remove_tables
 from streams.idempotency import KeyLog
 from streams.keys import MasterKey, keep_secret
@@ -153,7 +153,8 @@ class Node:
         await self._host(view)
         refold = Refold(self.log, config.partitions, hash_key=config.key.hash_key)
         self.explainer = Explainer(refold, self.session_views)
-        self.past_lists = History(refold, bound=SERVED)
+        for_clients = Refold(self.log, config.partitions, hash_key=config.key.hash_key, most_at_once=1)
+        self.past_lists = History(for_clients, bound=CLIENTS)
         for_operators = Refold(self.log, config.partitions, hash_key=config.key.hash_key)
         self.history = History(for_operators)
         self.audit = Audit(for_operators, self._served)

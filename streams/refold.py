@@ -49,6 +49,8 @@ class Bound(NamedTuple):
     seconds: float
     bytes: int = 1 << 30
     """Of the records that are folded: what they give is in memory, as often as it is answered."""
+    rests: float = 0.0
+    """So many times what a piece has taken of the processor, others have the node to themselves after it."""
 
 
 class Reading:
@@ -59,6 +61,7 @@ class Reading:
         self._records, self._bytes = bound.records, bound.bytes
         self._end_s = clock_s() + bound.seconds
         self._work = 0
+        self._worked_s = time.thread_time()
 
     def took(self, records: int) -> None:
         """Count *records*; raise `HistoryTooLongError` where they were too many, or took too long."""
@@ -75,11 +78,15 @@ class Reading:
             raise HistoryTooLongError(f"More than {self._bound.bytes >> 20} MiB of events would have to be folded.")
         self._work += 1 + len(record.value or b"") // _WORK_BYTES
 
-    async def rest(self) -> None:
-        """Let others have their turn, where that was much work; raises as `took` does."""
-        if self._work >= _WORK_AT_ONCE:
-            self._work = 0
-            await asyncio.sleep(0)
+    async def rest(self, *, anyway: bool = False) -> None:
+        """
+        Let others have their turn, where there was much work, or *anyway*; raises as `took` does.
+
+        What they do meanwhile counts as work too: the more there is of it, the longer is left to them.
+        """
+        if anyway or self._work >= _WORK_AT_ONCE:
+            await asyncio.sleep(self._bound.rests * (time.thread_time() - self._worked_s))
+            self._work, self._worked_s = 0, time.thread_time()
             self.took(0)
 
 
@@ -107,24 +114,18 @@ class Refold:
         self._log, self._partitions, self._most_at_once, self._clock_s = log, partitions, most_at_once, clock_s
         self._contexts = ContextsFold(hash_key=hash_key, limits=limits)
         self._sessions = SessionsFold(hash_key=hash_key, limits=limits)
-        self._under_way: list[str] = []
-        """The clients whose calls read now, empty where none is named."""
+        self._under_way = 0
 
     @contextmanager
-    def reading(self, bound: Bound, client: str = "") -> Iterator[Reading]:
-        """
-        Give what one call reads with.
-
-        Raises:
-            OverloadedError: As many read already as may, or another call of the *client*, where one is named.
-        """
-        if len(self._under_way) >= self._most_at_once or (client and client in self._under_way):
-            raise OverloadedError(f"{len(self._under_way)} calls read the log already")
-        self._under_way.append(client)
+    def reading(self, bound: Bound) -> Iterator[Reading]:
+        """Give what one call reads with; raise `OverloadedError` where as many read already as may."""
+        if self._under_way >= self._most_at_once:
+            raise OverloadedError(f"{self._most_at_once} calls read the log already")
+        self._under_way += 1
         try:
             yield Reading(bound, self._clock_s)
         finally:
-            self._under_way.remove(client)
+            self._under_way -= 1
 
     async def contexts(
         self,
@@ -243,6 +244,7 @@ class Refold:
                     reading.folds(record)
                     one.add(partition, record)
                     await reading.rest()
+            await reading.rest(anyway=True)
 
 
 class _Sought(NamedTuple):

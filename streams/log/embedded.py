@@ -33,6 +33,7 @@ COMPACT_AFTER = 10_000
 MAX_WAITING_BYTES = 64 << 20
 """What may wait for the disk before more is refused."""
 _READ_BYTES = 1 << 20
+_SCAN_BYTES = 128 << 10
 _ERASED_AT_ONCE = 200
 """Records that one transaction removes."""
 
@@ -206,13 +207,18 @@ class EmbeddedLog:
         self._threads.check()
         return self._partitions[topic, partition].end_offset
 
-    async def read(self, topic: str, partition: int, start: int, end: int | None = None) -> AsyncIterator[Chunk]:
+    def read(self, topic: str, partition: int, start: int, end: int | None = None) -> AsyncIterator[Chunk]:
         """Yield the records from *start* up to, not including, *end*; without one, wait for more for ever."""
+        return self._read(topic, partition, start, end, _READ_BYTES)
+
+    async def _read(
+        self, topic: str, partition: int, start: int, end: int | None, most_bytes: int
+    ) -> AsyncIterator[Chunk]:
         source = self._partitions[topic, partition]
         with source.watched() as changed:
             while end is None or max(start, source.start_offset) < end:
                 changed.clear()
-                chunk = await self.fetch(source, start, end)
+                chunk = await self.fetch(source, start, end, most_bytes)
                 if chunk is None:
                     await changed.wait()
                 else:
@@ -220,8 +226,8 @@ class EmbeddedLog:
                     yield chunk
 
     def scan(self, topic: str, partition: int, start: int, end: int) -> AsyncIterator[Chunk]:
-        """Yield the records from *start* up to, not including, *end*: a MiB at a time, as every read does."""
-        return self.read(topic, partition, start, end)
+        """Yield the records from *start* up to, not including, *end*: so few at a time that nothing else waits."""
+        return self._read(topic, partition, start, end, _SCAN_BYTES)
 
     async def read_at(self, topic: str, partition: int, offsets: Sequence[int]) -> AsyncIterator[Record]:
         """Yield the records at *offsets*, all below the end, in this order; what is not there any more is left out."""
@@ -231,8 +237,10 @@ class EmbeddedLog:
             for record in () if chunk is None else chunk.records:
                 yield record
 
-    async def fetch(self, source: Partition, start: int, end: int | None = None) -> Chunk | None:
-        """Return what follows from *start* up to *end*, about 1 MiB of it; None where nothing is there yet."""
+    async def fetch(
+        self, source: Partition, start: int, end: int | None = None, most_bytes: int = _READ_BYTES
+    ) -> Chunk | None:
+        """Return what follows from *start* up to *end*, about so many bytes of it; None where nothing is there yet."""
         self._threads.check()
         start = max(start, source.start_offset)
         end = source.end_offset if end is None else min(end, source.end_offset)
@@ -240,7 +248,7 @@ class EmbeddedLog:
             return None
         span = source.read_recent(start, end)
         if span is None:
-            span = await self._threads.read(self._store.read, source.number, start, end, _READ_BYTES)
+            span = await self._threads.read(self._store.read, source.number, start, end, most_bytes)
         return Chunk(span.records, span.end)
 
     async def delete_before(self, topic: str, partition: int, offset: int) -> None:

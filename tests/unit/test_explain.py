@@ -391,18 +391,6 @@ async def test_few_read_the_log_at_once() -> None:
     await explain.explain(S, "a", C1, after=NOTHING, client=CLIENT)
 
 
-async def test_who_has_the_log_read_already() -> None:
-    """A client that is named has one call at a time, and leaves the rest to others."""
-    refold = Refold(Views().log, 1, hash_key=HASH_KEY, most_at_once=3)
-    with refold.reading(BOUND, "a"), refold.reading(BOUND, "b"):
-        with pytest.raises(OverloadedError), refold.reading(BOUND, "a"):
-            pass
-        with refold.reading(BOUND), pytest.raises(OverloadedError), refold.reading(BOUND, "c"):
-            pass
-    with refold.reading(BOUND, "a"):
-        pass
-
-
 CONTENT = st.sampled_from(["a", "b", "c", "d"])
 CONTEXT = st.sampled_from([C1, C2])
 MOVES = st.one_of(
