@@ -14,6 +14,8 @@ from streams.domain.positions import ContextPosition, ContextsPosition, ListPosi
 
 TIME = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,3})?Z"
 """How clients write times: as `/v1` does."""
+MAX_MOMENT_CHARS = 3_500
+"""More than the position of any list takes, and twice as much still fits into the line of a request."""
 _is_time = re.compile(TIME).fullmatch
 
 

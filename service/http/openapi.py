@@ -13,14 +13,13 @@ from service.http import bulks, contexts, explain, past_operations, sessions, st
 from service.http.idempotency import HEADER as IDEMPOTENCY_KEY
 from service.http.idempotency import METHODS as KEYED
 from service.http.idempotency import REPLAYED
-from service.http.moments import TIME
+from service.http.moments import MAX_MOMENT_CHARS, TIME
 from service.http.openapi_examples import CONTEXT, SESSION, examples, of_errors, of_struct
 from service.http.openapi_headers import HEADERS, OF_CALLERS, OF_REQUESTS, PARAMETERS
 from service.http.openapi_schemas import CONTENT_ID, components, reference, whatever
 from service.http.openapi_signatures import BASIC
 from service.http.openapi_versions import OF_DOCUMENT, of_requests, versions_info
 from service.http.params import DEFAULT_PAGE
-from service.http.positions import MAX_TOKEN_CHARS
 from service.http.problems import (
     PROBLEMS,
     AddressError,
@@ -93,7 +92,7 @@ _STATUSES = {
 _MOMENT: Json = {
     "schema": {
         "type": "string",
-        "maxLength": MAX_TOKEN_CHARS,
+        "maxLength": MAX_MOMENT_CHARS,
         "anyOf": [{"pattern": f"^{TIME}$"}, {"pattern": "^[A-Za-z0-9_-]+$"}],
     },
     "example": "2024-02-16T04:41:06.000Z",
