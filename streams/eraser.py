@@ -6,7 +6,7 @@ import asyncio
 import secrets
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 
 import structlog
@@ -122,6 +122,7 @@ class Eraser:
             await self._compact()
             return False
         search = Search(self._log, self._partitions, self._views(), self._log.scan)
+        known = set(self._erased)
         self._waits_for, until = [], defaultdict[tuple[str, int], Places](dict)
         async for found in search.in_sources(open_):
             for source, place in decided_in(found).items():
@@ -133,16 +134,26 @@ class Eraser:
             # Before what they say is gone: in a rebuild, nobody is told anything again.
             await self._forget_told(until)
             await self._erase()
+        recorded = {found.id for found in self._waits_for}
+        left = await self._left(search, open_.keys() - recorded)
+        if self._waits_for or left:
             await self._compact()
-            return not await self._is_still_there()
-        left = [found async for found in search.in_made(open_)]
-        if left:
-            told = {(found.id, found.partition) for found in left if found.topic in search.webhooks}
-            await self._forget_told({at: {} for at in told})
-            await self._compact()
-            return False
-        await self._write_receipts(open_, search.searched)
-        return False
+        # Where somebody goes on to write of what is erased, it holds back no other's receipt, and no look is endless.
+        gone = {id_: one for id_, one in open_.items() if id_ not in recorded | left}
+        await self._write_receipts(gone, search.searched)
+        return not recorded <= known and not await self._is_still_there()
+
+    async def _left(self, search: Search, ids: Collection[str]) -> set[str]:
+        """Return the ids of which there is still what the folds have made, and have what is told of them forgotten."""
+        if not ids:
+            return set()
+        left, told = set[str](), set[tuple[str, int]]()
+        async for found in search.in_made(ids):
+            left.add(found.id)
+            if found.topic in search.webhooks:
+                told.add((found.id, found.partition))
+        await self._forget_told({at: {} for at in told})
+        return left
 
     async def _requests(self) -> tuple[dict[str, Open], int]:
         """Return what is to be erased, and how many receipts there are of others."""

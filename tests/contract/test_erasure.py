@@ -131,9 +131,9 @@ class World:
         await self.session_event(S, SessionCreated(**self.cause(), platform=id_text(Kind.PLATFORM, bytes(17))))
         await self.context_event(X, ContextErased(**self.cause()))
 
-    async def request(self) -> None:
-        value = encode_erasure(Requested(id_text(Kind.CONTEXT, X)))
-        await self.log.append(ERASURES, partition_of(X, PARTITIONS), X, value)
+    async def request(self, context: bytes = X) -> None:
+        value = encode_erasure(Requested(id_text(Kind.CONTEXT, context)))
+        await self.log.append(ERASURES, partition_of(context, PARTITIONS), context, value)
 
     async def records(self, topic: str) -> list[tuple[int, Record]]:
         found = []
@@ -347,6 +347,24 @@ async def test_what_is_left_in_a_changelog_keeps_the_receipt_back(erasing: tuple
     assert await world.left() == [VIEW.contexts_changelog]
     await claim.append([(b"i" + X + b"m1\0", None)])
     await _until_receipts(world, eraser, 1)
+
+
+@pytest.mark.parametrize("erasing", ["embedded"], indirect=True)
+async def test_who_goes_on_to_write_holds_back_no_other_receipt(erasing: tuple[AnyLog, Path]) -> None:
+    """What a publisher still writes to one erased context is removed at each look; another's is all gone meanwhile."""
+    log, _ = erasing
+    world, app = World(log), id_text(Kind.APP, app_of(X))
+    await world.fill()
+    await world.request(X)
+    await world.request(Y)
+    eraser = eraser_of(log)
+    for n in range(4):
+        await world.context_event(X, ItemPut(**world.cause(), app=app, item=make_item(f"late{n}")))
+        # Only the first time there may be more to do at once: later, whoever writes would have it never end.
+        assert await eraser.step() is (n == 0)
+        await _trim(log)
+    assert [one.id for one in await world.receipts()] == [id_text(Kind.CONTEXT, Y)]
+    await _until_receipts(world, eraser, 2)
 
 
 async def _trim(log: AnyLog) -> None:
