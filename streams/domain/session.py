@@ -149,8 +149,8 @@ class _SessionFold:
             return
         slot = layout.read_slot(self._rows, self._session, context)
         if slot is not None:
-            # It asks all the same, as it would without the slot: the context is to know that it was named again.
-            yield ToContext(context, Subscribe(self._session, slot.epoch))
+            # What names it again is to be erased too.
+            yield ToErase(Kind.CONTEXT, context)
             yield Attached(slot.created_at_ms, refreshed=True)
             return
         if self.state.members + len(layout.slots(self._rows, self._session)) >= self._limits.contexts:
@@ -172,6 +172,8 @@ class _SessionFold:
             yield self._told("context.session.context_removed", context, member)
         elif slot is not None and epoch in (None, slot.epoch):
             self._rows.delete(layout.slot_key(self._session, context))
+        if slot is not None:
+            yield ToErase(Kind.CONTEXT, context)
         yield Done()
 
     def erase(self, context: ContextId, member: Member) -> Iterator[Effect]:

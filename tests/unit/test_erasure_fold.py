@@ -179,9 +179,9 @@ def test_room_is_left_by_a_detach_and_not_by_an_erasure() -> None:
     """So what is attached follows from the session's own events, in whatever order others are folded."""
     session = full()
     assert session.attach(E) == [TooManyContexts()]
-    assert session.detach(C, epoch=7) == [Done()]
+    assert session.detach(C, epoch=7) == [ToErase(Kind.CONTEXT, C), Done()]
     assert session.attach(E) == [TooManyContexts()]
-    assert session.detach(C) == [Done()]
+    assert session.detach(C) == [ToErase(Kind.CONTEXT, C), Done()]
     assert Attached(session.now_ms + 10, refreshed=False) in session.attach(E)
 
 
@@ -190,8 +190,7 @@ def test_what_was_erased_and_is_attached_again_takes_no_more_room() -> None:
     session = full()
     limits = session.limits
     session.limits = Limits(contexts=3)
-    asks = ToContext(C, Subscribe(S, 0))
-    assert session.attach(C) == [asks, Attached(START_MS + 10, refreshed=True)]
+    assert session.attach(C) == [ToErase(Kind.CONTEXT, C), Attached(START_MS + 10, refreshed=True)]
     assert session.feed(whole(3, item("a", 1))) == []
     assert session.list == []
     assert any(isinstance(effect, Attached) for effect in session.attach(E))
