@@ -157,6 +157,25 @@ async def test_a_context_that_was_erased() -> None:
             await history(views).context_lists(C1, [moment])
 
 
+async def test_others_have_their_turn() -> None:
+    """After each piece of the log that is read, whoever waits is served."""
+    views = Views()
+    for _ in range(20 * views.log.piece):
+        views.put(C2, "a")
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    waiting = asyncio.create_task(others())
+    await history(views).context_lists(C1, [Moment()])
+    waiting.cancel()
+    assert turns >= 20
+
+
 async def test_more_than_may_be_read() -> None:
     """No answer from a part."""
     views = Views()
