@@ -18,7 +18,7 @@ PLANS = [
 LEAST_GOOD = 50
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(420)
 async def test_schemathesis_finds_nothing(own_node: OwnNode) -> None:
     """Valid or broken, one request or several in a row; `make schemathesis` looks for longer."""
     print(f"seed {SEED}")
