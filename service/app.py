@@ -114,7 +114,8 @@ async def serve(settings: Settings, stop: asyncio.Event, tell: Tell, die: Die) -
                 forwarding(alone, node.nodes, node.keys, derive, others, is_alone=is_alone)
             )
             tokens = PositionTokens(claim.key.positions_key, node.log.id)
-            others.remember(Past(node.history, node.audit, tokens, claim.admin_token, metrics=metrics))
+            past = Past(node.history, node.audit, node.digests, tokens, claim.admin_token, metrics=metrics)
+            others.remember(past)
             others.repair(Repairs(node.repair, claim.admin_token, metrics=metrics))
             vault = Vault(derive(b"secrets"))
             loopback = settings.webhooks_allow_loopback

@@ -10,12 +10,14 @@ from pathlib import Path
 
 import structlog
 
+from streams.digests import ReadTables
 from streams.domain.errors import AbsentError
 from streams.domain.events import SessionEvent
 from streams.domain.feed import Verdict
 from streams.domain.idempotency import Admission
 from streams.domain.idempotency_events import KeyBegun, KeyFinished, KeyReleased
 from streams.domain.ids import ContextId, SessionId
+from streams.domain.nodes import TableName
 from streams.domain.pages import Page, SessionContextsPage, SubscribedSession
 from streams.domain.positions import After, Written
 from streams.domain.registry_state import RegistryState
@@ -110,6 +112,13 @@ class Hosting:
         """Have the disk forget what was removed from the tables of all versions that are folded here."""
         for folding in list(self._foldings.values()):
             await folding.compact_tables()
+
+    def read_tables(self, view: str) -> ReadTables:
+        """Return the tables of a version that is folded here; raise `AbsentError` where it is not."""
+        tables = {processor.fold.name: processor.table for processor in self.find(view).processors}
+        if not tables:
+            raise AbsentError(f"{view} is not folded here")
+        return ReadTables(tables[TableName.CONTEXTS], tables[TableName.SESSIONS])
 
     @property
     def building(self) -> Folding | None:

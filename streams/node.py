@@ -15,6 +15,7 @@ from pathlib import Path
 from streams.audit import Audit, Served
 from streams.commands import LogCommands
 from streams.dead_letters import DeadLetters
+from streams.digests import PartitionDigests
 from streams.domain.errors import RefusedStartError
 from streams.domain.nodes import NodeSaid, TableName
 from streams.domain.view_versions import Stage, building, kept, live, versions
@@ -91,8 +92,8 @@ class Node:
     Attributes are there after `start`: `log`, `registry`, `writer` (a `service.ports.EventWriter`), `commands`
     (`SessionCommands`), `keys` (`service.http.forward_keys.Keys`), `context_views` (`ContextViews`), `session_views`
     (`SessionViews`), `explainer` (`Explainer`), `history` (`History`), `past_lists` (`PastReader`), `audit` (`Audit`),
-    `repair` (`Repair`), `nodes`, `dead_letters` (a `service.api.ports.DeadLetters`), and where the node folds,
-    `webhooks` (`service.webhooks.ports.Queues`).
+    `digests` (what `service.http.past_digests` asks), `repair` (`Repair`), `nodes`, `dead_letters` (a
+    `service.api.ports.DeadLetters`), and where the node folds, `webhooks` (`service.webhooks.ports.Queues`).
     """
 
     log: EmbeddedLog | KafkaLog
@@ -108,6 +109,7 @@ class Node:
     past_lists: History
     audit: Audit
     repair: Repair
+    digests: PartitionDigests
     nodes: Nodes
     webhooks: WebhookQueues | None
     versions: Versions
@@ -159,6 +161,8 @@ class Node:
         self.history = History(for_operators)
         self.audit = Audit(for_operators, self._served)
         self.repair = Repair(for_operators, self._processors, config.partitions)
+        tables, hash_key = self._hosting.read_tables, config.key.hash_key
+        self.digests = PartitionDigests(tables, for_operators, config.partitions, hash_key=hash_key)
         self.nodes = self._nodes()
         # Stopped first: nobody should forward to a node that lets its partitions go.
         self._begun.push_async_callback(self.nodes.stop)

@@ -175,13 +175,27 @@ class Refold:
             await self._read(SESSION_EVENTS, partition, sought, reading, until_ms)
         return folded
 
-    async def each_id(self, topic: str, partition: int, reading: Reading, take: Callable[[bytes], None]) -> None:
-        """Hand over what the keys of a partition's events begin with, an id and a slash, as often as one comes."""
+    async def each_id(
+        self,
+        topic: str,
+        partition: int,
+        reading: Reading,
+        take: Callable[[bytes], None],
+        *,
+        first: int = 0,
+        end: int | None = None,
+    ) -> None:
+        """
+        Hand over what the keys of a partition's events begin with, an id and a slash, as often as one comes.
+
+        Of the events from the offset *first* on, before *end*; None: of all that are in the log now.
+        """
         if partition >= self._partitions:
             raise AbsentError(f"there is no partition {partition}")
         kind = {CONTEXT_EVENTS: Kind.CONTEXT, SESSION_EVENTS: Kind.SESSION}[topic]
-        end = await self._log.end_offset(topic, partition)
-        async for chunk in self._log.scan(topic, partition, 0, end):
+        if end is None:
+            end = await self._log.end_offset(topic, partition)
+        async for chunk in self._log.scan(topic, partition, first, end):
             reading.took(len(chunk.records))
             for prefix in {record.key[:_KEY_BYTES] for record in chunk.records if record.key is not None}:
                 if parse_id(kind, prefix[:-1].decode("ascii", "replace")) is not None:

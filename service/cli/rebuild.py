@@ -5,17 +5,15 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
-import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import aiohttp
 import click
 
-from service.cli.audit import audit_options
-from service.cli.audit import compare as compare_lists
+from service.cli.compare import compare_versions
 from service.cli.node_calls import NodeError
 from service.cli.node_options import admin_token, data_option
 from service.cli.output import print_table
@@ -24,6 +22,7 @@ from service.cli.serve import run
 from service.cli.setting_options import with_settings
 from service.setting_kinds import Role
 from service.setting_sources import Loaded
+from streams.domain.view_versions import view_name
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -145,25 +144,40 @@ def switch(url: str, data: Path) -> None:
     click.echo(f"{done['view']} is live. The version before is kept: `upnext rebuild rollback` goes back to it.")
 
 
-@rebuild.command(short_help="Compare its lists with what the log says.")
-@audit_options
+@rebuild.command(short_help="Compare its lists with those of the live version.")
+@click.option("--view", metavar="NAME", help="The version to compare; the one that is built, or was read before.")
+@click.option(
+    "--rate", type=click.FloatRange(0.1), default=500.0, show_default=True, help="Lists of each a second, at most."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the whole of it, as JSON.")
 @_with_url
 @data_option
-def compare(sample: int, all_: bool, rate: float, seed: str | None, url: str, data: Path) -> None:
+def compare(view: str | None, rate: float, as_json: bool, url: str, data: Path) -> None:
     """
-    Compare lists of the version that is built with what their events give, and those of the live one too.
+    Compare every list of the live version with that of another one, while writes and reads go on.
 
-    As `upnext audit` does for each, with the same sample, while writes and reads go on. Where none differs, and the
-    nodes of both run the same program, both versions have the same lists. What differs is printed with its items.
+    The digests of contexts, and who is attached to sessions, are compared as of the same offsets of their events; what
+    a session has of a context, with that context as of the same event. What differs is printed with its items and the
+    events that made them, and the exit status is 1.
     """
-    said = asyncio.run(_get(url))
-    found = {view["stage"]: view["name"] for view in said["views"]}
-    if "building" not in found:
-        raise NodeError("No version of the views is being built: `upnext rebuild start` begins one.")
-    seed = seed or secrets.token_hex(4)
-    for view in (found["building"], found["live"]):
-        click.echo(f"{view}:")
-        compare_lists(url, data, view, most=None if all_ else sample, rate=rate, seed=seed)
+    said = asyncio.run(_get(url))["views"]
+    live = next(one["name"] for one in said if one["stage"] == "live")
+    compare_versions(url, data, (live, _beside(said, view)), rate=rate, as_json=as_json)
+
+
+def _beside(said: Sequence[Mapping[str, Any]], view: str | None) -> str:
+    """Return the version to compare with the live one; raise `NodeError` where there is none, or it is not whole."""
+    name = None if view is None else view_name(view) or view
+    # Of several that were read before, the last one.
+    others = sorted((one for one in said if one["stage"] != "live"), key=lambda one: one["since"] or "")
+    found = [one for one in others if name in (None, one["name"])]
+    building = [one for one in found if one["stage"] == "building"]
+    if not found:
+        raise NodeError("There is no such version beside the live one: `upnext rebuild start` begins the next one.")
+    chosen = (building or found)[-1]
+    if not chosen["isWhole"] or chosen["unserved"]:
+        raise NodeError(f"{chosen['name']} is not folded yet, or not served whole: see `upnext rebuild status`.")
+    return str(chosen["name"])
 
 
 @rebuild.command(short_help="Have the version read that was live before.")

@@ -204,7 +204,7 @@ def explanation_out(one: Explanation, clients: _Clients | Everyone) -> Explanati
         text=REASONS[one.reason],
         place=None if one.seat is None else _place(one.seat),
         item=None if one.seat is None else msgspec.json.decode(one.seat.fragment + b"}", type=ListItemOut),
-        steps=[_step(step, named=clients.names(step.client)) for step in one.steps],
+        steps=[step_out(step, named=clients.names(step.client)) for step in one.steps],
         omitted=one.omitted,
         elsewhere=[ElsewhereOut(id_text(Kind.CONTEXT, context)) for context in one.elsewhere],
         rules=[RuleOut(rule.value, RULES[rule]) for rule in one.rules],
@@ -220,7 +220,8 @@ def _neighbour(fragment: bytes | None) -> NeighbourOut | None:
     return None if fragment is None else msgspec.json.decode(fragment + b"}", type=NeighbourOut)
 
 
-def _step(step: Step, *, named: bool) -> StepOut:
+def step_out(step: Step, *, named: bool) -> StepOut:
+    """Return a step as it is answered, with who did it where that may be *named*."""
     return StepOut(
         position=f"{step.topic}-{step.partition}-{step.offset}",
         time=iso_ms(step.time_ms),

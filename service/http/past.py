@@ -12,11 +12,13 @@ from prometheus_client import CollectorRegistry, Counter
 from service.http.deps import Entropy, now_ms
 from service.http.explain import ExplanationsOut
 from service.http.operators import OperatorCalls
+from service.http.past_digests import DigestQuestions, PartitionDigests, StepsOut, TouchedOut
 from service.http.past_questions import DifferencesOut, PastListOut, Questions
 from service.http.positions import PositionTokens
 from service.http.problems import Fault, InvalidFieldsError
 from service.ports import Audit, History
 from streams.domain.audits import Audited, AuditResult
+from streams.domain.digests import DigestItems, Digests
 
 MOST_AUDITED = 500
 """Lists that one call compares: all that they hold is in memory meanwhile."""
@@ -45,12 +47,13 @@ class AuditMetrics:
 
 
 class Past:
-    """Answers operators, who show the super user's token. Any node can: the log is asked, and nothing else."""
+    """Answers operators, who show the super user's token: of the past any node can, for the log is asked."""
 
     def __init__(
         self,
         history: History,
         audit: Audit,
+        digests: PartitionDigests,
         tokens: PositionTokens,
         admin_token: str,
         *,
@@ -58,20 +61,23 @@ class Past:
         now_ms: Callable[[], int] = now_ms,
         entropy: Entropy | None = None,
     ) -> None:
-        """Take what reads the past, what reads positions, the token that callers must show, and Unix time."""
+        """Take what reads the past and the tables, what reads positions, the token to be shown, and Unix time."""
         self._questions = Questions(history, tokens, now_ms)
+        self._digests = DigestQuestions(digests)
         self._audit, self._calls = audit, OperatorCalls(admin_token, entropy)
         self._metrics = AuditMetrics(metrics)
         self._log = structlog.get_logger(__name__)
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer a request to `/past/list`, `/past/diff`, `/past/explain` or `/past/audit`."""
+        """Answer a request to `/past/…`: see `Questions` and `DigestQuestions`; and `/past/audit`."""
         return await self._calls.answered(request, lambda: self._answer(request))
 
-    async def _answer(self, request: web.BaseRequest) -> PastListOut | DifferencesOut | ExplanationsOut | AuditResult:
+    async def _answer(self, request: web.BaseRequest) -> _Said:
         what = request.rel_url.raw_path.removeprefix("/past/")
         if what == "audit":
             return await self._audit_some(request.query)
+        if what in self._digests.known:
+            return await self._digests.answer(what, request.query)
         return await self._questions.answer(what, request.query)
 
     async def _audit_some(self, query: MultiMapping[str]) -> AuditResult:
@@ -95,6 +101,9 @@ class Past:
         for one in found.differing:
             self._log.error("audit_difference", of=kind.value, partition=int(partition), id=one.id, what=one.what)
         return found
+
+
+_Said = PastListOut | DifferencesOut | ExplanationsOut | AuditResult | Digests | DigestItems | TouchedOut | StepsOut
 
 
 def _is_number(text: str) -> bool:

@@ -87,6 +87,11 @@ def order_content_id(key: bytes) -> bytes:
     return key[TOTAL_KEY_BYTES + 8 : -1]
 
 
+def order_time_ms(key: bytes) -> int:
+    """Return the `updated_at` in an order row's key."""
+    return _U64 - int.from_bytes(key[TOTAL_KEY_BYTES : TOTAL_KEY_BYTES + 8], "big")
+
+
 def sub_key(context: ContextId, session: SessionId) -> bytes:
     """Return the key of a subscription that is on."""
     return SUB + context + session

@@ -10,8 +10,8 @@ class Rows(Protocol):
     """
     One partition of a table, to read.
 
-    Keys begin with one byte for the kind of row and the 17 bytes of a context's or session's id; a range never spans
-    more than one such group.
+    Keys begin with one byte for the kind of row and the 17 bytes of a context's or session's id; a fold's range never
+    spans more than one such group.
     """
 
     def get(self, key: bytes) -> bytes | None:
@@ -21,7 +21,7 @@ class Rows(Protocol):
         self, prefix: bytes, *, start: bytes | None = None, reverse: bool = False
     ) -> Iterator[tuple[bytes, bytes]]:
         """
-        Yield the rows whose keys begin with *prefix* (at least 18 bytes), ascending, or descending if *reverse*.
+        Yield the rows whose keys begin with *prefix* (of an overlay at least 18 bytes), ascending, or descending.
 
         Begins at the first key at or after *start* (at or before it, if *reverse*). Lazy: take what you need. The
         rows must not be written to while the iterator is in use.

@@ -240,3 +240,8 @@ def list_entry(key: bytes, value: bytes) -> ListEntry:
 def list_content_id(key: bytes) -> bytes:
     """Return the content id in a list row's key."""
     return key[_HEAD + 8 : -_TAIL - 1]
+
+
+def list_order(key: bytes) -> tuple[int, bytes]:
+    """Return the `updated_at` and the content id in a list row's key."""
+    return _U64 - int.from_bytes(key[_HEAD : _HEAD + 8], "big"), key[_HEAD + 8 : -_TAIL - 1]

@@ -653,6 +653,22 @@ _HISTORY = [
         "            elif listed.is_erased_later and not one.fragments:",
         "tests/unit/test_audit.py::test_what_is_being_erased_is_not_compared",
     ),
+    Bug(
+        "compared-while-one-is-ahead",
+        "Versions of the views are compared where both have folded the same events, and nowhere else.",
+        "streams.domain.comparisons",
+        "return range(min(firsts) + 1, max(lasts) + 1)",
+        "return range(min(firsts) + 1, min(firsts) + 1)",
+        "tests/unit/test_comparisons.py::test_a_version_that_is_behind",
+    ),
+    Bug(
+        "members-only-counted",
+        "What a session has of a context is compared with that context, item by item.",
+        "streams.domain.comparisons",
+        "if (member.count, member.digest) == (context.total, context.digest):",
+        "if member.count == context.total:",
+        "tests/unit/test_comparisons.py::test_a_session_that_is_wrong",
+    ),
 ]
 
 

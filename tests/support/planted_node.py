@@ -1,5 +1,5 @@
 """
-The product with a bug of `tests.support.bugs` in it, or a fault of `tests.support.node_faults`: a node, or a test.
+The product with something of `tests.support` in it, a bug or a fault: a node, or a test.
 
 `python -m tests.support.planted_node NAME serve …` is `upnext serve …`, and `… NAME pytest …` is `pytest …`; the nodes
 that the tests start have the bug as well.
@@ -16,13 +16,14 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).parents[2])
 
 from tests.support.bugs import BUGS, VARIABLE
+from tests.support.fold_bugs import FOLD_BUGS
 from tests.support.node_faults import FAULTS
 from tests.support.planted import plant
 
 
 def main(name: str, program: str, *arguments: str) -> None:
     """Plant the bug or fault, then run the program."""
-    planted = BUGS.get(name) or FAULTS[name]
+    planted = BUGS.get(name) or FAULTS.get(name) or FOLD_BUGS[name]
     plant(planted.module, planted.changes)
     if program == "pytest":
         os.environ[VARIABLE] = name

@@ -19,6 +19,7 @@ from service.http.internal_connections import InternalRunner
 from service.http.past import Past
 from service.http.positions import PositionTokens
 from streams.audit import Audit, Served
+from streams.digests import PartitionDigests, ReadTables
 from streams.domain.ids import Kind, id_text
 from streams.domain.positions import NOTHING, ContextPosition
 from streams.history import History
@@ -62,7 +63,9 @@ async def asking() -> AsyncIterator[Asking]:
     )
     audit = Audit(Refold(views.log, 1, hash_key=HASH_KEY), lambda _view: served)
     metrics = CollectorRegistry()
-    others.remember(Past(history, audit, TOKENS, TOKEN, metrics=metrics, now_ms=lambda: START_MS + 60_000))
+    tables = ReadTables(views.contexts, views.sessions)
+    digests = PartitionDigests(lambda _view: tables, Refold(views.log, 1, hash_key=HASH_KEY), 1, hash_key=HASH_KEY)
+    others.remember(Past(history, audit, digests, TOKENS, TOKEN, metrics=metrics, now_ms=lambda: START_MS + 60_000))
     runner = InternalRunner(build_internal_app(list, metrics, others), metrics)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -181,3 +184,46 @@ async def test_an_audit(asking: Asking) -> None:
     assert (status, [one["name"] for one in body["error"]["params"]]) == (400, ["of", "partition", "most"])
     status, body = await asking.get("audit", of="contexts", partition="1")
     assert (status, body["error"]["code"]) == (404, "not_found")
+
+
+async def test_digests(asking: Asking) -> None:
+    """What a version has of a partition, in pages or of some ids; which had events; items, and what did them."""
+    query = {"view": "v", "partition": "0"}
+    status, body = await asking.get("digests", of="contexts", **query)
+    ((one,), whole) = body["contexts"], body
+    assert (status, one["id"], one["sequence"], one["total"], one["erased"]) == (200, CONTEXT, 1, 2, False)
+    assert (whole["first"], whole["last"], whole["next"]) == (1, 1, None)
+    assert (await asking.get("digests", of="contexts", beyond=CONTEXT, **query))[1]["contexts"] == []
+    _, body = await asking.get("digests", of="sessions", only=SESSION, **query)
+    (member,) = body["sessions"][0]["members"]
+    assert (member["context"], member["state"], member["sequence"]) == (CONTEXT, "whole", 1)
+    assert (member["count"], member["digest"]) == (2, one["digest"])
+    assert await asking.get("touched", of="contexts", partition="0", first="1", end="2") == (200, {"ids": [CONTEXT]})
+    assert await asking.get("touched", of="sessions", partition="0", first="1", end="1") == (200, {"ids": []})
+    for session in ({}, {"session": SESSION}):
+        _, body = await asking.get("items", view="v", context=CONTEXT, **session)
+        assert (body["sequence"], [item["content_id"] for item in body["items"]]) == (1, ["b", "a"])
+        assert body["items"][0]["item"].startswith('{"content_id":"b"')
+    _, body = await asking.get("steps", context=CONTEXT, content_id="b")
+    assert [(step["position"], step["did"]) for step in body["steps"]] == [("context-events-0-1", "put")]
+    for context in ({}, {"context": CONTEXT}):
+        _, body = await asking.get("steps", session=SESSION, **context)
+        assert [(step["position"], step["did"]) for step in body["steps"]] == [("session-events-0-0", "attached")]
+
+
+@pytest.mark.parametrize(
+    ("what", "query", "status"),
+    [
+        ("digests", {"of": "items", "partition": "0"}, 400),
+        ("digests", {"of": "contexts", "partition": "x"}, 400),
+        ("digests", {"of": "contexts", "partition": "1"}, 404),
+        ("digests", {"of": "contexts", "partition": "0", "beyond": SESSION}, 404),
+        ("touched", {"of": "contexts", "partition": "0", "first": "0"}, 400),
+        ("items", {"context": "x"}, 404),
+        ("steps", {}, 404),
+    ],
+)
+async def test_digests_that_cannot_be_told(asking: Asking, what: str, query: dict[str, str], status: int) -> None:
+    """A parameter that is none, a partition that there is not, an id that is none."""
+    assert (await asking.get(what, **query))[0] == status
+    assert (await asking.get(what, token="another", **query))[0] == 401

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.bugs import BUGS, Bug
+from tests.support.fold_bugs import FOLD_BUGS, FoldBug
 from tests.support.node_faults import FAULTS, Fault
 from tests.support.planted import changed
 
@@ -16,8 +17,10 @@ ROOT = Path(__file__).parents[2]
 ENOUGH = 15
 
 
-@pytest.mark.parametrize("bug", [*BUGS.values(), *FAULTS.values()], ids=[*BUGS, *FAULTS])
-def test_a_bug_can_be_planted(bug: Bug | Fault) -> None:
+@pytest.mark.parametrize(
+    "bug", [*BUGS.values(), *FAULTS.values(), *FOLD_BUGS.values()], ids=[*BUGS, *FAULTS, *FOLD_BUGS]
+)
+def test_a_bug_can_be_planted(bug: Bug | Fault | FoldBug) -> None:
     """Its text stands in its module once, and what stands there instead is Python."""
     spec = find_spec(bug.module)
     assert spec is not None

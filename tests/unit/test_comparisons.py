@@ -1,0 +1,257 @@
+"""Two versions of the views compared: what is the same is, what differs is found, and what moves is looked at again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from service.cli.compare_calls import Seat
+from service.cli.compare_lists import Comparison, PartitionCompared, Patience
+from streams.digests import MOST_DIGESTS, PartitionDigests, ReadTables
+from streams.domain import context_rows, session_rows
+from streams.domain.audits import Audited
+from streams.domain.comparisons import (
+    Finding,
+    Proved,
+    Unsettled,
+    compared_contexts,
+    compared_sessions,
+    differing_items,
+    offsets,
+)
+from streams.domain.digests import ContextDigest, Digests, MemberDigest, SessionDigest, context_items, member_items
+from streams.domain.errors import AbsentError
+from streams.domain.feed import NONE, Limits
+from streams.domain.ids import Kind, id_text, known_id
+from streams.refold import Bound, Refold
+from tests.support.tables import HASH_KEY, Views, context_id, session_id
+from tests.unit.test_explain import MOVES, make
+
+C1, C2 = context_id(1), context_id(2)
+S = session_id(1)
+CONTEXT, SESSION = id_text(Kind.CONTEXT, C1), id_text(Kind.SESSION, S)
+PATIENCE = Patience(settle=0.3, still=0.1, again=0.01)
+
+
+def digests_of(views: Views) -> PartitionDigests:
+    tables, refold = ReadTables(views.contexts, views.sessions), Refold(views.log, 1, hash_key=HASH_KEY)
+    return PartitionDigests(lambda _view: tables, refold, 1, hash_key=HASH_KEY, bound=Bound(100_000, 30.0))
+
+
+@dataclass
+class Beside:
+    """Two versions of which neither is on a node."""
+
+    views: Sequence[Views]
+    names: Sequence[str] = ("one", "other")
+    looks: int = field(default=0)
+
+    @property
+    def partitions(self) -> range:
+        return range(1)
+
+    async def both(
+        self, of: Audited, partition: int, *, beyond: str | None = None, only: Sequence[str] | None = None
+    ) -> list[Digests]:
+        self.looks += 1
+        return [await self.digests(Seat(name, of, partition), beyond=beyond, only=only) for name in self.names]
+
+    async def digests(self, seat: Seat, *, beyond: str | None = None, only: Sequence[str] | None = None) -> Digests:
+        kind = Kind.CONTEXT if seat.of is Audited.CONTEXTS else Kind.SESSION
+        asked = digests_of(self.views[self.names.index(seat.view)])
+        return await asked.digests(
+            seat.view,
+            seat.of,
+            seat.partition,
+            beyond=None if beyond is None else known_id(kind, beyond),
+            only=None if only is None else [known_id(kind, text) for text in only],
+        )
+
+    async def touched(self, of: Audited, partition: int, between: range) -> frozenset[str]:
+        return frozenset(await digests_of(self.views[0]).touched(of, partition, between.start, between.stop))
+
+
+async def compared(*views: Views) -> tuple[list[PartitionCompared], list[tuple[Audited, Finding]]]:
+    comparison = Comparison(Beside(views), 1_000_000, PATIENCE)
+    return [one async for one in comparison.partitions()], comparison.findings
+
+
+def served() -> Views:
+    views = Views()
+    views.attach(S, C1)
+    views.attach(S, C2)
+    for context, content_id in ((C1, "a"), (C2, "b"), (C1, "c")):
+        views.put(context, content_id)
+    views.drain()
+    return views
+
+
+@settings(deadline=None)
+@given(moves=st.lists(MOVES, max_size=30), items=st.integers(1, 4), order=st.randoms(use_true_random=False))
+def test_the_same_events_are_the_same_lists(moves: list[tuple[str, bytes, str]], items: int, order: object) -> None:
+    """Whatever was written, and in whatever order the sources and what is between them were folded."""
+    both = Views(Limits(items=items)), Views(Limits(items=items))
+    for views in both:
+        make(views, moves)
+    for _ in range(200):
+        both[1].step(order.choice(both[1].topics))  # type: ignore[attr-defined]
+    for views in both:
+        views.drain()
+    parts, findings = asyncio.run(compared(*both))
+    assert findings == []
+    for part in parts:
+        assert (part.moving, len(set(part.digests.values()))) == ([], 1)
+
+
+@pytest.mark.parametrize("wrong", ["changed", "gone", "moved"])
+async def test_a_context_that_is_wrong(wrong: str) -> None:
+    """An item that is another, that is missing, or in another place, though its meta row is right."""
+    views = served()
+    rows = views.contexts.stored
+    key = next(key for key, _ in rows.range(context_rows.ITEM + C1))
+    if wrong == "changed":
+        rows.put(key, rows.values[key].replace(b"Title", b"Tidal"))
+    elif wrong == "gone":
+        rows.delete(key)
+    else:
+        order = next(key for key, _ in rows.range(context_rows.ORDER + C1))
+        rows.delete(order)
+        rows.put(order[:18] + b"\xff" * 8 + order[26:], b"")
+    (part, _), findings = await compared(served(), views)
+    assert (part.lists, part.differing, len(set(part.digests.values()))) == (2, 1, 2)
+    # That a session has what its context had is no news of the session's, unless its own rows say something else.
+    assert [finding.id for of, finding in findings if of is Audited.CONTEXTS] == [CONTEXT]
+    one, other = (context_items(of.contexts.stored, C1).items for of in (served(), views))
+    assert [item.content_id for item in differing_items(one, other)] == ["c" if wrong == "moved" else "a"]
+
+
+@pytest.mark.parametrize("wrong", ["changed", "gone", "moved"])
+async def test_a_session_that_is_wrong(wrong: str) -> None:
+    """What it has of a context is not what the context has, in the version of which that is so."""
+    views = served()
+    rows = views.sessions.stored
+    key, value = next(iter(rows.range(session_rows.LIST + S)))
+    if wrong == "changed":
+        rows.put(key, value.replace(b"Title", b"Tidal"))
+    else:
+        rows.delete(key)
+    if wrong == "moved":
+        rows.put(key[:18] + b"\xff" * 8 + key[26:], value)
+    for version, both in enumerate(((views, served()), (served(), views))):
+        _, ((of, finding),) = await compared(*both)
+        assert (of, finding.id, finding.version, finding.contexts) == (Audited.SESSIONS, SESSION, version, [CONTEXT])
+    itself, has = context_items(views.contexts.stored, C1), member_items(rows, S, C1)
+    assert itself.sequence == has.sequence
+    assert differing_items(itself.items, has.items)[0].content_id == "c"
+
+
+async def test_who_is_attached() -> None:
+    """A member, or a session, that one version has and the other not; and a total that is not that of the items."""
+    views = served()
+    views.sessions.stored.delete(session_rows.member_key(S, C1))
+    _, ((_, finding),) = await compared(served(), views)
+    assert (finding.what, finding.contexts) == ("attached otherwise: 1 contexts", [CONTEXT])
+    views = served()
+    state = session_rows.read_session(views.sessions.stored, S)
+    key = session_rows.session_key(S)
+    views.sessions.stored.put(key, session_rows.encode_session(replace(state, deleted=True)))
+    _, ((_, finding),) = await compared(served(), views)
+    assert finding.what.startswith("deleted False and True")
+    views.sessions.stored.put(key, session_rows.encode_session(replace(state, total=7)))
+    _, ((_, finding),) = await compared(served(), views)
+    assert (finding.what, finding.version) == ("total 7, and it has 3 items", 1)
+
+
+async def test_a_version_that_is_behind() -> None:
+    """It is waited for; what it has not folded yet is no difference, and what it never folds was moving."""
+    views = served()
+    ahead = served()
+    for of in (views, ahead):
+        of.put(C1, "d")
+        of.detach(S, C2)
+    ahead.drain()
+    beside = Beside((ahead, views))
+    comparison = Comparison(beside, 1_000_000, PATIENCE)
+    parts = [one async for one in comparison.partitions()]
+    assert comparison.findings == []
+    assert [(part.lists, part.moving) for part in parts] == [(1, [CONTEXT]), (0, [SESSION])]
+    assert beside.looks > 4
+    views.drain()
+    parts, findings = await compared(ahead, views)
+    assert findings == []
+    assert [(part.lists, part.moving) for part in parts] == [(2, []), (1, [])]
+
+
+async def test_a_member_that_stays_behind() -> None:
+    """It is as of an event that its context is beyond, and stays so: that is a difference."""
+    views = served()
+    views.put(C1, "d")
+    while views.step("context-events"):
+        pass
+    good = served()
+    good.put(C1, "d")
+    good.drain()
+    _, ((of, finding),) = await compared(good, views)
+    assert (of, finding.id) == (Audited.SESSIONS, SESSION)
+    assert finding.what.startswith(f"{CONTEXT} is as of 2, and itself")
+
+
+def member(state: str = "whole", sequence: int = 1, digest: str = "d") -> MemberDigest:
+    return MemberDigest(CONTEXT, 0, "AP", 5, state, sequence, 1, digest)  # type: ignore[arg-type]
+
+
+def test_what_is_not_to_be_compared_yet() -> None:
+    """A context that has not come, one that was refused, and one that is erased and not taken off everywhere."""
+    known = [{(CONTEXT, 1): ContextDigest(CONTEXT, 1, 1, digest="d")}] * 2
+    newest = [{CONTEXT: ContextDigest(CONTEXT, 1, 1, digest="d")}] * 2
+    whole, proved = SessionDigest(SESSION, total=1, members=[member()]), set[Proved]()
+    assert compared_sessions((whole, whole), known, newest, proved) is None
+    # What was proved as of one event need not be proved again as of the next.
+    later = SessionDigest(SESSION, total=1, members=[member(sequence=2)])
+    assert compared_sessions((later, later), known, newest, proved) is None
+    assert isinstance(compared_sessions((later, later), known, newest, set()), Unsettled)
+    waits = SessionDigest(SESSION, members=[replace(member("waits", NONE), count=0)])
+    assert isinstance(compared_sessions((whole, waits), known, newest, set()), Unsettled)
+    refused = SessionDigest(SESSION, members=[replace(member("refused", NONE), count=0)])
+    assert compared_sessions((whole, refused), known, newest, set()) is None
+    gone = SessionDigest(SESSION)
+    assert isinstance(compared_sessions((whole, gone), known, newest, set()), Finding)
+    erased = [newest[0], {CONTEXT: ContextDigest(CONTEXT, erased=True)}]
+    assert isinstance(compared_sessions((whole, gone), known, erased, set()), Unsettled)
+    assert compared_contexts(newest[0][CONTEXT], erased[1][CONTEXT]) is not None
+
+
+def test_offsets_that_one_may_have_folded() -> None:
+    """From behind the first that both certainly have, to the last that any has."""
+    assert list(offsets([4, 6], [5, 8])) == [5, 6, 7, 8]
+    assert not offsets([4, 4], [4, 4])
+
+
+async def test_pages() -> None:
+    """By id, a bounded number at once; where one has what the other lacks, too."""
+    views, fewer = Views(), Views()
+    for n in range(1, MOST_DIGESTS + 30):
+        for of in (views, fewer):
+            of.put(context_id(n), "a")
+    views.drain()
+    for _ in range(MOST_DIGESTS):
+        fewer.step("context-events")
+    told = digests_of(views)
+    first = await told.digests("v", Audited.CONTEXTS, 0, beyond=None, only=None)
+    assert (len(first.contexts), first.next) == (MOST_DIGESTS, first.contexts[-1].id)
+    beyond = known_id(Kind.CONTEXT, first.next or "")
+    rest = await told.digests("v", Audited.CONTEXTS, 0, beyond=beyond, only=None)
+    assert (len(rest.contexts), rest.next) == (29, None)
+    with pytest.raises(AbsentError):
+        await told.digests("v", Audited.CONTEXTS, 1, beyond=None, only=None)
+    (part, _), findings = await compared(views, fewer)
+    assert (part.lists, len(part.moving), findings) == (MOST_DIGESTS, 29, [])
+    fewer.drain()
+    (part, _), findings = await compared(views, fewer)
+    assert (part.lists, part.moving, findings) == (MOST_DIGESTS + 29, [], [])
