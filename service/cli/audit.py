@@ -18,7 +18,7 @@ from service.cli.past_calls import asked, internal_option
 from service.http.past import MOST_AUDITED
 from streams.domain.audits import Audited, AuditResult
 from streams.domain.errors import UpNextError
-from streams.domain.nodes import TableName
+from streams.domain.nodes import SILENT_MS, TableName
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -102,7 +102,9 @@ def _repair(of: Audited, id_: str, view: str | None) -> str:
 def _partitions(url: str, view: str | None) -> Iterator[tuple[str, Audited, int]]:
     nodes = asyncio.run(nodes_known_to(url)).nodes
     # The embedded log's one node says which version is live, and has the others beside it.
-    for node in [node for node in nodes if node.view == view] or nodes:
+    # What a silent one has said that it serves is another's by now.
+    heard = [node for node in nodes if node.silent_ms <= SILENT_MS]
+    for node in [node for node in heard if node.view == view] or heard:
         for of, table in _TABLES.items():
             for partition in node.served(table):
                 yield node.url, of, partition
