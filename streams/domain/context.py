@@ -113,6 +113,7 @@ def fold_subscription(
     if layout.read_meta(rows, context).erased:
         if isinstance(message, Subscribe):
             yield ToSession(SessionId(message.session), Erased(context))
+        if not isinstance(message, Unsubscribe):
             yield ToErase(Kind.CONTEXT, context)
         yield from _wipe(rows, context, limits)
         return

@@ -110,7 +110,7 @@ class Unsubscribe(msgspec.Struct, frozen=True, array_like=True, tag=1):
 
 
 class Wipe(msgspec.Struct, frozen=True, array_like=True, tag=2):
-    """There are more rows of a context that was erased than one record deletes."""
+    """Where the context was erased: it has more rows than a record deletes, or a session's event has named it again."""
 
 
 FeedMessage = Change | Snapshot | Sweep | Refused | Erased

@@ -34,6 +34,7 @@ from streams.domain.feed import (
     TooManyContexts,
     ToSession,
     Unsubscribe,
+    Wipe,
 )
 from streams.domain.ids import ContextId, Kind, SessionId, known_id
 from streams.domain.items import item_hash
@@ -62,6 +63,7 @@ def fold_session_event(
     is_keyed = event.idempotency_key is not UNSET
     if is_keyed and (kept := repeats.known(rows, session, event.id)) is not None:
         repeats.note(rows, session, event.id, time_ms, kept)
+        yield from fold.again(event)
         yield layout.decode_attached(kept)
         return
     if fold.state.deleted:
@@ -80,11 +82,16 @@ def fold_session_event(
                     repeats.note(rows, session, event.id, time_ms, layout.encode_attached(effect))
                 yield effect
         case ContextDetached():
-            yield from fold.detach(ContextId(known_id(Kind.CONTEXT, event.context)), event.epoch)
+            yield from fold.detach(event)
         case SessionDeleted():
             yield from fold.delete()
         case _:
             assert_never(event)
+
+
+def _named(event: ContextAttached | ContextDetached) -> ToContext:
+    """Return what has the record of an event that changes nothing be erased, too, where its context was."""
+    return ToContext(ContextId(known_id(Kind.CONTEXT, event.context)), Wipe())
 
 
 def fold_feed(
@@ -140,6 +147,13 @@ class _SessionFold:
         """Write the session's row with so many more members and items."""
         _touch(self._rows, self._session, members=members, total=total, deleted=deleted)
 
+    def again(self, event: SessionEvent) -> Iterator[Effect]:
+        """Have the record of a repeated event be erased, too, where its session or its context is no more."""
+        if self.state.deleted:
+            yield ToErase(Kind.SESSION, self._session)
+        elif isinstance(event, ContextAttached):
+            yield _named(event)
+
     def attach(self, event: ContextAttached, offset: int, time_ms: int) -> Iterator[Effect]:
         """Make a context a member, where it is none and there is room, and subscribe to it."""
         context = ContextId(known_id(Kind.CONTEXT, event.context))
@@ -154,6 +168,7 @@ class _SessionFold:
             yield Attached(slot.created_at_ms, refreshed=True)
             return
         if self.state.members + len(layout.slots(self._rows, self._session)) >= self._limits.contexts:
+            yield _named(event)
             yield TooManyContexts()
             return
         # It has asked once, with this: hence one gap.
@@ -164,16 +179,20 @@ class _SessionFold:
         yield self._told("context.session.context_added", context, member)
         yield Attached(time_ms, refreshed=False)
 
-    def detach(self, context: ContextId, epoch: int | None) -> Iterator[Effect]:
+    def detach(self, event: ContextDetached) -> Iterator[Effect]:
+        """Have a context no more, where it is the attachment that is meant; the room that an erased one takes, too."""
+        context = ContextId(known_id(Kind.CONTEXT, event.context))
         member = layout.read_member(self._rows, self._session, context)
         slot = layout.read_slot(self._rows, self._session, context) if member is None else None
-        if member is not None and epoch in (None, member.epoch):
+        if member is not None and event.epoch in (None, member.epoch):
             yield from self._take_off(context, member)
             yield self._told("context.session.context_removed", context, member)
-        elif slot is not None and epoch in (None, slot.epoch):
+        elif slot is not None and event.epoch in (None, slot.epoch):
             self._rows.delete(layout.slot_key(self._session, context))
         if slot is not None:
             yield ToErase(Kind.CONTEXT, context)
+        elif member is None:
+            yield _named(event)
         yield Done()
 
     def erase(self, context: ContextId, member: Member) -> Iterator[Effect]:

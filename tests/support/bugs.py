@@ -251,7 +251,7 @@ _FOLDS = [
         "detach-epoch-not-checked",
         "A detach that names an attachment ends no later one.",
         "streams.domain.session",
-        "if member is not None and epoch in (None, member.epoch):",
+        "if member is not None and event.epoch in (None, member.epoch):",
         "if member is not None:",
         "tests/unit/test_session_fold.py::test_a_detach_with_an_epoch_ends_that_attachment_only",
     ),
@@ -764,6 +764,14 @@ _ERASURE = [
         "if id_ not in recorded | left",
         "if id_ not in recorded",
         "tests/contract/test_erasure.py::test_what_is_left_in_a_changelog_keeps_the_receipt_back",
+    ),
+    Bug(
+        "named-in-vain-stays",
+        "An event that names an erased context is erased too where it changes nothing.",
+        "streams.domain.session",
+        "            yield _named(event)\n        yield Done()",
+        "            pass\n        yield Done()",
+        "tests/unit/test_erasure_fold.py::test_an_event_that_changes_nothing_is_to_be_erased_too",
     ),
     Bug(
         "receipts-held-back",

@@ -88,7 +88,7 @@ FOLD_BUGS: Mapping[str, FoldBug] = {
         FoldBug(
             "detach-ignored",
             _SESSION,
-            "if member is not None and epoch in (None, member.epoch):",
+            "if member is not None and event.epoch in (None, member.epoch):",
             "if member is None:",
             "attached otherwise: 1 contexts",
             "session.context_detached.v1",

@@ -33,6 +33,7 @@ from streams.domain.feed import (
     ToErase,
     TooManyContexts,
     ToSession,
+    Wipe,
 )
 from streams.domain.ids import ContextId, Kind, id_text
 from streams.domain.memory_rows import MemoryRows
@@ -155,13 +156,14 @@ def test_attached_once_with_the_verdict_of_the_first_time() -> None:
     first = session.attach(1)
     assert [type(effect) for effect in first] == [ToContext, ToApp, Attached]
     verdict = Attached(START_MS + 10, refreshed=False)
-    assert session.attach(1) == [verdict]
+    named = ToContext(C, Wipe())
+    assert session.attach(1) == [named, verdict]
     session.detach()
-    assert session.attach(1) == [verdict]
+    assert session.attach(1) == [named, verdict]
     assert session_rows.read_member(session.rows, S, C) is None
     assert session.attach(2)[2:] == [Attached(START_MS + 50, refreshed=False)]
     session.fold(SessionDeleted(**cause(99, keyed=False)))
-    assert session.attach(1) == [verdict]
+    assert session.attach(1) == [ToErase(Kind.SESSION, S), verdict]
     assert session.attach(3) == [SessionGone(), ToErase(Kind.SESSION, S)]
 
 
@@ -169,7 +171,7 @@ def test_what_was_refused_is_judged_anew() -> None:
     """There is no answer that would have to be given again."""
     session = Session(Limits(contexts=1))
     session.attach(1, D)
-    assert session.attach(2) == [TooManyContexts()]
+    assert session.attach(2) == [ToContext(C, Wipe()), TooManyContexts()]
     session.detach(D)
     assert session.attach(2)[2:] == [Attached(START_MS + 40, refreshed=False)]
 

@@ -30,6 +30,7 @@ from streams.domain.feed import (
     TooManyContexts,
     ToSession,
     Unsubscribe,
+    Wipe,
 )
 from streams.domain.ids import ContextId, Kind, id_text
 from streams.domain.items import item_hash
@@ -156,7 +157,7 @@ def test_as_many_contexts_as_may_be() -> None:
     for n in (1, 2):
         assert session.attach(context_id(n))[-1] == Attached(START_MS + 10 * n, refreshed=False)
     before = dict(session.rows.values)
-    assert session.attach(context_id(3)) == [TooManyContexts()]
+    assert session.attach(context_id(3)) == [ToContext(context_id(3), Wipe()), TooManyContexts()]
     assert session.rows.values == before
     assert session.attach(C) == [Attached(START_MS + 10, refreshed=True)]
     session.detach(C)
@@ -182,7 +183,7 @@ def test_a_detach_hides_the_items_at_once() -> None:
     assert len(list(session.rows.range(layout.LIST + S))) == 2
     assert session.feed(Sweep(C, 0)) == []
     assert list(session.rows.values) == [layout.session_key(S)]
-    assert session.detach() == [Done()]
+    assert session.detach() == [ToContext(C, Wipe()), Done()]
 
 
 def test_a_detach_with_an_epoch_ends_that_attachment_only() -> None:
