@@ -53,8 +53,8 @@ class OwnedTable:
         """Called when rows of a partition that is owned were written."""
         self.partitions: dict[int, OwnedPartition] = {}
         self.copies: dict[int, WarmCopy] = {}
-        self.kept: set[int] = set()
-        """Those of the copies that are here only until another node serves the partition."""
+        self.kept: dict[int, float] = {}
+        """Those of the copies that are here only until another node serves the partition; since when, by the clock."""
 
     async def assign(
         self, partitions: Iterable[int], copies: Iterable[int] = (), is_elsewhere: IsElsewhere = lambda _: True
@@ -74,8 +74,13 @@ class OwnedTable:
         copied = set(copies) - wanted
         held: dict[int, OwnedPartition | WarmCopy] = {**self.partitions, **self.copies}
         leaving = held.keys() - wanted - copied
-        self.kept = {number for number in leaving if held[number].served and not is_elsewhere(number)}
-        staying = copied | self.kept
+        now_s = self._contact.clock_s()
+        self.kept = {
+            number: self.kept.get(number, now_s)
+            for number in leaving
+            if held[number].served and not is_elsewhere(number)
+        }
+        staying = copied | self.kept.keys()
         # First what readers are served all the while, without a moment in between: an owner's rows are a copy's too.
         for number in self.partitions.keys() & staying:
             self.copies[number] = self._copy(number)
@@ -124,12 +129,18 @@ class OwnedTable:
         self.files.close_partition(number)
 
     def let_go(self, is_elsewhere: IsElsewhere) -> WarmCopy | None:
-        """Close one of those that were kept until another node serves them, as one does; return it, None for none."""
-        number = next(filter(is_elsewhere, self.kept), None)
+        """
+        Close one of those that were kept until another node serves them, as one does; return it, None for none.
+
+        Nor is any kept for longer than a list may be old: nobody folds what came into the log since.
+        """
+        oldest_s = self._contact.clock_s() - self._stale_reads_max_s
+        over = (number for number, since_s in self.kept.items() if since_s < oldest_s or is_elsewhere(number))
+        number = next(over, None)
         if number is None:
             return None
         copy = self.copies[number]
-        self.kept.remove(number)
+        del self.kept[number]
         self._drop(number)
         return copy
 

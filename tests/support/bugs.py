@@ -200,8 +200,8 @@ _ENGINE = [
         "last-served-dropped",
         "What was read here is read until another node serves it.",
         "streams.engine.table",
-        "if held[number].served and not is_elsewhere(number)}",
-        "if not held[number].served and not is_elsewhere(number)}",
+        "if held[number].served and not is_elsewhere(number)\n",
+        "if not held[number].served and not is_elsewhere(number)\n",
         "tests/contract/test_copies.py::test_what_was_served_is_kept_until_another_node_serves_it",
     ),
     Bug(
