@@ -143,9 +143,9 @@ class _SessionFold:
         self._rows, self._session, self._limits = rows, session, limits
         self.state = layout.read_session(rows, session)
 
-    def touch(self, *, members: int = 0, total: int = 0, deleted: bool = False) -> None:
+    def touch(self, *, members: int = 0, total: int = 0, deleted: bool = False, refused: int = NONE) -> None:
         """Write the session's row with so many more members and items."""
-        _touch(self._rows, self._session, members=members, total=total, deleted=deleted)
+        _touch(self._rows, self._session, members=members, total=total, deleted=deleted, refused=refused)
 
     def again(self, event: SessionEvent) -> Iterator[Effect]:
         """Have the record of a repeated event be erased, too, where its session or its context is no more."""
@@ -168,6 +168,7 @@ class _SessionFold:
             yield Attached(slot.created_at_ms, refreshed=True)
             return
         if self.state.members + len(layout.slots(self._rows, self._session)) >= self._limits.contexts:
+            self.touch(refused=offset)
             yield _named(event)
             yield TooManyContexts()
             return
@@ -187,7 +188,7 @@ class _SessionFold:
         if member is not None and event.epoch in (None, member.epoch):
             yield from self._take_off(context, member)
             yield self._told("context.session.context_removed", context, member)
-        elif slot is not None and event.epoch in (None, slot.epoch):
+        elif slot is not None and event.epoch in (None, slot.epoch) and self.state.refused < slot.epoch:
             self._rows.delete(layout.slot_key(self._session, context))
         if slot is not None:
             yield ToErase(Kind.CONTEXT, context)
@@ -378,7 +379,15 @@ class _MemberFold:
         _touch(self._rows, self._session, total=total)
 
 
-def _touch(rows: WritableRows, session: SessionId, *, members: int = 0, total: int = 0, deleted: bool = False) -> None:
+def _touch(
+    rows: WritableRows,
+    session: SessionId,
+    *,
+    members: int = 0,
+    total: int = 0,
+    deleted: bool = False,
+    refused: int = NONE,
+) -> None:
     state = layout.read_session(rows, session)
     state = replace(
         state,
@@ -386,6 +395,7 @@ def _touch(rows: WritableRows, session: SessionId, *, members: int = 0, total: i
         revision=state.revision + 1,
         members=state.members + members,
         total=state.total + total,
+        refused=max(state.refused, refused),
     )
     rows.put(layout.session_key(session), layout.encode_session(state))
 

@@ -46,6 +46,8 @@ class Session(msgspec.Struct, frozen=True, array_like=True):
     revision: int = 0
     members: int = 0
     total: int = 0
+    refused: int = NONE
+    """The epoch that the last context would have got for which there was no room."""
 
 
 class Loading(msgspec.Struct, frozen=True, array_like=True):
@@ -88,6 +90,9 @@ class Member(msgspec.Struct, frozen=True, array_like=True):
 class Slot(NamedTuple):
     """
     What an erased context has left: room that it takes until it is detached.
+
+    Where another one was refused meanwhile, it stays taken: once nothing is recorded of the erased one any more, that
+    one has its room where the tables are folded again.
 
     That it was erased is no event of the session's. If it left room, what was attached in that room would be refused
     where the tables are folded again, and the session's events come before the erasure.

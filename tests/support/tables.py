@@ -159,7 +159,7 @@ class Views:
         for table in tables:
             table.patience_s = 30.0
 
-    def append(self, topic: str, key: bytes, value: bytes) -> int:
+    def append(self, topic: str, key: bytes, value: bytes | None) -> int:
         offset = self._ends[topic]
         self._ends[topic] += 1
         record = Record(offset, self.now_ms, key, value)

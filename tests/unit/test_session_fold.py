@@ -158,7 +158,9 @@ def test_as_many_contexts_as_may_be() -> None:
         assert session.attach(context_id(n))[-1] == Attached(START_MS + 10 * n, refreshed=False)
     before = dict(session.rows.values)
     assert session.attach(context_id(3)) == [ToContext(context_id(3), Wipe()), TooManyContexts()]
-    assert session.rows.values == before
+    assert session.row.refused == 2
+    kept = session.rows.values.keys() - {layout.session_key(S)}
+    assert {key: session.rows.values[key] for key in kept} == {key: before[key] for key in kept}
     assert session.attach(C) == [Attached(START_MS + 10, refreshed=True)]
     session.detach(C)
     assert session.attach(context_id(3))[-1] == Attached(session.now_ms, refreshed=False)
