@@ -766,6 +766,14 @@ _ERASURE = [
         "tests/contract/test_erasure.py::test_what_is_left_in_a_changelog_keeps_the_receipt_back",
     ),
     Bug(
+        "forgetting-is-an-intruder",
+        "What has a changelog on Kafka forget what was erased is no other writer's to its owner.",
+        "streams.engine.partition",
+        "and not await self._has_no_rows(self.store.offset + 1, first)",
+        "",
+        "tests/service/test_erased_contexts.py::test_owners_go_on_while_a_context_is_erased",
+    ),
+    Bug(
         "named-in-vain-stays",
         "An event that names an erased context is erased too where it changes nothing.",
         "streams.domain.session",
