@@ -134,7 +134,7 @@ SESSION_BUGS = [
     ),
     Bug(
         "a detach ends the attachment of its epoch only",
-        {"epoch in (None, member.epoch)": "True"},
+        {"event.epoch in (None, member.epoch)": "True"},
         {"attached"},
     ),
     Bug(
