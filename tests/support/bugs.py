@@ -643,7 +643,7 @@ _HISTORY = [
         "streams.domain.session",
         " + len(layout.slots(self._rows, self._session)) >=",
         " >=",
-        "tests/unit/test_erasure_fold.py::test_the_tables_are_the_same_however_late_an_erasure_is_folded",
+        "tests/unit/test_erasure_fold.py::test_room_stays_taken_that_another_was_refused",
     ),
     Bug(
         "audit-compares-what-is-being-erased",
