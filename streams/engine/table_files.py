@@ -234,10 +234,14 @@ class PartitionStore:
 
     def _compaction(self) -> Iterator[Callable[[Any], None]]:
         files: list[dict[str, Any]] = []
+        # Without it a file below which there is nothing is only moved, with the keys of what was deleted.
+        whole = rocksdict.CompactOptions()
+        whole.set_bottommost_level_compaction(rocksdict.BottommostLevelCompaction.force_optimized())
         yield lambda database: database.flush()
         yield lambda database: files.extend(database.live_files())
         for file in files:
-            yield lambda database, file=file: database.compact_range(file["start_key"], file["end_key"])  # type: ignore[misc]
+            first, last = file["start_key"], file["end_key"]
+            yield lambda database, first=first, last=last: database.compact_range(first, last, whole)  # type: ignore[misc]
 
     def renew(self) -> None:
         """

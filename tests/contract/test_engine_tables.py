@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
 from streams.domain.errors import LogUnavailableError, ViewUnavailableError
+from streams.domain.events import ContextErased
 from streams.engine.partition import ATOMIC_ROWS
 from streams.engine.processor import recover
+from streams.engine.table_files import PartitionStore
 from streams.engine.trimmer import AT_LEAST
 from streams.log.port import COMPACT_KEY, Row
 from streams.topics import CONTEXT_EVENTS, SESSION_EVENTS, topic_specs
@@ -58,6 +60,32 @@ async def test_a_lost_store_is_restored_whole(parts: Parts) -> None:
         assert node.contexts.table.partitions[0].recovered_rows > 20
         await check_node(node, one.real)
         node.close()
+
+
+@pytest.mark.parametrize("is_written_before", [False, True], ids=["never written", "written before"])
+async def test_the_disk_forgets_what_was_erased(is_written_before: bool) -> None:
+    """Keys too, whatever was in files before: looked for in the files themselves, of both tables."""
+    async with living() as one:
+        await one.writes.attach(SESSION, CONTEXT)
+        for number in range(20):
+            await one.writes.put(CONTEXT, f"marked-{number}", title="marked")
+        await one.node.drain()
+        stores = [store for _, _, store in one.node.stores()]
+        if is_written_before:
+            for store in stores:
+                store.compact()
+            assert any(b"marked" in file for file in in_files(stores))
+        await one.writes.context_event(CONTEXT, ContextErased(**one.writes.cause()))
+        await one.node.drain()
+        for store in stores:
+            store.compact()
+        assert not any(b"marked" in file for file in in_files(stores))
+        assert in_files(stores)
+
+
+def in_files(stores: Sequence[PartitionStore]) -> list[bytes]:
+    """Return what the files have that stores are read from."""
+    return [file.read_bytes() for store in stores for file in store.path.glob("*.sst")]
 
 
 async def test_a_store_that_is_there_gets_only_what_it_lacks(parts: Parts) -> None:
