@@ -72,7 +72,7 @@ class Eraser:
         self._erased: defaultdict[str, dict[tuple[str, int], list[int]]] = defaultdict(dict)
         """Id → topic and partition → the offsets of what was removed."""
         self._begun_ms: dict[str, int] = {}
-        self._receipts = -1
+        self._receipts = 0
         self._task: asyncio.Task[None] | None = None
         self._logger = structlog.get_logger(__name__)
 
