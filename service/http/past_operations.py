@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from service.http.params import MAX_CONTEXTS_PAGE, MAX_ITEMS_PAGE
 from service.http.problems import InvalidFieldsError
 from service.http.routes import PAST_PROBLEMS, Operation, Parameter
@@ -33,32 +35,6 @@ _PROBLEMS = (
     *PAST_PROBLEMS,
 )
 
-DIFF_CONTEXT = Operation(
-    method="GET",
-    path="/v1/contexts/upnext/{context_id}/diff",
-    id="diffContextList",
-    summary="Retrieve what differs between two moments of a context's list",
-    says=_SAYS,
-    tenant=Kind.APP,
-    place=Kind.CONTEXT,
-    success=200,
-    answer=ItemDifferencesOut,
-    largest_page=MAX_ITEMS_PAGE,
-    query=_BETWEEN,
-    hedged=False,
-    problems=_PROBLEMS,
-)
-REMOVE_DIFF = Operation(
-    method="DELETE",
-    path="/v1/contexts/upnext/{context_id}/diff",
-    id="removeItemCalledDiff",
-    summary="Remove the item whose content_id is `diff`, as any other",
-    says="The path of differences is also that of this item.",
-    tenant=Kind.APP,
-    writes=True,
-    success=204,
-    problems=(AbsentError, LogUnavailableError),
-)
 DIFF_SESSION = Operation(
     method="GET",
     path="/v1/sessions/upnext/{session_id}/diff",
@@ -74,35 +50,40 @@ DIFF_SESSION = Operation(
     hedged=False,
     problems=_PROBLEMS,
 )
-DIFF_SESSION_CONTEXT = Operation(
-    method="GET",
+DIFF_SESSION_CONTEXT = replace(
+    DIFF_SESSION,
     path="/v1/sessions/upnext/{session_id}/{context_id}/diff",
     id="diffSessionContextList",
     summary="Retrieve what differs between two moments of the list of one context of a session",
     says=f"{_SAYS} A context that was attached at neither moment is 404.",
-    tenant=Kind.PLATFORM,
-    place=Kind.SESSION,
-    success=200,
-    answer=SessionItemDifferencesOut,
-    largest_page=MAX_ITEMS_PAGE,
-    query=_BETWEEN,
-    hedged=False,
-    problems=_PROBLEMS,
 )
-DIFF_SESSION_CONTEXTS = Operation(
-    method="GET",
+DIFF_SESSION_CONTEXTS = replace(
+    DIFF_SESSION,
     path="/v1/sessions/upnext/{session_id}/contexts/diff",
     id="diffSessionContexts",
     summary="Retrieve what differs between two moments of the contexts of a session",
-    says=_SAYS,
-    tenant=Kind.PLATFORM,
-    place=Kind.SESSION,
-    success=200,
     answer=SessionContextDifferencesOut,
     largest_page=MAX_CONTEXTS_PAGE,
-    query=_BETWEEN,
-    hedged=False,
-    problems=_PROBLEMS,
+)
+DIFF_CONTEXT = replace(
+    DIFF_SESSION,
+    path="/v1/contexts/upnext/{context_id}/diff",
+    id="diffContextList",
+    summary="Retrieve what differs between two moments of a context's list",
+    tenant=Kind.APP,
+    place=Kind.CONTEXT,
+    answer=ItemDifferencesOut,
+)
+REMOVE_DIFF = Operation(
+    method="DELETE",
+    path="/v1/contexts/upnext/{context_id}/diff",
+    id="removeItemCalledDiff",
+    summary="Remove the item whose content_id is `diff`, as any other",
+    says="The path of differences is also that of this item.",
+    tenant=Kind.APP,
+    writes=True,
+    success=204,
+    problems=(AbsentError, LogUnavailableError),
 )
 
 OPERATIONS = (DIFF_CONTEXT, REMOVE_DIFF, DIFF_SESSION, DIFF_SESSION_CONTEXT, DIFF_SESSION_CONTEXTS)

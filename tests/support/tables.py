@@ -262,3 +262,14 @@ def session_id(number: int) -> SessionId:
 def app_of(context: ContextId) -> AppId:
     """Return the app that owns *context* in these tests."""
     return AppId(b"A" + context[1:])
+
+
+def served_views() -> Views:
+    """Return what is served of a session with two contexts and three items."""
+    views, session, one, other = Views(), session_id(1), context_id(1), context_id(2)
+    views.attach(session, one)
+    views.attach(session, other)
+    for context, content_id in ((one, "a"), (other, "b"), (one, "c")):
+        views.put(context, content_id)
+    views.drain()
+    return views

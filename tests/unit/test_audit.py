@@ -19,7 +19,7 @@ from streams.views.context_views import ContextReader
 from streams.views.session_lists import SessionLists
 from streams.views.session_views import SessionReader
 from streams.views.tables import WaitLimit
-from tests.support.tables import HASH_KEY, Views, context_id, session_id
+from tests.support.tables import HASH_KEY, Views, context_id, served_views, session_id
 from tests.unit.test_explain import MOVES, make
 
 C1, C2 = context_id(1), context_id(2)
@@ -35,16 +35,6 @@ async def audited(
     sessions = SessionReader(views.sessions, 1, SessionLists(), WaitLimit())
     audit = Audit(refold, lambda _view: Served(contexts, sessions), bound=Bound(100_000, 30.0))
     return await audit.audit(of, 0, most=most, seed="s", beyond=beyond)
-
-
-def served() -> Views:
-    views = Views()
-    views.attach(S, C1)
-    views.attach(S, C2)
-    for context, content_id in ((C1, "a"), (C2, "b"), (C1, "c")):
-        views.put(context, content_id)
-    views.drain()
-    return views
 
 
 @settings(deadline=None)
@@ -78,7 +68,7 @@ def test_nothing_is_found_where_nothing_is_wrong(
 @pytest.mark.parametrize("wrong", ["changed", "gone", "moved"])
 async def test_a_sessions_list_that_is_wrong(wrong: str) -> None:
     """An item that is another, that is missing, or in another place."""
-    views = served()
+    views = served_views()
     rows = views.sessions.stored
     key, value = next(iter(rows.range(b"l" + S)))
     if wrong == "changed":
@@ -95,7 +85,7 @@ async def test_a_sessions_list_that_is_wrong(wrong: str) -> None:
 
 async def test_a_context_that_is_wrong() -> None:
     """An item that its events do not give."""
-    views = served()
+    views = served_views()
     rows = views.contexts.stored
     key = next(key for key, _ in rows.range(b"i" + C1))
     rows.put(key, rows.values[key].replace(b"Title", b"Tidal"))
@@ -106,15 +96,15 @@ async def test_a_context_that_is_wrong() -> None:
 
 async def test_members_that_are_wrong() -> None:
     """A context that is attached and is not in the table; a session that is deleted there and not in the log."""
-    views = served()
+    views = served_views()
     views.sessions.stored.delete(session_rows.member_key(S, C1))
     (found,) = (await audited(views, Audited.SESSIONS)).differing
     assert "contexts" in found.what
-    views = served()
+    views = served_views()
     key = session_rows.session_key(S)
     views.sessions.stored.put(key, session_rows.encode_session(session_rows.Session(deleted=True)))
     assert len((await audited(views, Audited.SESSIONS)).differing) == 1
-    views = served()
+    views = served_views()
     views.delete(S)
     views.drain()
     assert (await audited(views, Audited.SESSIONS)).differing == []
@@ -123,7 +113,7 @@ async def test_members_that_are_wrong() -> None:
 @pytest.mark.parametrize("attached", ["loaded", "waits", "again"])
 async def test_what_was_erased_is_right(attached: str) -> None:
     """An erased context that is served as one, and a session that had it, in whatever way, and has it no more."""
-    views = served()
+    views = served_views()
     if attached == "waits":
         views.attach(session_id(2), C1)
         views.erase(C1)
@@ -144,7 +134,7 @@ async def test_what_was_erased_is_right(attached: str) -> None:
 
 async def test_what_is_being_erased_is_not_compared() -> None:
     """As long as the list is here, and may be gone from the log: it, and those of the sessions that have it."""
-    views = served()
+    views = served_views()
     views.erase(C1)
     for record in views.log.records["context-events"][:3]:
         if C1_TEXT in (record.key or b""):
@@ -156,7 +146,7 @@ async def test_what_is_being_erased_is_not_compared() -> None:
 
 async def test_what_is_erased_here_only() -> None:
     """A context whose events do not say so, and a session that has lost one which was not erased."""
-    views = served()
+    views = served_views()
     meta = context_rows.Meta(sequence=2, erased=True)
     views.contexts.stored.put(context_rows.meta_key(C1), context_rows.encode_meta(meta))
     (found,) = (await audited(views, Audited.CONTEXTS)).differing
@@ -170,7 +160,7 @@ async def test_what_is_erased_here_only() -> None:
 
 async def test_one_context_as_of_several_sequences() -> None:
     """Sessions that have got further than others with the same context are each compared with what they have."""
-    views = served()
+    views = served_views()
     views.attach(session_id(2), C1)
     views.drain()
     member = session_rows.read_member(views.sessions.stored, S, C1)
@@ -205,7 +195,7 @@ async def test_all_of_many() -> None:
 
 async def test_a_partition_that_is_not_here() -> None:
     """It is another node's to compare."""
-    views = served()
+    views = served_views()
     views.contexts.here = False
     with pytest.raises(ViewUnavailableError):
         await audited(views, Audited.CONTEXTS)
@@ -245,7 +235,7 @@ def test_how_lists_differ() -> None:
 
 async def test_of_which_version() -> None:
     """Of the one that is named; of the one that clients read where none is."""
-    views, asked = served(), []
+    views, asked = served_views(), []
     reader = Served(
         ContextReader(views.contexts, 1, WaitLimit(), edition=""),
         SessionReader(views.sessions, 1, SessionLists(), WaitLimit()),

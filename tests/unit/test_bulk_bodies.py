@@ -15,6 +15,7 @@ from msgspec import Raw
 from service.http.bodies import MAX_BULK_BYTES, MAX_ITEM_BYTES
 from service.http.bulk_bodies import MAX_CONTEXTS, BulkReader
 from service.http.problems import MAX_FAULTS, InvalidFieldsError
+from tests.support.turns import turns_of_others
 
 MOST_CALLS = 20_000
 """Of functions, Python's and C's: a body of 1 MiB has room for 350,000 objects."""
@@ -85,18 +86,9 @@ async def test_others_have_their_turn_between_large_broken_items() -> None:
     """However few the items are, and however much is wrong with them."""
     broken = orjson.dumps(unknown_names(1_500))
     assert MAX_ITEM_BYTES * 3 // 4 < len(broken) < MAX_ITEM_BYTES
-    turns = 0
-
-    async def other() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0)
-
-    task = asyncio.create_task(other())
-    outcomes = await BulkReader().read([Raw(broken)] * 40)
-    task.cancel()
-    assert turns >= 20
+    reading = asyncio.create_task(BulkReader().read([Raw(broken)] * 40))
+    assert await turns_of_others(reading) >= 20
+    outcomes = reading.result()
     for outcome in outcomes:
         assert isinstance(outcome, InvalidFieldsError)
         assert len(outcome.faults) <= MAX_FAULTS + 13

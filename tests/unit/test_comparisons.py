@@ -30,7 +30,7 @@ from streams.domain.errors import AbsentError
 from streams.domain.feed import NONE, Limits
 from streams.domain.ids import Kind, id_text, known_id
 from streams.refold import Bound, Refold
-from tests.support.tables import HASH_KEY, Views, context_id, session_id
+from tests.support.tables import HASH_KEY, Views, context_id, served_views, session_id
 from tests.unit.test_explain import MOVES, make
 
 C1, C2 = context_id(1), context_id(2)
@@ -82,16 +82,6 @@ async def compared(*views: Views) -> tuple[list[PartitionCompared], list[tuple[A
     return [one async for one in comparison.partitions()], comparison.findings
 
 
-def served() -> Views:
-    views = Views()
-    views.attach(S, C1)
-    views.attach(S, C2)
-    for context, content_id in ((C1, "a"), (C2, "b"), (C1, "c")):
-        views.put(context, content_id)
-    views.drain()
-    return views
-
-
 @settings(deadline=None)
 @given(moves=st.lists(MOVES, max_size=30), items=st.integers(1, 4), order=st.randoms(use_true_random=False))
 def test_the_same_events_are_the_same_lists(moves: list[tuple[str, bytes, str]], items: int, order: object) -> None:
@@ -112,7 +102,7 @@ def test_the_same_events_are_the_same_lists(moves: list[tuple[str, bytes, str]],
 @pytest.mark.parametrize("wrong", ["changed", "gone", "moved"])
 async def test_a_context_that_is_wrong(wrong: str) -> None:
     """An item that is another, that is missing, or in another place, though its meta row is right."""
-    views = served()
+    views = served_views()
     rows = views.contexts.stored
     key = next(key for key, _ in rows.range(context_rows.ITEM + C1))
     if wrong == "changed":
@@ -123,18 +113,18 @@ async def test_a_context_that_is_wrong(wrong: str) -> None:
         order = next(key for key, _ in rows.range(context_rows.ORDER + C1))
         rows.delete(order)
         rows.put(order[:18] + b"\xff" * 8 + order[26:], b"")
-    (part, _), findings = await compared(served(), views)
+    (part, _), findings = await compared(served_views(), views)
     assert (part.lists, part.differing, len(set(part.digests.values()))) == (2, 1, 2)
     # That a session has what its context had is no news of the session's, unless its own rows say something else.
     assert [finding.id for of, finding in findings if of is Audited.CONTEXTS] == [CONTEXT]
-    one, other = (context_items(of.contexts.stored, C1).items for of in (served(), views))
+    one, other = (context_items(of.contexts.stored, C1).items for of in (served_views(), views))
     assert [item.content_id for item in differing_items(one, other)] == ["c" if wrong == "moved" else "a"]
 
 
 @pytest.mark.parametrize("wrong", ["changed", "gone", "moved"])
 async def test_a_session_that_is_wrong(wrong: str) -> None:
     """What it has of a context is not what the context has, in the version of which that is so."""
-    views = served()
+    views = served_views()
     rows = views.sessions.stored
     key, value = next(iter(rows.range(session_rows.LIST + S)))
     if wrong == "changed":
@@ -143,7 +133,7 @@ async def test_a_session_that_is_wrong(wrong: str) -> None:
         rows.delete(key)
     if wrong == "moved":
         rows.put(key[:18] + b"\xff" * 8 + key[26:], value)
-    for version, both in enumerate(((views, served()), (served(), views))):
+    for version, both in enumerate(((views, served_views()), (served_views(), views))):
         _, ((of, finding),) = await compared(*both)
         assert (of, finding.id, finding.version, finding.contexts) == (Audited.SESSIONS, SESSION, version, [CONTEXT])
     itself, has = context_items(views.contexts.stored, C1), member_items(rows, S, C1)
@@ -153,25 +143,25 @@ async def test_a_session_that_is_wrong(wrong: str) -> None:
 
 async def test_who_is_attached() -> None:
     """A member, or a session, that one version has and the other not; and a total that is not that of the items."""
-    views = served()
+    views = served_views()
     views.sessions.stored.delete(session_rows.member_key(S, C1))
-    _, ((_, finding),) = await compared(served(), views)
+    _, ((_, finding),) = await compared(served_views(), views)
     assert (finding.what, finding.contexts) == ("attached otherwise: 1 contexts", [CONTEXT])
-    views = served()
+    views = served_views()
     state = session_rows.read_session(views.sessions.stored, S)
     key = session_rows.session_key(S)
     views.sessions.stored.put(key, session_rows.encode_session(replace(state, deleted=True)))
-    _, ((_, finding),) = await compared(served(), views)
+    _, ((_, finding),) = await compared(served_views(), views)
     assert finding.what.startswith("deleted False and True")
     views.sessions.stored.put(key, session_rows.encode_session(replace(state, total=7)))
-    _, ((_, finding),) = await compared(served(), views)
+    _, ((_, finding),) = await compared(served_views(), views)
     assert (finding.what, finding.version) == ("total 7, and it has 3 items", 1)
 
 
 async def test_a_version_that_is_behind() -> None:
     """It is waited for; what it has not folded yet is no difference, and what it never folds was moving."""
-    views = served()
-    ahead = served()
+    views = served_views()
+    ahead = served_views()
     for of in (views, ahead):
         of.put(C1, "d")
         of.detach(S, C2)
@@ -190,11 +180,11 @@ async def test_a_version_that_is_behind() -> None:
 
 async def test_a_member_that_stays_behind() -> None:
     """It is as of an event that its context is beyond, and stays so: that is a difference."""
-    views = served()
+    views = served_views()
     views.put(C1, "d")
     while views.step("context-events"):
         pass
-    good = served()
+    good = served_views()
     good.put(C1, "d")
     good.drain()
     _, ((of, finding),) = await compared(good, views)

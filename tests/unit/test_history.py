@@ -22,6 +22,7 @@ from streams.views.session_lists import SessionLists
 from streams.views.session_views import SessionReader
 from streams.views.tables import WaitLimit
 from tests.support.tables import CLIENT, HASH_KEY, Views, app_of, context_id, make_item, session_id
+from tests.support.turns import turns_of_others
 from tests.unit.test_explain import MOVES, make
 
 C1, C2 = context_id(1), context_id(2)
@@ -162,18 +163,7 @@ async def test_others_have_their_turn() -> None:
     views = Views()
     for _ in range(20 * views.log.piece):
         views.put(C2, "a")
-    turns = 0
-
-    async def others() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0)
-
-    waiting = asyncio.create_task(others())
-    await history(views).context_lists(C1, [Moment()])
-    waiting.cancel()
-    assert turns >= 20
+    assert await turns_of_others(history(views).context_lists(C1, [Moment()])) >= 20
 
 
 async def test_more_than_may_be_read() -> None:
@@ -188,24 +178,12 @@ async def test_more_than_may_be_read() -> None:
 
 async def test_many_items_in_one_event_let_others_have_their_turn() -> None:
     """However few events they are; and the time that all may take is looked at as often."""
-    views, turns, many = Views(), 0, 12
+    views, many = Views(), 12
     items = [make_item(f"c{number}") for number in range(200)]
     for _ in range(many):
         event = ItemsPut(id=views.event_id(), client=CLIENT, app=id_text(Kind.APP, app_of(C1)), items=items)
         views.context_event(C1, event)
-
-    async def count() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0)
-
-    counting = asyncio.create_task(count())
-    try:
-        await history(views).context_lists(C1, [Moment()])
-    finally:
-        counting.cancel()
-    assert turns >= many
+    assert await turns_of_others(history(views).context_lists(C1, [Moment()])) >= many
     seconds = iter(range(1_000))
     refold = Refold(views.log, 1, hash_key=HASH_KEY, clock_s=lambda: float(next(seconds)))
     with pytest.raises(HistoryTooLongError, match=r"more than 5 s"):

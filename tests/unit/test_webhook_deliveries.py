@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -25,6 +24,7 @@ from service.webhooks.deliveries import (
 from streams.domain.errors import LogUnavailableError, ViewUnavailableError
 from streams.domain.nodes import NodeSaid
 from tests.support.deliveries import NOW_MS, DeliveriesWorld
+from tests.support.turns import turns_of_others
 
 KEY = bytes(range(32))
 HALVES = ([0, 2], [1, 3])
@@ -264,18 +264,5 @@ async def test_lists_give_others_their_turn() -> None:
     world = DeliveriesWorld(range(4))
     for number in range(3_000):
         await world.plan(0, "a", at_ms=NOW_MS + number)
-    turns = 0
-
-    async def count() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0)
-
-    counting = asyncio.create_task(count())
-    await world.all.listed(Wanted(["a"]))
-    assert turns >= 5
-    before = turns
-    await world.all.listed(Wanted([f"e{number}" for number in range(1_000)]))
-    counting.cancel()
-    assert turns >= before + 20
+    assert await turns_of_others(world.all.listed(Wanted(["a"]))) >= 5
+    assert await turns_of_others(world.all.listed(Wanted([f"e{number}" for number in range(1_000)]))) >= 20
