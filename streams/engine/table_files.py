@@ -221,16 +221,25 @@ class PartitionStore:
         """
         Rewrite the files, so that the disk has no more what was overwritten or deleted. To be run in a thread.
 
-        One after the other: who closes the store waits for one at most. Raises `StoreError`.
+        Who closes the store breaks it off. Raises `StoreError`.
         """
         for step in self._compaction():
             with self._compacting:
-                if self._database is None:
+                if not self._compacted(step):
                     return
-                try:
-                    step(self._database)
-                except Exception as error:
-                    raise self.failed(error) from error
+
+    def _compacted(self, step: Callable[[Any], None]) -> bool:
+        """Take a step of a compaction; return whether there is a next one. Nothing holds the database afterwards."""
+        database = self._database
+        if database is None:
+            return False
+        try:
+            step(database)
+        except Exception as error:
+            if self._database is None:
+                return False  # it was broken off
+            raise self.failed(error) from error
+        return True
 
     def _compaction(self) -> Iterator[Callable[[Any], None]]:
         files: list[dict[str, Any]] = []
@@ -278,11 +287,19 @@ class PartitionStore:
 
     def close(self) -> None:
         """Flush and close; raise `StoreError` where either fails: a compaction may have met a broken block."""
-        with self._compacting:
-            database, self._database = self._database, None
-            if database is None:
-                return  # it had failed, and could not be opened anew yet
-            errors = [error for step in (database.flush, database.close) if (error := _failure(step))]
+        database, self._database = self._database, None
+        if database is None:
+            return  # it had failed, and could not be opened anew yet
+        failures = [_failure(database.flush)]
+        if self._compacting.locked():
+            # To rewrite a file takes as long as all are large. One that was told to break off what it does refuses
+            # to be closed, with all that it has on the disk, and is closed when nobody holds it: behind the lock.
+            database.cancel_all_background(wait=False)
+            with self._compacting:
+                pass
+        else:
+            failures.append(_failure(database.close))
+        errors = [error for error in failures if error is not None]
         if errors:
             # Without its traceback, which holds the database: what could not be closed is closed when nobody holds it.
             raise self.failed(errors[0]) from errors[0].with_traceback(None)

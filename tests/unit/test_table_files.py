@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import random
@@ -263,3 +264,22 @@ def test_small_rows_are_read_as_they_were_written_last(tmp_path: Path) -> None:
             model.update(rows)
             for key in source.sample(sorted(model), min(4, len(model))):
                 assert store.get(key) == store.get(key) == model[key]
+
+
+async def test_a_store_is_closed_while_its_files_are_rewritten(tmp_path: Path) -> None:
+    """That is broken off: it has every row, is not suspect, and can be opened at once."""
+    shared, source = storage(tmp_path), random.Random(7)
+    store = PartitionStore(shared, tmp_path / "0")
+    rows = [(source.randbytes(20), source.randbytes(1_000)) for _ in range(40_000)]
+    for first in range(0, len(rows), 1_000):
+        store.write(dict(rows[first : first + 1_000]), first)
+    compacting = asyncio.create_task(asyncio.to_thread(store.compact))
+    async with asyncio.timeout(20):
+        while not store._compacting.locked():
+            await asyncio.sleep(0)
+    store.close()
+    await compacting
+    again = PartitionStore(shared, tmp_path / "0")
+    assert (again.offset, shared.moved_aside) == (39_000, 0)
+    assert [again.get(key) for key, _ in rows] == [value for _, value in rows]
+    again.close()
