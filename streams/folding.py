@@ -16,7 +16,7 @@ from streams.domain.errors import ViewUnavailableError
 from streams.engine.app import ProcessorsOnFaust
 from streams.engine.batch import IsDecided
 from streams.engine.contact import Contact
-from streams.engine.copies import Copies
+from streams.engine.copies import Copies, Folders
 from streams.engine.engine import Engine
 from streams.engine.fatal import Die
 from streams.engine.fold import Fold
@@ -132,6 +132,8 @@ class Folding:
         )
         if copies is not None:
             copies.on_looked = self._engine.let_go
+            names = {processor.fold.changelog: processor.fold.name for processor in self._engine.processors}
+            copies.unfolded_s = Folders(lambda at: on.is_elsewhere(self.view, names[at[0]], at[1])).unfolded_s
         self._faust = ProcessorsOnFaust(self._engine, view=self.view, url=on.url, name=on.name, die=on.die)
         if isinstance(on.log, EmbeddedLog):
             self._faust.on_embedded(on.log)

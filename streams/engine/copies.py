@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Protocol
@@ -20,6 +21,9 @@ from streams.log.port import Record
 
 _LOOK_S = 0.5
 """How long to wait for records before those copies are looked at that have none to wait for."""
+
+_OWNERS_S = 1.0
+"""How long what is known of a partition's owner is good."""
 
 Partition = tuple[str, int]
 """A changelog's topic and partition."""
@@ -122,6 +126,27 @@ class WarmCopy:
         self.served, self._caught_up_s = True, max(self._caught_up_s, self._clock_s() - silent_s)
 
 
+class Folders:
+    """When another node was last known to fold what is copied here: a changelog that nobody writes is not news."""
+
+    def __init__(
+        self, is_elsewhere: Callable[[Partition], bool], clock_s: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Take what says whether another node says that it serves a partition, and a monotonic clock."""
+        self._is_elsewhere, self._clock_s = is_elsewhere, clock_s
+        self._known: dict[Partition, tuple[float, float]] = {}
+        """When was looked, and when there was one, or was first looked."""
+
+    def unfolded_s(self, at: Partition) -> float:
+        """Return for how many seconds nobody may have folded what comes into the sources of a partition."""
+        now_s = self._clock_s()
+        looked_s, folded_s = self._known.get(at, (-math.inf, now_s))
+        if now_s - looked_s >= _OWNERS_S:
+            folded_s = now_s if self._is_elsewhere(at) else folded_s
+            self._known[at] = now_s, folded_s
+        return now_s - folded_s
+
+
 class Copies:
     """Keeps warm copies up to date."""
 
@@ -129,6 +154,8 @@ class Copies:
         self._follower, self._die = follower, die
         self.on_looked: Callable[[], None] = lambda: None
         """Called each time after all copies were looked at, every 0.5 s at least."""
+        self.unfolded_s: Callable[[Partition], float] = lambda _: 0.0
+        """Says for how many seconds nobody may have folded what comes into the sources of a partition."""
         self._copies: dict[Partition, WarmCopy] = {}
         self._task: asyncio.Task[None] | None = None
 
@@ -175,6 +202,7 @@ class Copies:
                 if copy.store.has_failed:
                     self._renew(copy)
                 else:
-                    copy.look(self._follower.end_offset(at), self._follower.silent_s(at))
+                    silent_s = max(self._follower.silent_s(at), self.unfolded_s(at))
+                    copy.look(self._follower.end_offset(at), silent_s)
             self.on_looked()
             await asyncio.sleep(0)

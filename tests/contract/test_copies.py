@@ -12,7 +12,7 @@ import pytest
 
 from streams.domain.errors import ViewUnavailableError
 from streams.engine.batch import Batch
-from streams.engine.copies import Copies, WarmCopy
+from streams.engine.copies import Copies, Folders, WarmCopy
 from streams.engine.processor import Processor
 from streams.topics import CONTEXT_EVENTS
 from tests.support.engine_checks import check_node, stored_rows
@@ -169,6 +169,42 @@ async def test_a_copy_is_as_old_as_what_was_last_heard_of_its_changelog() -> Non
             copy.look(end, silent_s)
             table.rows(0)
         node.close()
+
+
+async def test_a_copy_grows_old_while_nobody_folds() -> None:
+    """However well its changelog is heard of: nothing comes in there of what is written meanwhile."""
+    async with living() as one, copying(one) as node:
+        assert node.engine.copies is not None
+        owned = [True]
+        folders = Folders(lambda _: owned[0], lambda: node.clock.now_s)
+        node.engine.copies.unfolded_s = folders.unfolded_s
+        await put_many(one, 3)
+        await one.node.drain()
+        await caught_up(node, one.node)
+        copy = node.contexts.table.copies[0]
+
+        async def passes(seconds: float) -> None:
+            node.clock.now_s += seconds
+            node.contact.made()
+            looked = asyncio.Event()
+            node.engine.copies.on_looked = looked.set  # type: ignore[union-attr]
+            for _ in range(2):  # one may be under way
+                looked.clear()
+                async with asyncio.timeout(LIMIT_S):
+                    await looked.wait()
+
+        await passes(100)
+        node.contexts.table.rows(0)
+        owned[0] = False
+        await passes(59)
+        assert copy.behind_s == 59
+        node.contexts.table.rows(0)
+        await passes(2)
+        with pytest.raises(ViewUnavailableError):
+            node.contexts.table.rows(0)
+        owned[0] = True
+        await passes(1)
+        node.contexts.table.rows(0)
 
 
 async def test_a_copy_that_becomes_the_owners_is_served_at_once() -> None:
