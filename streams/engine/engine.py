@@ -105,6 +105,7 @@ class Engine:
             self.copies.follow(())
         began = time.monotonic()
         few = asyncio.Semaphore(_RECOVERIES_AT_ONCE)
+        failed: list[BaseException] = []
 
         async def one(owned: OwnedPartition) -> None:
             async with few:
@@ -123,7 +124,10 @@ class Engine:
                     # Not behind the recovery, which may take long.
                     self.copies.follow([copy for p in self.processors for copy in p.table.copies.values()])
         except* (StoreError, RefusedStartError) as errors:
-            self._die(str(errors.exceptions[0]))
+            failed += errors.exceptions
+        if failed:
+            # Not above: up to Python 3.11.3 what is raised there is raised in a group.
+            self._die(str(failed[0]))
         rows = sum(owned.recovered_rows for p in self.processors for owned in p.table.partitions.values())
         self._logger.info(
             "recovered", partitions=len(changelogs), rows=rows, seconds=round(time.monotonic() - began, 3)
