@@ -284,13 +284,19 @@ class Processor:
             if batch is None:
                 batch = batches[fetched.partition] = self._batch(owned)
             left = self._add(batch, fetched)
-            if left and not batch.is_full and self.waits_for is None and not await self._passes_hole(batch, left):
-                missed.add((fetched.topic, fetched.partition))
-            elif left:
+            while left and not self._is_over(batch) and await self._passes_hole(batch, left):
+                left = self._add(batch, left)
+            if left and self._is_over(batch):
                 rest.append(left)
+            elif left:
+                missed.add((fetched.topic, fetched.partition))
         for left in reversed(rest):
             self.inbox.put_back(left)
         return [batch for batch in batches.values() if not batch.is_empty]
+
+    def _is_over(self, batch: Batch) -> bool:
+        """Say whether this turn folds nothing more into a batch."""
+        return batch.is_full or self.waits_for is not None
 
     def _batch(self, owned: OwnedPartition) -> Batch:
         is_building = self._is_building()
@@ -331,9 +337,9 @@ class Processor:
     async def _passes_hole(self, batch: Batch, fetched: Fetched) -> bool:
         """Say whether a fetch that does not follow on does so beyond a hole of the log; if not, have it read again."""
         topic, partition, records = fetched
-        expected, found = batch.positions[topic] + 1, records[0].offset
-        if await self.gaps.is_passed(topic, partition, expected, found):
-            batch.positions[topic] = found - 1
+        expected = batch.positions[topic] + 1
+        if await self.gaps.is_passed(topic, partition, expected, records):
+            batch.positions[topic] = records[0].offset - 1
             return True
         await self._read_again({(topic, partition): expected})
         return False

@@ -124,6 +124,9 @@ class Log(Protocol):
     def read(self, topic: str, partition: int, start: int, end: int | None = None) -> AsyncIterator[Chunk]:
         """Yield the records from *start* up to, not including, *end*; without one, wait for more for ever."""
 
+    def scan(self, topic: str, partition: int, start: int, end: int) -> AsyncIterator[Chunk]:
+        """Yield the records from *start* up to, not including, *end*, in pieces so small that nothing else waits."""
+
     def read_at(self, topic: str, partition: int, offsets: Sequence[int]) -> AsyncIterator[Record]:
         """Yield the records at *offsets*, all below the end, in this order; what is not there any more is left out."""
 

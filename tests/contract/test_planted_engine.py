@@ -79,7 +79,7 @@ EXAMPLES = [
     Bug(
         "the log is asked about a hole",
         Parts(with_gaps(EveryGapAHole)),
-        test_engine.test_a_hole_is_looked_into_only_when_it_is_missed_twice,
+        test_engine.test_no_hole_is_believed_in_that_the_log_denies,
     ),
     Bug("a hole is passed", Parts(with_gaps(NoHole)), test_engine.test_a_hole_of_the_log_is_passed_and_counted),
     Bug(

@@ -135,6 +135,14 @@ _ENGINE = [
         "tests/contract/test_engine.py::test_a_lost_fetch_is_read_again",
     ),
     Bug(
+        "holes-beyond-the-look",
+        "A look at the log says nothing of offsets that it did not come to.",
+        "streams.engine.gaps",
+        "return is_seen and bisect_left",
+        "return bisect_left",
+        "tests/contract/test_engine.py::test_no_record_is_taken_for_a_hole_beside_others",
+    ),
+    Bug(
         "unknown-changelog-is-done",
         "A batch of the changelog that nobody acknowledged is neither done nor lost.",
         "streams.engine.processor",

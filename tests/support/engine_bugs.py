@@ -16,7 +16,7 @@ from streams.engine.partition import OwnedPartition, position_rows
 from streams.engine.processor import Processor
 from streams.engine.table import OwnedTable
 from streams.engine.trimmer import Trimmer
-from streams.log.port import CLAIM_KEY, Log, Row
+from streams.log.port import CLAIM_KEY, Log, Record, Row
 
 # The order of writes
 
@@ -115,15 +115,15 @@ class GapsIgnored(Processor):
 class EveryGapAHole(Gaps):
     """Believes that the log has no more than what a fetch brings."""
 
-    async def _is_hole(self, topic: str, partition: int, start: int, end: int) -> bool:
-        return (topic, partition, start, end) is not None
+    async def _is_hole(self, topic: str, partition: int, expected: int, records: Sequence[Record]) -> bool:
+        return (topic, partition, expected, records) is not None
 
 
 class NoHole(Gaps):
     """Believes that the log has every record."""
 
-    async def _is_hole(self, topic: str, partition: int, start: int, end: int) -> bool:
-        return (topic, partition, start, end) is None
+    async def _is_hole(self, topic: str, partition: int, expected: int, records: Sequence[Record]) -> bool:
+        return (topic, partition, expected, records) is None
 
 
 class GapsKept(Processor):

@@ -138,6 +138,9 @@ class FaultyLog:
             for part in self._parts(chunk):
                 yield await self._given(call, part)
 
+    def scan(self, topic: str, partition: int, start: int, end: int) -> AsyncIterator[Chunk]:
+        return self.read(topic, partition, start, end)
+
     async def read_at(self, topic: str, partition: int, offsets: Sequence[int]) -> AsyncIterator[Record]:
         call = f"read {topic}-{partition}"
         await self._given(call, None)
