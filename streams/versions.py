@@ -95,17 +95,25 @@ class Versions:
         """
         Have the next version built beside the live one, from the first event on; return its name.
 
-        Where one is being built already, that one goes on, and may be folded as fast as is said now.
+        Where one is being built already, that one goes on, and may be folded as fast as is said now: so all its nodes
+        may begin it at once.
 
         Raises:
             ViewChangeError: Somebody else changed the versions at the same time.
             LogUnavailableError: It may or may not have begun.
         """
+        try:
+            return await self._begin(max_events_per_s)
+        except ViewChangeError:
+            return await self._begin(max_events_per_s)
+
+    async def _begin(self, max_events_per_s: int) -> str:
         await self._registry.catch_up()
         state = self._registry.state
         name, write = begun(state, max_events_per_s)
         if building(state):
-            await self._write((write,))
+            if versions(state)[name].version.max_events_per_s != max_events_per_s:
+                await self._write((write,))
             return name
         await self._log.create_topics(view_specs(self._partitions, name))
         ends = {topic: await self._ends(topic) for topic in (CONTEXT_EVENTS, SESSION_EVENTS, KEY_EVENTS)}

@@ -275,10 +275,10 @@ class EmbeddedLog:
 
     async def create_topics(self, specs: Iterable[TopicSpec]) -> list[str]:
         """Create those that are missing; return their names."""
-        missing = [spec for spec in specs if self.partition_count(spec.name) is None]
-        for stored in await self._threads.write(self._store.create, missing):
+        made = await self._threads.write(self._store.create, list(specs))
+        for stored in made:
             self._add(Partition(stored))
-        return [spec.name for spec in missing]
+        return list(dict.fromkeys(stored.topic for stored in made))
 
     async def delete_topics(self, names: Iterable[str]) -> list[str]:
         """Delete those of *names* that are there, with all that they hold; return them. Nobody may be using them."""

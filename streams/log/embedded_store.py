@@ -124,8 +124,10 @@ class EmbeddedStore:
         """Make topics that are missing; return their partitions."""
         made = []
         with self._transaction():
-            number = self._highest_number()
+            number, there = self._highest_number(), self.topics()
             for spec in specs:
+                if spec.name in there:
+                    continue
                 self._writing.execute(
                     "INSERT INTO topics VALUES (?, ?, ?)", (spec.name, spec.partitions, spec.kept.value)
                 )

@@ -95,6 +95,13 @@ async def test_a_version_is_begun_with_topics_of_its_own(world: World) -> None:
     assert said[V2].waits_for == (f"of {V2}",)
 
 
+async def test_all_that_build_a_version_may_begin_it_at_once(world: World) -> None:
+    """As where its nodes are started together: it is begun once, and none of them hears that another was faster."""
+    assert await asyncio.gather(*(world.versions.begin(20) for _ in range(3))) == [V2] * 3
+    assert world.stages == {VIEW: Stage.LIVE, V2: Stage.BUILDING}
+    assert latest(world.registry.state, V2).generation == 1
+
+
 async def test_what_is_not_ready_is_not_switched_to(world: World) -> None:
     """Whole, served everywhere, and hardly behind: the message says which of these it is not."""
     await world.log.append_many(CONTEXT_EVENTS, 0, [(b"key", b"value")] * (MOST_BEHIND + 5))
