@@ -25,7 +25,9 @@ STREAM_LIMIT_S = 60.0
 MOST_AT_ONCE = 500
 """Calls to one node that may be under way, to the end of their answers: as many as wait while it does not answer."""
 HELD_BYTES = 128 << 10
-"""Answers up to this size are read whole, larger ones are streamed."""
+"""Answers up to this size are always read whole."""
+HELD_ROOM_BYTES = 64 << 20
+"""Larger ones too, while all that are being read have no more together. Beyond, they are streamed."""
 _KEPT_S = 30.0
 """Unused connections are closed after this time, long before the other side closes them."""
 _NO_BODY = frozenset({204, 304})
@@ -40,11 +42,12 @@ class HopPool:
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         *,
         most_at_once: int = MOST_AT_ONCE,
+        held_room_bytes: int = HELD_ROOM_BYTES,
         stream_limit_s: float = STREAM_LIMIT_S,
     ) -> None:
         """Take the deployment's key for forwarding, and Unix time. Within a running loop."""
         self._key, self._now_ms, self._most_at_once = key, now_ms, most_at_once
-        self._stream_limit_s = stream_limit_s
+        self._held_room_bytes, self._stream_limit_s = held_room_bytes, stream_limit_s
         self._under_way: Counter[str] = Counter()
         self._http = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEPT_S),
@@ -58,8 +61,8 @@ class HopPool:
         """Close every connection."""
         await self._http.close()
 
-    async def send(self, url: str, call: ForwardedCall, *, limit_s: float, held_bytes: int = HELD_BYTES) -> HopAnswer:
-        """Sign *call*, send it, and return the answer, read whole up to a size; see `service.http.forward.Hop`."""
+    async def send(self, url: str, call: ForwardedCall, *, limit_s: float, held_bytes: int | None = None) -> HopAnswer:
+        """Sign *call*, send it, and return the answer; a size given bounds what is read whole. See `Hop`."""
         if self._under_way[url] >= self._most_at_once:
             raise OverloadedError(f"{self._most_at_once} calls to {url} are under way")
         self._under_way[url] += 1
@@ -78,7 +81,7 @@ class HopPool:
         if not self._under_way[url]:
             del self._under_way[url]
 
-    async def _send(self, url: str, call: ForwardedCall, held_bytes: int) -> HopAnswer:
+    async def _send(self, url: str, call: ForwardedCall, held_bytes: int | None) -> HopAnswer:
         # A command goes as a POST, which the client never sends a second time by itself.
         answer = await self._http.request(
             "GET" if call.method in READS else "POST",
@@ -99,13 +102,27 @@ class HopPool:
         if answer.status in _NO_BODY:
             answer.release()
             return HopAnswer(answer.status, answer.headers, None)
-        if call.method != "HEAD" and (answer.content_length or 0) > held_bytes:
-            if answer.connection is not None:
-                # Under way until its last byte is here, or nobody wants it any more.
-                self._under_way[url] += 1
-                answer.connection.add_callback(partial(self._ended, url))
-            return HopAnswer(answer.status, answer.headers, _Streamed(answer, self._stream_limit_s))
-        return HopAnswer(answer.status, answer.headers, await answer.read())
+        size_bytes = 0 if call.method == "HEAD" else answer.content_length or 0
+        if self._is_held(size_bytes, held_bytes):
+            return HopAnswer(answer.status, answer.headers, await self._read(answer, size_bytes))
+        if answer.connection is not None:
+            # Under way until its last byte is here, or nobody wants it any more.
+            self._under_way[url] += 1
+            answer.connection.add_callback(partial(self._ended, url))
+        return HopAnswer(answer.status, answer.headers, _Streamed(answer, self._stream_limit_s))
+
+    def _is_held(self, size_bytes: int, held_bytes: int | None) -> bool:
+        """Say whether an answer is read whole, so that another node can be asked where this one breaks off."""
+        if held_bytes is not None:
+            return size_bytes <= held_bytes
+        return size_bytes <= HELD_BYTES or self._held_room_bytes >= size_bytes
+
+    async def _read(self, answer: aiohttp.ClientResponse, size_bytes: int) -> bytes:
+        self._held_room_bytes -= size_bytes
+        try:
+            return await answer.read()
+        finally:
+            self._held_room_bytes += size_bytes
 
 
 class _Streamed(Payload):

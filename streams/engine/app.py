@@ -199,7 +199,21 @@ class ProcessorsOnFaust:
             stopping.result()
         else:
             self._logger.warning("faust_not_stopped", limit_s=STOP_S)
+            self._leave()
             stopping.cancel()
+
+    def _leave(self) -> None:
+        """
+        Have what has not stopped end where it is cancelled, as all is when the loop closes.
+
+        Upstream starts agents again that are cancelled while nobody has told them to stop
+        (`faust/agents/agent.py:700` of 0.15.3). That wakes their supervisor, which then does not notice that it is
+        cancelled too: up to Python 3.11 `wait_for` loses a cancellation that comes together with the result.
+        """
+        for agent in self.app.agents.values():
+            for part in (agent, agent.supervisor):
+                if part is not None:
+                    part._stopped_set()  # noqa: SLF001 - its stop waits for others first
 
 
 def _member(url: str, name: str) -> str:

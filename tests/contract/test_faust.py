@@ -385,8 +385,11 @@ async def test_a_service_that_does_not_stop_is_left(tmp_path: Path) -> None:
                         await enough.wait()
 
         await one.faust.app.add_runtime_dependency(Stubborn())
+        parts = [part for agent in one.faust.app.agents.values() for part in (agent, agent.supervisor)]
         async with asyncio.timeout(5 * STOP_S):
             await one.faust.stop()
+        # Or they may go on for ever where they are cancelled, and the process does not end.
+        assert [part.should_stop for part in parts] == [True] * 4
         enough.set()
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
-from service.adapters.forward import HopPool
+from service.adapters.forward import HELD_ROOM_BYTES, HopPool
 from service.http.app import resources
 from service.http.deps import Deps
 from service.http.forward import ForwardMetrics
@@ -121,10 +121,10 @@ class Pair:
 
 
 @asynccontextmanager
-async def pair_of_nodes(**more: Any) -> AsyncIterator[Pair]:
+async def pair_of_nodes(*, held_room_bytes: int = HELD_ROOM_BYTES, **more: Any) -> AsyncIterator[Pair]:
     """Run a node that has nothing before a node that has everything; *more* is for the `Deps` of the one in front."""
     places, owner_places, metrics = PlacesFake("front"), PlacesFake("owner", has_all=True), CollectorRegistry()
-    hops = HopPool(KEY)
+    hops = HopPool(KEY, held_room_bytes=held_room_bytes)
     elsewhere = Forwarding(places, hops, IDS, ForwardMetrics(metrics))
     try:
         async with (

@@ -204,16 +204,16 @@ async def test_writes_of_items_go_nowhere(pair: Pair) -> None:
     assert pair.outcome("answered") == 0
 
 
-async def test_a_large_list_is_streamed(pair: Pair) -> None:
+@pytest.mark.parametrize("held_room_bytes", [pool.HELD_ROOM_BYTES, 0], ids=["held", "streamed"])
+async def test_a_large_list(held_room_bytes: int) -> None:
     """Whole and in order, with its length known beforehand."""
-    _, session, _ = await filled(pair, 120, description="d" * 4_000)
-    path = f"{session}?limit=200"
-    answers = [await caller.call("GET", path) for caller in (pair.owner.platform, at_front(pair, pair.owner.platform))]
-    assert len(answers[0].body) > 2 * pool.HELD_BYTES
-    assert seen(answers[0]) == seen(answers[1])
-    assert seen(await at_front(pair, pair.owner.platform).call("HEAD", path)) == seen(
-        await pair.owner.platform.call("HEAD", path)
-    )
+    async with pair_of_nodes(held_room_bytes=held_room_bytes) as pair:
+        _, session, _ = await filled(pair, 120, description="d" * 4_000)
+        path, owner, front = f"{session}?limit=200", pair.owner.platform, at_front(pair, pair.owner.platform)
+        answers = [await caller.call("GET", path) for caller in (owner, front)]
+        assert len(answers[0].body) > 2 * pool.HELD_BYTES
+        assert seen(answers[0]) == seen(answers[1])
+        assert seen(await front.call("HEAD", path)) == seen(await owner.call("HEAD", path))
 
 
 async def test_nobody_is_known(pair: Pair) -> None:
@@ -347,18 +347,29 @@ async def test_a_kept_connection_that_was_closed_has_no_command_repeated(hops: H
         assert len(calls) == 2
 
 
-async def test_an_answer_that_breaks_off_is_seen_to(pair: Pair) -> None:
-    """The client is told how long it is, and does not get as much."""
+async def half(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answer one call with half of what was promised."""
+    await read_call(reader)
     size = 4 * pool.HELD_BYTES
+    writer.write(b"HTTP/1.1 200 OK\r\nPaket-Request-Id: r\r\nContent-Length: %d\r\n\r\n" % size)
+    writer.write(b"x" * (size // 2))
+    await writer.drain()
 
-    async def half(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await read_call(reader)
-        writer.write(b"HTTP/1.1 200 OK\r\nPaket-Request-Id: r\r\nContent-Length: %d\r\n\r\n" % size)
-        writer.write(b"x" * (size // 2))
-        await writer.drain()
 
+async def test_another_node_is_asked_where_a_large_answer_breaks_off(pair: Pair) -> None:
+    """Nothing of it has gone to the client."""
     _, session, _ = await filled(pair)
     async with talking(half) as port:
+        pair.places.owners.insert(0, node_at("half", port))
+        platform = pair.owner.platform
+        assert seen(await at_front(pair, platform).call("GET", session)) == seen(await platform.call("GET", session))
+        assert pair.outcome("broken") == 1
+
+
+async def test_a_streamed_answer_that_breaks_off_is_seen_to() -> None:
+    """The client is told how long it is, and does not get as much."""
+    async with pair_of_nodes(held_room_bytes=0) as pair, talking(half) as port:
+        _, session, _ = await filled(pair)
         pair.places.owners.insert(0, node_at("half", port))
         with pytest.raises(aiohttp.ClientPayloadError):
             await at_front(pair, pair.owner.platform).call("GET", session)
@@ -422,19 +433,19 @@ async def test_so_many_may_wait_for_one_node(hops: HopPool) -> None:
             await hops.send(url, CALL, limit_s=0.05)
 
 
+async def waiting_half(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answer one call with the head of what was promised, and wait for the other side."""
+    await read_call(reader)
+    writer.write(b"HTTP/1.1 200 OK\r\nPaket-Request-Id: r\r\nContent-Length: %d\r\n\r\n" % (4 * pool.HELD_BYTES))
+    await writer.drain()
+    await reader.read()
+
+
 async def test_an_answer_that_is_streamed_is_under_way_to_its_end() -> None:
     """However it ends."""
-    size = 4 * pool.HELD_BYTES
-
-    async def half(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await read_call(reader)
-        writer.write(b"HTTP/1.1 200 OK\r\nPaket-Request-Id: r\r\nContent-Length: %d\r\n\r\n" % size)
-        await writer.drain()
-        await reader.read()
-
-    hops = HopPool(KEY, most_at_once=1)
+    hops = HopPool(KEY, most_at_once=1, held_room_bytes=0)
     try:
-        async with talking(half) as port:
+        async with talking(waiting_half) as port:
             url = f"http://127.0.0.1:{port}"
             for _ in range(2):
                 answer = await hops.send(url, CALL, limit_s=5)
@@ -442,6 +453,36 @@ async def test_an_answer_that_is_streamed_is_under_way_to_its_end() -> None:
                 with pytest.raises(OverloadedError):
                     await hops.send(url, CALL, limit_s=5)
                 await answer.body.close()
+    finally:
+        await hops.close()
+
+
+async def test_what_is_read_whole_has_a_bound() -> None:
+    """Where one large answer is being read, the next is streamed; then there is room again."""
+    hops = HopPool(KEY, held_room_bytes=4 * pool.HELD_BYTES)
+    heard = asyncio.Event()
+
+    async def stuck(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.set()
+        await waiting_half(reader, writer)
+
+    try:
+        async with talking(stuck) as port, talking(waiting_half) as other:
+            first = asyncio.create_task(hops.send(f"http://127.0.0.1:{port}", CALL, limit_s=1.0))
+            await heard.wait()
+            url = f"http://127.0.0.1:{other}"
+            while True:
+                try:
+                    answer = await hops.send(url, CALL, limit_s=0.05)
+                except BrokenHopError:  # the head of the first has not come yet
+                    continue
+                break
+            assert isinstance(answer.body, Payload)
+            await answer.body.close()
+            with pytest.raises(BrokenHopError):
+                await first
+            with pytest.raises(BrokenHopError):
+                await hops.send(url, CALL, limit_s=0.1)
     finally:
         await hops.close()
 

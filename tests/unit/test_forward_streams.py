@@ -40,7 +40,7 @@ async def trickling(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) 
 
 async def test_a_streamed_answer_has_a_limit() -> None:
     """Its client is cut off, and the call is not under way any more: others find room."""
-    hops = HopPool(KEY, most_at_once=1, stream_limit_s=LIMIT_S)
+    hops = HopPool(KEY, most_at_once=1, held_room_bytes=0, stream_limit_s=LIMIT_S)
     try:
         async with talking(trickling) as port:
             url = f"http://127.0.0.1:{port}"
