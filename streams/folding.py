@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from streams.commands import Judge, LogCommands
+from streams.domain.erasure import tombstones_kept_s
 from streams.domain.errors import ViewUnavailableError
 from streams.engine.app import ProcessorsOnFaust
 from streams.engine.batch import IsDecided
@@ -143,7 +144,13 @@ class Folding:
         await self._faust.start()
         self._begun.push_async_callback(self.rebuilding.stop)
         self.rebuilding.start()
-        trimmer = Trimmer(on.log, self._engine.processors, all_every_s=on.erasure_within_s / 16, die=on.die)
+        trimmer = Trimmer(
+            on.log,
+            self._engine.processors,
+            all_every_s=on.erasure_within_s / 16,
+            flush_every_s=tombstones_kept_s(on.erasure_within_s) / 4,
+            die=on.die,
+        )
         self._begun.push_async_callback(trimmer.stop)
         trimmer.start()
 
@@ -191,7 +198,7 @@ class Folding:
         """Return what keeps copies of other nodes' partitions up to date, None where there can be no other."""
         if isinstance(self._on.log, EmbeddedLog):
             return None
-        copies = Copies(self._on.log.follower(), self._on.die)
+        copies = Copies(self._on.log.follower(), self._on.log, self._on.die)
         self._begun.push_async_callback(copies.stop)
         copies.start()
         return copies

@@ -16,6 +16,7 @@ from streams.audit import Audit, Served
 from streams.commands import LogCommands
 from streams.dead_letters import DeadLetters
 from streams.digests import PartitionDigests
+from streams.domain.erasure import tombstones_kept_s
 from streams.domain.errors import RefusedStartError
 from streams.domain.nodes import NodeSaid, TableName
 from streams.domain.view_versions import Stage, building, kept, live, versions
@@ -129,7 +130,11 @@ class Node:
             RefusedStartError: It must not start; the message says what to do.
         """
         config = self.config
-        self.log = EmbeddedLog(config.data / LOG, self._die) if config.kafka is None else KafkaLog(config.kafka)
+        if config.kafka is None:
+            kept_s = tombstones_kept_s(config.erasure_within_s)
+            self.log = EmbeddedLog(config.data / LOG, self._die, tombstones_kept_s=kept_s)
+        else:
+            self.log = KafkaLog(config.kafka)
         # Brokers may go away once they were there: all that is asked of them on the way has this much time.
         end_s = asyncio.get_running_loop().time() + (config.kafka.start_limit_s if config.kafka else 0.0)
         await self.log.start()

@@ -109,10 +109,8 @@ class Names:
         self._raws = {raw_of(id_): id_ for id_ in ids}
 
     def found(self, key: bytes | None, value: bytes | None) -> set[str]:
-        """Return the ids of which a row or a message says more than that they are no more."""
-        if value is None:
-            return set()
-        key = key or b""
+        """Return the ids of which a row, a tombstone or a message says more than that they are no more."""
+        key, value = key or b"", value or b""
         raws = self._within(key) | self._within(value[:_HEAD_BYTES])
         found = {self._raws[raw] for raw in raws if not _is_end(self._raws[raw], raw, key)}
         return found | {self._texts[text] for text in _ID.findall(value) if text in self._texts}

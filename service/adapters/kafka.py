@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from service.settings import Settings
+from streams.domain.erasure import tombstones_kept_s
 from streams.log.kafka_config import KafkaConfig
 
 
@@ -23,4 +24,5 @@ def kafka_config(settings: Settings) -> KafkaConfig | None:
         start_limit_s=settings.kafka_start_limit_s,
         replication=settings.kafka_replication,
         compacted_within_s=settings.erasure_within_s / 4,
+        tombstones_kept_s=tombstones_kept_s(settings.erasure_within_s),
     )

@@ -13,8 +13,15 @@ import msgspec
 from streams.domain.dead_letters import Letter
 from streams.domain.events import ContextErased, SessionDeleted
 
+_LEAST_KEPT_S = 10.0
+"""Whoever reads a changelog without a pause has this much time from one record to the next."""
 _ID = re.compile(rb"(?:CX|SN)[0-9]{41}")
 _MARKS = {event: str(event.__struct_config__.tag).encode() for event in (ContextErased, SessionDeleted)}
+
+
+def tombstones_kept_s(within_s: float) -> float:
+    """Return for how long changelogs keep the keys of deleted rows, where an erasure may take *within_s*."""
+    return max(within_s / 8, _LEAST_KEPT_S)
 
 
 class Requested(msgspec.Struct, frozen=True, tag_field="type", tag="erasure.requested.v1"):

@@ -11,13 +11,14 @@ from typing import Protocol
 
 import structlog
 
+from streams.domain.errors import LogUnavailableError
 from streams.engine import fatal
 from streams.engine.fatal import Die
 from streams.engine.fold import Fold, inputs_of
 from streams.engine.partition import gather
 from streams.engine.table_files import PartitionStore, StoreReadError
 from streams.engine.waiters import Waiters
-from streams.log.port import Record
+from streams.log.port import Log, Record
 
 _LOOK_S = 0.5
 """How long to wait for records before those copies are looked at that have none to wait for."""
@@ -83,6 +84,8 @@ class WarmCopy:
         self.served = False
         self.waiters = waiters or Waiters()
         self.positions: dict[str, int] = {}
+        self._begun_at = 0
+        """Where the changelog ended when nothing of it was here: below, a tombstone that is missing is none to miss."""
         store.on_failed = self._store_failed
         self._read_positions()
 
@@ -92,6 +95,20 @@ class WarmCopy:
     def _read_positions(self) -> None:
         self.positions = {topic: self.store.position(topic) for topic in self._inputs}
 
+    def begin(self, end: int) -> None:
+        """Note where the changelog ends, of which nothing is here yet."""
+        if self.store.offset < 0:
+            self._begun_at = end
+
+    def misses(self, records: Sequence[Record], next_offset: int) -> bool:
+        """Say whether something is gone that stood between what is here and the end of *records*."""
+        since = self.store.offset + 1
+        return next_offset - since > sum(record.offset >= since for record in records)
+
+    def is_outdated(self, tombstones_from: int) -> bool:
+        """Say whether that may have been a tombstone: from *tombstones_from* on all are there."""
+        return max(self.store.offset + 1, self._begun_at) < tombstones_from
+
     def apply(self, records: Sequence[Record], next_offset: int) -> None:
         """
         Write what the changelog has next, up to *next_offset*.
@@ -99,11 +116,11 @@ class WarmCopy:
         Raises:
             StoreError: The store cannot be written.
         """
-        new = [record for record in records if record.offset > self.store.offset]
         if next_offset <= self.store.offset + 1:
             return
-        if next_offset - 1 - self.store.offset > len(new):
+        if self.misses(records, next_offset):
             self.served = False
+        new = [record for record in records if record.offset > self.store.offset]
         rows: dict[bytes, bytes | None] = {}
         gather(rows, new)
         self.store.write(rows, next_offset - 1)
@@ -150,8 +167,8 @@ class Folders:
 class Copies:
     """Keeps warm copies up to date."""
 
-    def __init__(self, follower: Follower, die: Die) -> None:
-        self._follower, self._die = follower, die
+    def __init__(self, follower: Follower, log: Log, die: Die) -> None:
+        self._follower, self._log, self._die = follower, log, die
         self.on_looked: Callable[[], None] = lambda: None
         """Called each time after all copies were looked at, every 0.5 s at least."""
         self.unfolded_s: Callable[[Partition], float] = lambda _: 0.0
@@ -189,6 +206,22 @@ class Copies:
             self._follower.seek({copy.changelog: 0})
             structlog.get_logger(__name__).error("copy_set_aside", topic=topic, partition=partition)
 
+    async def _apply(self, copy: WarmCopy, records: Sequence[Record]) -> None:
+        at, next_offset = copy.changelog, self._follower.next_offset(copy.changelog)
+        copy.begin(self._follower.end_offset(at) or next_offset)
+        if copy.misses(records, next_offset):
+            try:
+                tombstones_from = await self._log.tombstones_from(*at)
+            except LogUnavailableError:
+                self._follower.seek({at: copy.store.offset + 1})
+                return
+            if self._copies.get(at) is not copy:
+                return  # it was let go of meanwhile
+            if copy.is_outdated(tombstones_from):
+                copy.store.outdated()
+                return
+        copy.apply(records, next_offset)
+
     async def _run(self) -> None:
         while True:
             fetched = await self._follower.fetched(self._copies.keys(), _LOOK_S)
@@ -197,7 +230,7 @@ class Copies:
                 # What was fetched before it was sought elsewhere, or has become this node's own, is not taken.
                 if copy is not None and records and not copy.store.has_failed:
                     with suppress(StoreReadError):
-                        copy.apply(records, self._follower.next_offset(at))
+                        await self._apply(copy, records)
             for at, copy in self._copies.items():
                 if copy.store.has_failed:
                     self._renew(copy)

@@ -10,7 +10,7 @@ from typing import Any
 
 from streams.domain.errors import LogUnavailableError, RefusedStartError
 from streams.engine.fold import Fold, inputs_of
-from streams.engine.table_files import POSITION, PartitionStore, encode_position
+from streams.engine.table_files import POSITION, PartitionStore, StoreReadError, encode_position
 from streams.engine.waiters import Waiters
 from streams.log.port import CLAIM_KEY, COMPACT_KEY, Claim, Log, Record
 
@@ -81,6 +81,7 @@ class OwnedPartition:
 
         Raises:
             LogUnavailableError: Try again.
+            StoreReadError: The store is outdated, or held while it is to be renewed: try again.
             StoreError: The store cannot be written.
             RefusedStartError: The store has more than its changelog, or the rows have more than an input.
         """
@@ -95,7 +96,15 @@ class OwnedPartition:
             raise self._lost(f"the table in {self.store.path} has more than its changelog {self._changelog}")
         if end - self.store.offset > ATOMIC_ROWS:
             self.served = False
-        await self._restore(end)
+        if self.store.offset < 0:
+            # It misses nothing, unless this takes for as long as the log keeps tombstones.
+            await self._restore(end)
+            await self._check_age(end)
+        else:
+            since = self.store.offset + 1
+            await self._check_age(since)
+            await self._restore(end)
+            await self._check_age(since)
         if not self.served:
             self._served_from = {topic: await self._last_offset(topic) for topic in self._inputs}
         self._read_positions()
@@ -104,6 +113,12 @@ class OwnedPartition:
         self.claim = claim
         self._serve_if_caught_up()
         self.waiters.committed((), source_moved=True)
+
+    async def _check_age(self, since: int) -> None:
+        """Raise `StoreReadError` where tombstones from *since* on may be gone: deleted rows would be there again."""
+        if since < await self._log.tombstones_from(self._changelog, self.partition):
+            self.store.outdated()
+            raise StoreReadError(f"{self._changelog} may not say any more what is to be deleted of {self.store.path}")
 
     async def _check_inputs(self) -> None:
         """Raise `RefusedStartError` where a topic was lost: what comes into it again would be taken for known."""

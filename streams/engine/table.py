@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from typing import Protocol
 
 from streams.domain.errors import ViewUnavailableError
@@ -148,15 +147,10 @@ class OwnedTable:
         self.copies.pop(number).waiters.gone()
         self.files.close_partition(number)
 
-    def note_use(self) -> None:
-        """Note on disk that the partitions which have all of their changelogs are in use, while the log is there."""
-        if self._contact.age_s is None:
-            owned = [partition.store for partition in self.partitions.values() if partition.claim is not None]
-            copied = [copy.store for copy in self.copies.values() if copy.served]
-            for store in owned + copied:
-                # Where this cannot be noted, the next start may restore what it need not.
-                with suppress(OSError):
-                    store.touch()
+    async def flush(self) -> None:
+        """Have the disk have what is here, or who is killed were one that was off since it last had; `StoreError`."""
+        for store in list(self.files.open_partitions.values()):
+            await asyncio.to_thread(store.flush)
 
     def close(self) -> None:
         """Let every partition go."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import struct
 import threading
 import time
@@ -26,8 +27,6 @@ _U64 = struct.Struct(">Q")
 _SMALL_BYTES = 128
 _SMALL_ROWS = 4_000
 """So many small rows of a partition are remembered, about 1 MB: what they are about is read before much else is."""
-TOO_OLD_S = 6 * 24 * 3600
-"""A store that was off for longer may have missed tombstones that its changelog no longer has."""
 _SUSPECT = "suspect"
 _MOST_RENEWALS = 3
 _IN_USE = re.compile("lock hold by current process|While lock file")
@@ -64,7 +63,7 @@ class Storage:
     def __post_init__(self) -> None:
         self.cache = rocksdict.Cache(self.cache_bytes)
         self.aside: Counter[Path] = Counter()
-        """Directory of a table → stores that could not be opened, or had failed, and were set aside to be restored."""
+        """Directory of a table → stores that could not be opened, had failed or were outdated, and were restored."""
 
     @property
     def moved_aside(self) -> int:
@@ -108,14 +107,13 @@ class PartitionStore:
         """Small rows as they are committed: asking RocksDB for one costs 20 µs, and nobody else writes to it."""
         self.offset = -1 if offset is None else int(_U64.unpack(offset)[0])
         """Of the last changelog record that the rows have."""
-        self._used = path / "used"
         self.on_failed: Callable[[], None] = lambda: None
         """Called when it cannot be read: not to be read, nor asked for anything, until it is renewed."""
         self.has_failed = False
         self._compacting = threading.Lock()
-        """Held while files are rewritten: the store cannot be closed then."""
+        """Held while files are written in a thread: the store cannot be closed then."""
         self._renewals = 0
-        self.touch()
+        self._is_outdated = False
 
     def _is_lost(self, identity: Identity, stored: bytes | None) -> bool:
         """Say whether a store is of tables that were thrown away since."""
@@ -140,10 +138,6 @@ class PartitionStore:
         else:
             what = "another log"
         raise RefusedStartError(f"The tables in {self.path.parent} were made with {what}: use another data directory.")
-
-    def touch(self) -> None:
-        """Note that the store is in use now."""
-        self._used.touch()
 
     def get(self, key: bytes) -> bytes | None:
         """Return the row's value, None where there is no such row."""
@@ -217,6 +211,11 @@ class PartitionStore:
         self.on_failed()
         return StoreReadError(str(self.failed(error)))
 
+    def flush(self) -> None:
+        """Have all that was written be on the disk. To be run in a thread. Raises `StoreError`."""
+        with self._compacting:
+            self._compacted(lambda database: database.flush())
+
     def compact(self) -> None:
         """
         Rewrite the files, so that the disk has no more what was overwritten or deleted. To be run in a thread.
@@ -252,31 +251,37 @@ class PartitionStore:
             first, last = file["start_key"], file["end_key"]
             yield lambda database, first=first, last=last: database.compact_range(first, last, whole)  # type: ignore[misc]
 
+    def outdated(self) -> None:
+        """Have it be renewed: its changelog may have forgotten what was deleted since it was written."""
+        self.has_failed = self._is_outdated = True
+
     def renew(self) -> None:
         """
-        Set aside what cannot be read, and begin anew, with nothing: the changelog has it whole.
+        Set aside what cannot be read, or remove what is outdated, and begin anew: the changelog has it whole.
 
         Raises:
             StoreReadError: Somebody who was reading holds the old one still, and it writes what it likes: try again.
             RefusedStartError: What was written anew is broken again, or nothing can be.
         """
         if self._database is not None:
-            self._renewals += 1
+            self._renewals += not self._is_outdated
             if self._renewals > _MOST_RENEWALS:
                 raise RefusedStartError(f"The table in {self.path} cannot be read again and again: look at the disk.")
             with suppress(StoreError):
                 self.close()
         if _is_held(self._storage, self.path):
             raise StoreReadError(f"the table in {self.path} is still being read")
-        _set_aside(self._storage, self.path, "failed")
+        if self._is_outdated:
+            _remove(self._storage, self.path)
+        else:
+            _set_aside(self._storage, self.path, "failed")
         try:
             self._database, made_for, _ = _load(self._storage, self.path)
         except Exception as error:
             raise RefusedStartError(f"The table in {self.path} cannot be made anew: {error}.") from error
         self._check_identity(self._storage.identity, made_for)
         self._small.clear()
-        self.offset, self.has_failed = -1, False
-        self.touch()
+        self.offset, self.has_failed, self._is_outdated = -1, False, False
 
     def failed(self, error: BaseException) -> StoreError:
         """Mark the store so that the next start sets it aside; return the error to raise."""
@@ -326,11 +331,8 @@ def decode_position(value: bytes) -> int:
 def _open(storage: Storage, path: Path) -> tuple[Any, bytes | None, bytes | None]:
     """Return the database, for what it was made, and its offset; set aside what cannot be trusted, and begin anew."""
     path.mkdir(parents=True, exist_ok=True)
-    used = path / "used"
     if (path / _SUSPECT).exists():
         _set_aside(storage, path, "failed")
-    elif used.exists() and time.time() - used.stat().st_mtime > TOO_OLD_S:
-        _set_aside(storage, path, "old")
     try:
         return _load(storage, path)
     except Exception as error:
@@ -365,6 +367,13 @@ def _load(storage: Storage, path: Path) -> tuple[Any, bytes | None, bytes | None
 def _set_aside(storage: Storage, path: Path, why: str) -> None:
     """Move a store that is not to be trusted out of the way: its changelog has it whole."""
     path.rename(path.with_name(f"{path.name}.{why}-{time.time_ns() // 1_000_000}"))
+    path.mkdir()
+    storage.aside[path.parent] += 1
+
+
+def _remove(storage: Storage, path: Path) -> None:
+    """Remove a store with which nothing is wrong, but that its changelog goes on without it."""
+    shutil.rmtree(path)
     path.mkdir()
     storage.aside[path.parent] += 1
 

@@ -19,13 +19,14 @@ AT_LEAST = 1_000
 """Records worth a call to the log …"""
 ALL_EVERY_S = 5_400.0
 """… but nothing is kept for longer than about this."""
+FLUSH_EVERY_S = 2_700.0
 
 
 class Trimmer:
     """
     Every so often deletes, in the partitions owned here, the records below the table's own durable position.
 
-    And has the tables note that they are in use: one that served for weeks is not to be taken for one that was off.
+    And has the tables be written out: what is killed has all on the disk but what is new.
     """
 
     def __init__(
@@ -35,10 +36,12 @@ class Trimmer:
         *,
         every_s: float = EVERY_S,
         all_every_s: float = ALL_EVERY_S,
+        flush_every_s: float = FLUSH_EVERY_S,
         die: Die = fatal.die,
     ) -> None:
         self._log, self._processors, self._die = log, processors, die
-        self._every_s, self._all_every_s = min(every_s, all_every_s), all_every_s
+        self._every_s = min(every_s, all_every_s, flush_every_s)
+        self._all_every_s, self._flush_every_s = all_every_s, flush_every_s
         self._trimmed: dict[tuple[str, int], int] = {}
         self._task: asyncio.Task[None] | None = None
 
@@ -54,12 +57,15 @@ class Trimmer:
                 await self._task
 
     async def _run(self) -> None:
-        all_due_s = 0.0
+        all_due_s = flush_due_s = 0.0
         while True:
             await asyncio.sleep(self._every_s)
             all_due_s += self._every_s
-            for processor in self._processors:
-                processor.table.note_use()
+            flush_due_s += self._every_s
+            if flush_due_s >= self._flush_every_s:
+                flush_due_s = 0.0
+                for processor in self._processors:
+                    await processor.table.flush()
             try:
                 await self.trim(at_least=1 if all_due_s >= self._all_every_s else AT_LEAST)
                 all_due_s %= self._all_every_s

@@ -30,6 +30,7 @@ APPEND_TIMEOUT_S = 5.0
 _SLOW = f"the disk took longer than {APPEND_TIMEOUT_S:g} s"
 PING_TIMEOUT_S = 2.0
 COMPACT_AFTER = 10_000
+TOMBSTONES_KEPT_S = 10_800.0
 MAX_WAITING_BYTES = 64 << 20
 """What may wait for the disk before more is refused."""
 _READ_BYTES = 1 << 20
@@ -55,10 +56,11 @@ class EmbeddedLog:
         clock_ms: Callable[[], int] = now_ms,
         recent_bytes: int = RECENT_BYTES,
         compact_after: int = COMPACT_AFTER,
+        tombstones_kept_s: float = TOMBSTONES_KEPT_S,
     ) -> None:
         self._threads = StoreThreads(directory, die)
         self._clock_ms = clock_ms
-        self._compact_after = compact_after
+        self._compact_after, self._tombstones_kept_ms = compact_after, round(tombstones_kept_s * 1000)
         self._recent = Recent(recent_bytes)
         self._gathered: Gathered | None = None
         self._committing: Gathered | None = None
@@ -79,7 +81,13 @@ class EmbeddedLog:
         self._store = await self._threads.open()
         for stored in self._store.partitions:
             self._add(Partition(stored))
-        self._cleaner = Cleaner(self._threads, self._store, self._clock_ms, compact_after=self._compact_after)
+        self._cleaner = Cleaner(
+            self._threads,
+            self._store,
+            self._clock_ms,
+            compact_after=self._compact_after,
+            tombstones_kept_ms=self._tombstones_kept_ms,
+        )
         self._clean()
 
     def _clean(self) -> None:
@@ -206,6 +214,10 @@ class EmbeddedLog:
         """Return the offset that the next record will get."""
         self._threads.check()
         return self._partitions[topic, partition].end_offset
+
+    async def tombstones_from(self, topic: str, partition: int) -> int:
+        """Return the offset from which on every tombstone of a changelog is still there."""
+        return self._partitions[topic, partition].tombstones_from
 
     def read(self, topic: str, partition: int, start: int, end: int | None = None) -> AsyncIterator[Chunk]:
         """Yield the records from *start* up to, not including, *end*; without one, wait for more for ever."""

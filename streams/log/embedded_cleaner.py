@@ -15,7 +15,6 @@ from streams.log.port import Record
 from streams.topics import Kept
 
 DAY_MS = 24 * 3600 * 1000
-TOMBSTONES_KEPT_MS = 7 * DAY_MS
 KEPT_MS = {Kept.DAYS_7: 7 * DAY_MS, Kept.DAYS_30: 30 * DAY_MS}
 _RETENTION_EVERY_S = 3600
 _KEYS_AT_ONCE = 200_000
@@ -38,12 +37,19 @@ class Cleaner:
     """
 
     def __init__(
-        self, threads: StoreThreads, store: EmbeddedStore, clock_ms: Callable[[], int], *, compact_after: int
+        self,
+        threads: StoreThreads,
+        store: EmbeddedStore,
+        clock_ms: Callable[[], int],
+        *,
+        compact_after: int,
+        tombstones_kept_ms: int,
     ) -> None:
         self._threads = threads
         self._store = store
         self._clock_ms = clock_ms
         self._compact_after = compact_after
+        self._tombstones_kept_ms = tombstones_kept_ms
         self._one_at_a_time: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._due: dict[int, Partition] = {}
         self._wake = asyncio.Event()
@@ -102,20 +108,25 @@ class Cleaner:
             await self._threads.write(self._store.erase, partition.floor, offsets)
 
     async def compact(self, partition: Partition) -> None:
-        """Leave the newest record of each key, its offset unchanged, and no tombstone older than 7 days."""
+        """Leave the newest record of each key, its offset unchanged, and no tombstone that is old."""
         await self._compact(partition, rests=0)
 
     async def _compact(self, partition: Partition, *, rests: float) -> None:
         async with self._one_at_a_time[partition.number]:
             newest, end = await self._newest_offsets(partition, rests)
-            oldest_ms = self._clock_ms() - TOMBSTONES_KEPT_MS
+            oldest_ms = self._clock_ms() - self._tombstones_kept_ms
             at = count = 0
             while at < end:
                 async with self._step(partition, rests):
                     span = await self._threads.read(self._store.read, partition.number, at, end, BATCH_BYTES)
-                    kept = [r for r in span.records if _is_kept(r, newest, partition.clean_offset, oldest_ms)]
+                    latest = [r for r in span.records if r.offset >= newest.get(r.key, 0)]
+                    forgotten = {r.offset for r in latest if _is_forgotten(r, partition.clean_offset, oldest_ms)}
+                    kept = [r for r in latest if r.offset not in forgotten] if forgotten else latest
                     if len(kept) < len(span.records) or span.batches >= _MERGED_FROM:
-                        await self._threads.write(self._store.replace, partition.floor, span._replace(records=kept))
+                        # Said before they are gone: who reads meanwhile asks afterwards.
+                        partition.tombstones_from = max(partition.tombstones_from, *(at + 1 for at in forgotten), 0)
+                        span, said = span._replace(records=kept), partition.tombstones_from
+                        await self._threads.write(self._store.replace, partition.floor, span, said)
                     count += len(kept)
                     at = span.end
             await self._threads.write(self._store.set_clean, partition.number, end, count)
@@ -141,9 +152,6 @@ class Cleaner:
             await asyncio.sleep(rests * (time.monotonic() - began))
 
 
-def _is_kept(record: Record, newest: dict[bytes | None, int], clean_offset: int, oldest_ms: int) -> bool:
-    if record.offset < newest.get(record.key, 0):
-        return False
+def _is_forgotten(record: Record, clean_offset: int, oldest_ms: int) -> bool:
     # Below the clean offset a tombstone has nothing left to hide: an earlier pass has removed it for good.
-    forgotten = record.value is None and record.offset < clean_offset and record.time_ms < oldest_ms
-    return not forgotten
+    return record.value is None and record.offset < clean_offset and record.time_ms < oldest_ms

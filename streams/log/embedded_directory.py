@@ -41,6 +41,10 @@ CREATE TABLE IF NOT EXISTS partitions (
     clean_count INTEGER NOT NULL DEFAULT 0,  -- records below clean_offset
     UNIQUE (topic, partition)
 );
+CREATE TABLE IF NOT EXISTS forgotten (
+    number INTEGER PRIMARY KEY,      -- a partition's
+    tombstones_from INTEGER NOT NULL -- from here on each of its tombstones is still there
+);
 CREATE TABLE IF NOT EXISTS batches (
     id INTEGER PRIMARY KEY,      -- partition number << {OFFSET_BITS} | offset of the first record
     last_offset INTEGER NOT NULL,

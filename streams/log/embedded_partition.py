@@ -36,6 +36,7 @@ class Partition:
         self.time_ms = stored.time_ms
         self.clean_offset = stored.clean_offset
         self.clean_count = stored.clean_count
+        self.tombstones_from = stored.tombstones_from
         self.epoch = 0
         """How often it was claimed."""
         self.recent: deque[list[Record]] = deque()

@@ -46,6 +46,7 @@ class StoredPartition(NamedTuple):
     time_ms: int
     clean_offset: int
     clean_count: int
+    tombstones_from: int
 
 
 class Floor(NamedTuple):
@@ -88,10 +89,11 @@ class EmbeddedStore:
 
     def _load_partitions(self) -> Iterator[StoredPartition]:
         rows = self._writing.execute(
-            "SELECT number, topic, partition, kept, start_offset, end_offset, time_ms, clean_offset, clean_count "
-            "FROM partitions JOIN topics ON name = topic ORDER BY number"
+            "SELECT number, topic, partition, kept, start_offset, end_offset, time_ms, clean_offset, clean_count, "
+            "coalesce(tombstones_from, 0) "
+            "FROM partitions JOIN topics ON name = topic LEFT JOIN forgotten USING (number) ORDER BY number"
         ).fetchall()
-        for number, topic, partition, kept, start, end_floor, time_floor, clean, clean_count in rows:
+        for number, topic, partition, kept, start, end_floor, time_floor, *cleaned in rows:
             end, time_ms = end_floor, time_floor
             newest = self._writing.execute(
                 "SELECT id, last_offset, crc, records FROM batches WHERE id >= ? AND id < ? ORDER BY id DESC LIMIT 1",
@@ -100,7 +102,7 @@ class EmbeddedStore:
             if newest:
                 last = _span(newest).records[-1]
                 end, time_ms = max(end, last.offset + 1), max(time_ms, last.time_ms)
-            yield StoredPartition(number, topic, partition, Kept(kept), start, end, time_ms, clean, clean_count)
+            yield StoredPartition(number, topic, partition, Kept(kept), start, end, time_ms, *cleaned)
 
     def stop_reading(self) -> None:
         """Close the reader's connection."""
@@ -137,7 +139,7 @@ class EmbeddedStore:
                         "INSERT INTO partitions (number, topic, partition) VALUES (?, ?, ?)",
                         (number, spec.name, partition),
                     )
-                    made.append(StoredPartition(number, spec.name, partition, spec.kept, 0, 0, 0, 0, 0))
+                    made.append(StoredPartition(number, spec.name, partition, spec.kept, 0, 0, 0, 0, 0, 0))
         return made
 
     def delete(self, topics: Iterable[str]) -> None:
@@ -149,6 +151,7 @@ class EmbeddedStore:
                 for (number,) in numbers:
                     ends = _row_id(number, 0), _row_id(number + 1, 0)
                     self._writing.execute("DELETE FROM batches WHERE id >= ? AND id < ?", ends)
+                    self._writing.execute("DELETE FROM forgotten WHERE number = ?", (number,))
                 for table, column in (("positions", "topic"), ("partitions", "topic"), ("topics", "name")):
                     self._writing.execute(f"DELETE FROM {table} WHERE {column} = ?", (topic,))  # noqa: S608 - as named here
 
@@ -250,14 +253,19 @@ class EmbeddedStore:
                         return record.offset
         return None
 
-    def replace(self, floor: Floor, span: Span) -> None:
-        """Put a span's records in the place of all that its offsets held; its ends lie between batches."""
+    def replace(self, floor: Floor, span: Span, tombstones_from: int) -> None:
+        """
+        Put a span's records in the place of all that its offsets held; its ends lie between batches.
+
+        From *tombstones_from* on, all tombstones of the partition are still there.
+        """
         with self._transaction():
             self._writing.execute(
                 "DELETE FROM batches WHERE id >= ? AND id < ?",
                 (_row_id(floor.number, span.start), _row_id(floor.number, span.end)),
             )
             self._insert([_row(number, batch) for number, batch in _batches({floor.number: span.records})])
+            self._writing.execute("INSERT OR REPLACE INTO forgotten VALUES (?, ?)", (floor.number, tombstones_from))
             self._set_floor(floor)
 
     def erase(self, floor: Floor, offsets: Collection[int]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterable, Sequence
 
 from aiokafka.errors import KafkaError
@@ -24,6 +25,8 @@ __all__ = ["KafkaConfig", "KafkaLog"]
 
 _PING_LIMIT_S = 2.0
 _AGAIN_S = 0.2
+_SURELY_KEPT = 0.75
+"""Of the time for which tombstones are kept: brokers' clocks may differ from this node's, and to read takes a while."""
 
 
 class KafkaLog:
@@ -118,6 +121,12 @@ class KafkaLog:
         """Return the offset that the next record will get."""
         self._check_started()
         return await self._connection.end_offset(topic, partition)
+
+    async def tombstones_from(self, topic: str, partition: int) -> int:
+        """Return the offset from which on every tombstone of a changelog is still there; clocks may differ a little."""
+        self._check_started()
+        since_s = time.time() - _SURELY_KEPT * self.config.tombstones_kept_s
+        return await self._connection.first_since(topic, partition, round(since_s * 1000))
 
     def read(self, topic: str, partition: int, start: int, end: int | None = None) -> AsyncIterator[Chunk]:
         """

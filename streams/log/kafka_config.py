@@ -34,6 +34,8 @@ class KafkaConfig:
     """How long a start may wait for the brokers."""
     compacted_within_s: float = 21_600.0
     """How long what was overwritten or erased may stay in a topic that is compacted."""
+    tombstones_kept_s: float = 10_800.0
+    """How long changelogs keep the keys of rows that were deleted, for whoever has not read them yet."""
     replication: int | None = None
     """Copies of each topic; where not said: 3 where there are as many brokers, else 1."""
 

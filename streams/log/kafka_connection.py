@@ -150,6 +150,11 @@ class KafkaConnection:
         """Return the offset that the next record will get."""
         return await self._offset(TopicPartition(topic, partition), _LATEST)
 
+    async def first_since(self, topic: str, partition: int, time_ms: int) -> int:
+        """Return the offset of the first record that is there and not older than *time_ms*, the end where all are."""
+        first = await self._offset(TopicPartition(topic, partition), time_ms)
+        return await self.end_offset(topic, partition) if first < 0 else first
+
     async def _offset(self, at: TopicPartition, which: int) -> int:
         async def ask(leader: int) -> int:
             request = OffsetRequest(-1, 0, [(at.topic, [(at.partition, which)])])

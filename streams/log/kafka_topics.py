@@ -31,7 +31,7 @@ _ENOUGH_BROKERS = 3
 _KEPT: dict[Kept, dict[str, str]] = {
     Kept.FOR_EVER: {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"},
     Kept.UNTIL_FOLDED: {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"},
-    Kept.COMPACTED: {"cleanup.policy": "compact", "delete.retention.ms": str(7 * _DAY_MS)},
+    Kept.COMPACTED: {"cleanup.policy": "compact"},
     # A sign of life every 2 s: what is not cut into segments is not compacted.
     Kept.LATEST: {"cleanup.policy": "compact", "delete.retention.ms": str(_DAY_MS), "segment.ms": "600000"},
     Kept.DAYS_7: {"cleanup.policy": "delete", "retention.ms": str(7 * _DAY_MS)},
@@ -43,24 +43,31 @@ _ERASABLE = {
     Kept.DAYS_30: {"cleanup.policy": "compact,delete", "min.cleanable.dirty.ratio": "1.0"},
 }
 _LAG = "max.compaction.lag.ms"
+_TOMBSTONES = "delete.retention.ms"
 _MESSAGE_BYTES = {Kept.FOR_EVER: _SOURCE_BYTES, Kept.COMPACTED: _CHANGELOG_BYTES}
 _DATED_BY = "message.timestamp.type"
-_AT_LEAST = ("delete.retention.ms", "max.message.bytes", "min.insync.replicas")
+_AT_LEAST = ("max.message.bytes", "min.insync.replicas")
 """Settings of which more is as good."""
 _AT_MOST = (_LAG,)
 """Settings of which less is as good."""
 
 
-def settings_of(spec: TopicSpec, replication: int, compacted_within_s: float) -> dict[str, str]:
+def settings_of(spec: TopicSpec, replication: int, config: KafkaConfig) -> dict[str, str]:
     """Return a topic's settings as Kafka names them."""
+    is_changelog = spec.kept is Kept.COMPACTED
     return {
         **_KEPT[spec.kept],
         **(_ERASABLE[spec.kept] if spec.erasable else {}),
-        **({_LAG: str(round(compacted_within_s * 1000))} if spec.erasable or spec.kept is Kept.COMPACTED else {}),
+        **({_LAG: _ms(config.compacted_within_s)} if spec.erasable or is_changelog else {}),
+        **({_TOMBSTONES: _ms(config.tombstones_kept_s)} if is_changelog else {}),
         _DATED_BY: "LogAppendTime" if spec.log_append_time else "CreateTime",
         "max.message.bytes": str(_MESSAGE_BYTES.get(spec.kept, _INTERNAL_BYTES)),
         "min.insync.replicas": "2" if replication >= _ENOUGH_BROKERS else "1",
     }
+
+
+def _ms(seconds: float) -> str:
+    return str(round(seconds * 1000))
 
 
 class KafkaTopics:
@@ -68,10 +75,10 @@ class KafkaTopics:
 
     def __init__(self, options: dict[str, Any], config: KafkaConfig) -> None:
         self._options = {**options, "request_timeout_ms": round(config.append_limit_s * 1000)}
-        self._replication, self._compacted_within_s = config.replication, config.compacted_within_s
+        self._config = config
 
     def _settings(self, spec: TopicSpec, replication: int) -> dict[str, str]:
-        return settings_of(spec, replication, self._compacted_within_s)
+        return settings_of(spec, replication, self._config)
 
     async def create(self, specs: Iterable[TopicSpec]) -> list[str]:
         """Create those that are missing, with their settings; return their names once every broker knows them."""
@@ -80,7 +87,7 @@ class KafkaTopics:
             missing = [spec for spec in specs if spec.name not in there]
             if not missing:
                 return []
-            replication = self._replication or await self._copies(admin)
+            replication = self._config.replication or await self._copies(admin)
             topics = [
                 NewTopic(s.name, s.partitions, replication, topic_configs=self._settings(s, replication))
                 for s in missing

@@ -121,6 +121,13 @@ class Log(Protocol):
     async def end_offset(self, topic: str, partition: int) -> int:
         """Return the offset that the next record will get."""
 
+    async def tombstones_from(self, topic: str, partition: int) -> int:
+        """
+        Return the offset from which on every tombstone of a changelog is still there.
+
+        Of rows that were deleted before, who goes on from less than there would never hear.
+        """
+
     def read(self, topic: str, partition: int, start: int, end: int | None = None) -> AsyncIterator[Chunk]:
         """Yield the records from *start* up to, not including, *end*; without one, wait for more for ever."""
 

@@ -27,7 +27,7 @@ LIMIT_S = 20.0
 async def copying(one: Living, name: str = "b", most: int = 10_000) -> AsyncIterator[Node]:
     """Give a node that owns nothing, and has copies of all that *one* owns."""
     node = one.another(name)
-    node.engine.copies = Copies(EmbeddedFollower(one.real, most), die)
+    node.engine.copies = Copies(EmbeddedFollower(one.real, most), one.real, die)
     node.engine.copies.start()
     try:
         await node.engine.recover((), changelogs_of(node))
@@ -276,7 +276,7 @@ async def test_an_owner_that_becomes_a_copy_follows_on() -> None:
     async with living(partitions=2) as one:
         await put_many(one, 5)
         await one.node.drain()
-        one.node.engine.copies = Copies(EmbeddedFollower(one.real), die)
+        one.node.engine.copies = Copies(EmbeddedFollower(one.real), one.real, die)
         one.node.engine.copies.start()
         other = one.another("b")
         table = one.node.contexts.table
@@ -309,7 +309,7 @@ async def test_what_was_served_is_kept_until_another_node_serves_it() -> None:
         served = {("sessions", 0), ("sessions", 1)}
         node, other = one.node, one.another("b")
         node.engine._is_elsewhere = lambda table, partition: (table, partition) in served
-        node.engine.copies = Copies(EmbeddedFollower(one.real), die)
+        node.engine.copies = Copies(EmbeddedFollower(one.real), one.real, die)
         node.engine.copies.on_looked = node.engine.let_go
         node.engine.copies.start()
         table, at = node.contexts.table, one.writes.partition(CONTEXT)
@@ -385,7 +385,7 @@ async def test_a_copy_that_cannot_be_written_ends_the_process() -> None:
             die(reason)
 
         node = one.another("b")
-        node.engine.copies = Copies(EmbeddedFollower(one.real), died)
+        node.engine.copies = Copies(EmbeddedFollower(one.real), one.real, died)
         await node.engine.recover((), changelogs_of(node))
         node.contexts.table.copies[0].store._database.close()
         node.engine.copies.start()

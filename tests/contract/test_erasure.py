@@ -71,9 +71,12 @@ async def erasing(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
     log: AnyLog
     if request.param == "kafka":
         broker: Broker = request.getfixturevalue("broker")
-        log, directory = KafkaLog(KafkaConfig(broker.bootstrap, compacted_within_s=1.0)), broker.directory / "data"
+        log, directory = (
+            KafkaLog(KafkaConfig(broker.bootstrap, compacted_within_s=1.0, tombstones_kept_s=1.0)),
+            broker.directory / "data",
+        )
     else:
-        log, directory = EmbeddedLog(tmp_path / "log", die), tmp_path / "log"
+        log, directory = EmbeddedLog(tmp_path / "log", die, tombstones_kept_s=0.0), tmp_path / "log"
     await log.start()
     await log.create_topics(topic_specs(PARTITIONS))
     assert await log.check_topics(topic_specs(PARTITIONS)) == []

@@ -1,44 +1,97 @@
-"""A table that has been in use for long."""
+"""A table that has been in use for long, and one that was off while its changelog forgot what was deleted."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import time
+import shutil
 
-from streams.engine.table_files import TOO_OLD_S, PartitionStore
+import pytest
+
+from streams.domain.events import ItemRemoved
+from streams.engine.copies import Copies
+from streams.engine.table_files import PartitionStore
 from streams.engine.trimmer import Trimmer
-from tests.support.engine_examples import put_many
-from tests.support.engine_nodes import Living, living
+from tests.contract.test_copies import caught_up, changelogs_of, copied_rows, rows_of
+from tests.support.engine_checks import check_node
+from tests.support.engine_examples import CONTEXT, SESSION, put_many
+from tests.support.engine_follower import EmbeddedFollower
+from tests.support.engine_nodes import Living, Node, die, living
 
 LIMIT_S = 20
 
 
-def age_s(store: PartitionStore) -> float:
-    return time.time() - (store.path / "used").stat().st_mtime
-
-
-def grow_old(one: Living) -> list[PartitionStore]:
-    """Have the stores' last note be of before the time after which they would count as too old."""
-    stores = [store for _, _, store in one.node.stores()]
-    for store in stores:
-        then = time.time() - TOO_OLD_S - 3_600
-        os.utime(store.path / "used", (then, then))
-    return stores
-
-
-async def test_a_table_that_served_for_weeks_is_not_taken_for_one_that_was_off() -> None:
-    """It was last opened long ago, and has missed nothing: a start after that restores none of it."""
+async def test_a_table_that_is_killed_was_not_off_for_long() -> None:
+    """However little is written, it is soon on the disk: a start from what a killed one leaves has nothing to apply."""
     async with living() as one:
+        await one.writes.attach(SESSION, CONTEXT)
         await put_many(one, 3)
         await one.node.drain()
-        stores = grow_old(one)
-        trimmer = Trimmer(one.log, one.node.processors, every_s=0)
+        before = [set(store.path.glob("*.sst")) for _, _, store in one.node.stores()]
+        trimmer = Trimmer(one.log, one.node.processors, every_s=0, flush_every_s=0)
         trimmer.start()
         async with asyncio.timeout(LIMIT_S):
-            while any(age_s(store) > LIMIT_S for store in stores):
+            while any(
+                set(s.path.glob("*.sst")) == was for (_, _, s), was in zip(one.node.stores(), before, strict=True)
+            ):
                 await asyncio.sleep(0)
         await trimmer.stop()
+        shutil.copytree(one.directory / "a", one.directory / "killed")
+        node = one.another("killed")
+        assert {at: store.offset for at, store in stores(node).items()} == {
+            at: store.offset for at, store in stores(one.node).items()
+        }
+        node.close()
+
+
+def stores(node: Node) -> dict[str, PartitionStore]:
+    return {processor.fold.name: processor.table.files.partition(0) for processor in node.processors}
+
+
+async def remove_one(one: Living) -> None:
+    """Have an item be deleted from all rows."""
+    await one.writes.context_event(CONTEXT, ItemRemoved(**one.writes.cause(), content_id="001"))
+    await one.node.drain()
+
+
+async def forget(one: Living) -> None:
+    """Have the changelogs forget what was deleted."""
+    one.real._cleaner._tombstones_kept_ms = 0
+    for processor in one.node.processors:
+        for _ in range(2):
+            await one.real.compact(processor.fold.changelog, 0)
+        assert await one.real.tombstones_from(processor.fold.changelog, 0) > 0
+
+
+@pytest.mark.parametrize("forgotten", [False, True])
+async def test_a_table_that_was_off_while_rows_were_deleted(*, forgotten: bool) -> None:
+    """They are deleted there too, also where the changelog does not say so any more: then it is restored whole."""
+    async with living() as one:
+        await one.writes.attach(SESSION, CONTEXT)
+        await put_many(one, 3)
+        await one.node.drain()
+        one.node.close()
+        shutil.copytree(one.directory / "a", one.directory / "off")
+        await one.node.recover()
+        await remove_one(one)
+        if forgotten:
+            await forget(one)
+        node = one.another("off")
+        await node.recover()
+        assert rows_of(node) == rows_of(one.node)
+        assert [processor.table.files.set_aside for processor in node.processors] == [forgotten, forgotten]
+        assert sorted(path.name for path in (one.directory / "off" / "contexts").iterdir()) == ["0"]
+        await check_node(node, one.real)
+        node.close()
+
+
+async def test_a_table_of_which_nothing_was_forgotten_goes_on() -> None:
+    """What was forgotten before it stopped it has: nothing is restored."""
+    async with living() as one:
+        await one.writes.attach(SESSION, CONTEXT)
+        await put_many(one, 3)
+        await one.node.drain()
+        await remove_one(one)
+        await forget(one)
         one.node.close()
         node = one.another("a")
         await node.recover()
@@ -46,16 +99,24 @@ async def test_a_table_that_served_for_weeks_is_not_taken_for_one_that_was_off()
         node.close()
 
 
-async def test_a_table_whose_log_is_away_is_not_in_use() -> None:
-    """It may be missing what others wrote by then."""
+@pytest.mark.parametrize("forgotten", [False, True])
+async def test_a_copy_that_was_off_while_rows_were_deleted(*, forgotten: bool) -> None:
+    """It hears of them, or begins anew, in the same process or another."""
     async with living() as one:
-        stores = grow_old(one)
-        one.node.clock.now_s += 10
-        for processor in one.node.processors:
-            processor.table.note_use()
-        assert all(age_s(store) > TOO_OLD_S for store in stores)
-        one.node.contact.made()
-        one.node.contexts.table.partitions[0].claim = None
-        for processor in one.node.processors:
-            processor.table.note_use()
-        assert [age_s(store) > TOO_OLD_S for store in stores] == [True, False]
+        await one.writes.attach(SESSION, CONTEXT)
+        await put_many(one, 3)
+        await one.node.drain()
+        node = one.another("b")
+        for n in range(2):
+            node.engine.copies = Copies(EmbeddedFollower(one.real), one.real, die)
+            node.engine.copies.start()
+            await node.engine.recover((), changelogs_of(node))
+            await caught_up(node, one.node)
+            assert copied_rows(node) == rows_of(one.node)
+            await node.engine.copies.stop()
+            if n == 0:
+                await remove_one(one)
+                if forgotten:
+                    await forget(one)
+        assert [processor.table.files.set_aside for processor in node.processors] == [forgotten, forgotten]
+        node.close()

@@ -131,6 +131,10 @@ class FaultyLog:
 
         return await self.through(f"end {topic}-{partition}", end, end)
 
+    async def tombstones_from(self, topic: str, partition: int) -> int:
+        self._check()
+        return await self.real.tombstones_from(topic, partition)
+
     async def read(self, topic: str, partition: int, start: int, end: int | None = None) -> AsyncIterator[Chunk]:
         call = f"read {topic}-{partition}"
         await self._given(call, None)

@@ -15,14 +15,15 @@ OTHERS = [id_text(Kind.CONTEXT, context_id(n)) for n in range(2, 40)]
 
 @pytest.mark.parametrize("others", [[], OTHERS], ids=["few", "many"])
 def test_where_ids_are_found(others: list[str]) -> None:
-    """In keys wherever they stand, at the beginning of values, and as text anywhere in them."""
+    """In keys, also of rows that were deleted, at the beginning of values, and as text anywhere in them."""
     names = Names([CONTEXT, SESSION, *others])
     assert names.found(b"i" + X + b"m1\0", b"item") == {CONTEXT}
     assert names.found(b"l" + S + bytes(8) + b"a\0" + X + bytes(8), b"item") == {CONTEXT, SESSION}
     assert names.found(b"k", b"\x93\x00\xc4\x11" + X + b"\x01") == {CONTEXT}
     assert names.found(None, b"x" * 5_000 + CONTEXT.encode() + b"x") == {CONTEXT}
     assert names.found(b"i" + context_id(99) + b"m1\0", b"item") == set()
-    assert names.found(b"i" + X + b"m1\0", None) == set()
+    assert names.found(b"i" + X + b"m1\0", None) == {CONTEXT}
+    assert names.found(b"m" + X, None) == set()
 
 
 @pytest.mark.parametrize("others", [[], OTHERS], ids=["few", "many"])

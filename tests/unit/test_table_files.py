@@ -10,7 +10,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
@@ -19,7 +18,7 @@ import pytest
 from msgspec.structs import replace
 
 from streams.domain.errors import RefusedStartError
-from streams.engine.table_files import TOO_OLD_S, Identity, PartitionStore, Storage, StoreError, TableFiles
+from streams.engine.table_files import Identity, PartitionStore, Storage, StoreError, TableFiles
 from tests.support import table_writer
 from tests.support.table_writer import IDENTITY, TOPIC, batch, expected, found
 
@@ -159,19 +158,29 @@ def test_a_store_that_is_in_use(written: Path) -> None:
     assert aside(written) == []
 
 
-@pytest.mark.parametrize(("off_s", "kept"), [(TOO_OLD_S - 3_600, True), (TOO_OLD_S + 3_600, False)])
-def test_a_store_that_was_off_for_too_long(written: Path, off_s: int, *, kept: bool) -> None:
-    """It is set aside: its changelog may have forgotten what was deleted since."""
-    then = time.time() - off_s
-    os.utime(written / "0" / "used", (then, then))
+def test_a_store_that_is_outdated(written: Path) -> None:
+    """It is removed, for nothing is wrong with it, as often as that is so; and it begins with nothing."""
     shared = storage(written)
     with closing(PartitionStore(shared, written / "0")) as store:
-        assert store.offset == (BATCHES - 1 if kept else -1)
-        assert found(store) == (expected(BATCHES - 1) if kept else {})
-    assert aside(written) == ([] if kept else ["old"])
-    assert shared.moved_aside == (not kept)
-    with closing(opened(written)) as store:
-        assert store.offset == (BATCHES - 1 if kept else -1)
+        for n in range(10):
+            store.write({b"k": b"v"}, n)
+            store.outdated()
+            assert store.has_failed
+            store.renew()
+            assert (store.offset, store.has_failed, found(store)) == (-1, False, {})
+    assert aside(written) == []
+    assert shared.moved_aside == 10
+
+
+def test_what_was_flushed_is_on_the_disk(tmp_path: Path) -> None:
+    """Whoever is killed then has all of it; what is written afterwards is only in memory."""
+    with closing(opened(tmp_path)) as store:
+        store.write({b"k": b"1"}, 1)
+        store.flush()
+        store.write({b"k": b"2"}, 2)
+        shutil.copytree(tmp_path / "0", tmp_path / "killed" / "0", ignore=shutil.ignore_patterns("LOCK"))
+    with closing(opened(tmp_path / "killed")) as store:
+        assert (store.offset, store.get(b"k")) == (1, b"1")
 
 
 def test_a_store_that_has_failed_is_not_trusted_again(written: Path) -> None:
