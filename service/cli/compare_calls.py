@@ -45,6 +45,7 @@ class Versions:
         """Take the internal listener of any node, the super user's token, and both versions."""
         self._url, self.names = url, names
         self._seats: dict[Seat, str] = {}
+        self._partitions = 0
         self._http = aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(_CALL_S), headers={"Authorization": f"Bearer {token}"}
         )
@@ -63,7 +64,7 @@ class Versions:
     @property
     def partitions(self) -> range:
         """The partitions of each table."""
-        return range(max((seat.partition for seat in self._seats), default=-1) + 1)
+        return range(self._partitions)
 
     async def both(
         self, of: Audited, partition: int, *, beyond: str | None = None, only: Sequence[str] | None = None
@@ -99,7 +100,8 @@ class Versions:
         return await self._asked(Seat(self.names[0], Audited.CONTEXTS, 0), "steps", StepsOut, **asked)
 
     async def _look(self) -> None:
-        nodes = (await nodes_known_to(self._url)).nodes
+        # Who was heard of last says it last: what one that was killed has said that it serves is another's by now.
+        nodes = sorted((await nodes_known_to(self._url)).nodes, key=lambda node: -node.silent_ms)
         views = {node.view for node in nodes}
         self._seats = {
             Seat(view, of, partition): node.url
@@ -110,6 +112,8 @@ class Versions:
             for of, table in _TABLES.items()
             for partition in node.served(table)
         }
+        # As many as were ever seen: nobody has the last one while its owner's partitions are taken over.
+        self._partitions = max(self._partitions, *(seat.partition + 1 for seat in self._seats), 0)
 
     async def _asked(self, seat: Seat, what: str, kind: type[T], **asked: str | None) -> T:
         """Ask who has a partition, and again who has it by then, for as long as nobody does."""

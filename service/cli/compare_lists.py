@@ -13,7 +13,15 @@ import msgspec
 
 from service.cli.compare_calls import Seat
 from streams.domain.audits import Audited
-from streams.domain.comparisons import Finding, Proved, Unsettled, compared_contexts, compared_sessions, offsets
+from streams.domain.comparisons import (
+    Finding,
+    Proved,
+    Unsettled,
+    as_of_one_event,
+    compared_contexts,
+    compared_sessions,
+    offsets,
+)
 from streams.domain.digests import ContextDigest, Digests, SessionDigest
 from streams.domain.ids import Kind, known_id
 from streams.topics import partition_of
@@ -31,6 +39,8 @@ class Patience(NamedTuple):
     """What has not changed for so long by then is behind for good."""
     again: float = 0.1
     """Passes between two looks."""
+    look: float = 1.0
+    """Of this a look counts at most: who takes longer waits for a partition that nobody has, in which nothing moves."""
 
 
 PATIENCE = Patience()
@@ -123,22 +133,24 @@ class _Page:
         self._newest: list[dict[str, ContextDigest]] = [{} for _ in versions.names]
         self._proved: dict[str, set[Proved]] = defaultdict(set)
         self._still: dict[str, tuple[Unsettled, float]] = {}
+        self._looked_s = 0.0
         self.lines: dict[str, Sequence[bytes]] = {}
         """Of those that were compared, by version."""
 
     async def settled(self, ids: Sequence[str], both: Sequence[Digests]) -> list[Finding]:
         """Compare *ids*, of which the versions have *both* told; return what differs."""
         findings: list[Finding] = []
-        end_s = time.monotonic() + self._patience.settle
         while True:
+            began_s = time.monotonic()
             ids = [id_ async for id_ in self._looked_at(ids, both, findings)]
             if not ids:
                 break
-            if time.monotonic() > end_s:
+            if self._looked_s > self._patience.settle:
                 findings += self._given_up(ids)
                 break
             await asyncio.sleep(self._patience.again)
             both = await self._versions.both(self._of, self._partition, only=ids)
+            self._looked_s += min(self._patience.look, time.monotonic() - began_s)
         self._compared.differing += len(findings)
         return findings
 
@@ -151,25 +163,39 @@ class _Page:
         moved = moved.union(*(one.moving for one in both))
         if self._of is Audited.SESSIONS:
             await self._look_at_contexts(both)
+        for known, digests in zip(self._known, both, strict=True):
+            known.update({(one.id, one.sequence): one for one in digests.contexts})
         told: list[dict[str, Digest]] = [
             {**{one.id: one for one in digests.contexts}, **{one.id: one for one in digests.sessions}}
             for digests in both
         ]
         for id_ in ids:
             # Who has never heard of it has it empty.
-            pair = [of.get(id_) or self._empty(id_) for of in told]
-            judged = Unsettled("") if id_ in moved else self._judged(pair)
+            pair: Sequence[Digest] = [of.get(id_) or self._empty(id_) for of in told]
+            offset = between.start - 1
+            if id_ in moved:
+                pair = self._as_of_one_event(pair)
+                offset = max((one.sequence for one in pair if isinstance(one, ContextDigest)), default=offset)
+            judged = self._judged(pair) if pair else Unsettled("")
             if isinstance(judged, Unsettled):
                 self._note(id_, judged)
                 yield id_
                 continue
             if isinstance(judged, Finding):
                 findings.append(judged)
-            self._count(between.start - 1)
+            self._count(offset)
             self.lines[id_] = [_line(one) for one in pair]
 
     def _empty(self, id_: str) -> Digest:
         return ContextDigest(id_) if self._of is Audited.CONTEXTS else SessionDigest(id_)
+
+    def _as_of_one_event(self, pair: Sequence[Digest]) -> Sequence[Digest]:
+        """Return the same of one event of it, where it is a context that both versions were seen to have so."""
+        match pair:
+            case ContextDigest() as one, ContextDigest() as other:
+                return as_of_one_event((one, other), self._known) or ()
+            case _:
+                return ()
 
     def _judged(self, pair: Sequence[Digest]) -> Finding | Unsettled | None:
         match pair:
@@ -191,13 +217,13 @@ class _Page:
     def _note(self, id_: str, judged: Unsettled) -> None:
         before = self._still.get(id_)
         if before is None or before[0] != judged:
-            self._still[id_] = judged, time.monotonic()
+            self._still[id_] = judged, self._looked_s
 
     def _given_up(self, ids: Iterable[str]) -> Iterator[Finding]:
         """Yield those of which a part has been behind all the while, and count the others as moving."""
         for id_ in ids:
             judged, since_s = self._still[id_]
-            if judged.why and time.monotonic() - since_s > self._patience.still:
+            if judged.why and self._looked_s - since_s > self._patience.still:
                 yield Finding(id_, judged.why)
             else:
                 self._compared.moving.append(id_)

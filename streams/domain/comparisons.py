@@ -9,6 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from streams.domain.digests import ContextDigest, DigestItem, MemberDigest, SessionDigest
+from streams.domain.feed import NONE
 
 Known = Mapping[tuple[str, int], ContextDigest]
 """Contexts as one version has had them: id and sequence → digest."""
@@ -44,6 +45,26 @@ class Unsettled(NamedTuple):
 def offsets(firsts: Iterable[int], lasts: Iterable[int]) -> range:
     """Return the offsets of which one version may have folded the event already, and the other not yet."""
     return range(min(firsts) + 1, max(lasts) + 1)
+
+
+def as_of_one_event(
+    now: tuple[ContextDigest, ContextDigest], known: Sequence[Known]
+) -> tuple[ContextDigest, ContextDigest] | None:
+    """
+    Return a context as both versions had it as of one event of its own, if one of them at another time.
+
+    So one that is written to all the while is compared all the same. None where they have not been seen so yet.
+
+    Args:
+        now: As each version has it now.
+        known: Contexts as each version has had them, *now* included.
+    """
+    one, other = now
+    for sequence in (one.sequence, other.sequence):
+        had = [of.get((one.id, sequence)) for of in known]
+        if sequence != NONE and had[0] is not None and had[1] is not None:
+            return had[0], had[1]
+    return None
 
 
 def compared_contexts(one: ContextDigest, other: ContextDigest) -> Finding | None:

@@ -677,6 +677,30 @@ _HISTORY = [
         "if member.count == context.total:",
         "tests/unit/test_comparisons.py::test_a_session_that_is_wrong",
     ),
+    Bug(
+        "compared-where-it-was",
+        "Of two nodes that say that they serve a partition, a comparison asks the one that was heard of last.",
+        "service.cli.compare_calls",
+        "key=lambda node: -node.silent_ms",
+        "key=lambda node: node.name",
+        "tests/unit/test_compare_cli.py::test_who_is_asked",
+    ),
+    Bug(
+        "patient-with-nobody",
+        "What is behind while nobody has its partition is no difference between versions.",
+        "service.cli.compare_lists",
+        "self._looked_s += min(self._patience.look, time.monotonic() - began_s)",
+        "self._looked_s += time.monotonic() - began_s",
+        "tests/unit/test_comparisons.py::test_nothing_moves_while_nobody_has_a_partition",
+    ),
+    Bug(
+        "begun-by-one-alone",
+        "All nodes that build a version of the views may begin it at once.",
+        "streams.versions",
+        "        except ViewChangeError:\n            return await self._begin(max_events_per_s)",
+        "        except ViewChangeError:\n            raise",
+        "tests/contract/test_versions.py::test_all_that_build_a_version_may_begin_it_at_once",
+    ),
 ]
 
 

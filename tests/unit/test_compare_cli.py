@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
+import msgspec
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import RawTestServer
 
+from service.cli.compare_calls import Versions
 from service.cli.compare_lists import PartitionCompared
 from service.cli.compare_shown import DifferenceOut, ItemOut, PlacedOut, difference_lines, partition_line
 from service.cli.node_calls import NodeError
 from service.cli.rebuild import _beside
 from service.http.explain import StepOut
+from service.http.internal import NodeOut, NodesOut
+from streams.domain.audits import Audited
+from tests.support.ports import free_port
 
 STEP = StepOut(
     position="context-events-0-7",
@@ -39,6 +47,30 @@ def test_which_version_is_beside_the_live_one() -> None:
             _beside([older, old, live, next_], name)
     with pytest.raises(NodeError, match="not folded yet"):
         _beside([live, view("upnext-v4", "building", whole=False)], None)
+
+
+async def test_who_is_asked() -> None:
+    """Of two that say they serve a partition the one that was heard of last; there are as many as anybody ever had."""
+    nodes: list[NodeOut] = []
+    refused = [503]
+
+    async def answer(request: web.BaseRequest) -> web.Response:
+        if request.path == "/nodes":
+            return web.Response(body=msgspec.json.encode(NodesOut(nodes)))
+        return web.json_response({"ids": ["CX1"]}, status=refused.pop() if refused else 200)
+
+    async with RawTestServer(answer) as server:
+        here = str(server.make_url("")).rstrip("/")
+        said: dict[str, Any] = {"roles": ("streams",), "view": "upnext-v1"}
+        killed = NodeOut(name="z", url=f"http://127.0.0.1:{free_port()}", contexts=(0, 1), silent_ms=3_000, **said)
+        nodes += [NodeOut(name="a", url=here, contexts=(0,), silent_ms=90, **said), killed]
+        async with Versions(here, "token", ("upnext-v1", "upnext-v2")) as versions, asyncio.timeout(10):
+            nodes.remove(killed)
+            assert await versions.touched(Audited.CONTEXTS, 0, range(1)) == {"CX1"}
+            assert versions.partitions == range(2)
+            nodes.append(killed)
+            refused.append(503)
+            assert await versions.touched(Audited.CONTEXTS, 0, range(1)) == {"CX1"}
 
 
 def test_what_is_said() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -20,6 +21,7 @@ from streams.domain.comparisons import (
     Finding,
     Proved,
     Unsettled,
+    as_of_one_event,
     compared_contexts,
     compared_sessions,
     differing_items,
@@ -36,7 +38,7 @@ from tests.unit.test_explain import MOVES, make
 C1, C2 = context_id(1), context_id(2)
 S = session_id(1)
 CONTEXT, SESSION = id_text(Kind.CONTEXT, C1), id_text(Kind.SESSION, S)
-PATIENCE = Patience(settle=0.3, still=0.1, again=0.01)
+PATIENCE = Patience(settle=0.3, still=0.1, again=0.01, look=0.05)
 
 
 def digests_of(views: Views) -> PartitionDigests:
@@ -190,6 +192,75 @@ async def test_a_member_that_stays_behind() -> None:
     _, ((of, finding),) = await compared(good, views)
     assert (of, finding.id) == (Audited.SESSIONS, SESSION)
     assert finding.what.startswith(f"{CONTEXT} is as of 2, and itself")
+
+
+class TakenOver(Beside):
+    """Two versions, of one of which nobody has the sessions for a while; whoever has them then folds what there is."""
+
+    async def both(self, of: Audited, partition: int, **which: Any) -> list[Digests]:
+        if of is Audited.SESSIONS and self.looks and which.get("only"):
+            if self.looks == self.away_at:
+                await asyncio.sleep(2 * PATIENCE.settle)  # nobody answers for so long
+            elif self.looks > self.away_at:
+                self.views[1].drain()
+        return await super().both(of, partition, **which)
+
+    away_at = 2
+
+
+async def test_nothing_moves_while_nobody_has_a_partition() -> None:
+    """A session that its next owner has still to bring up to date is no difference, however long it took to be one."""
+    views, good = served_views(), served_views()
+    views.put(C1, "d")
+    while views.step("context-events"):
+        pass
+    good.put(C1, "d")
+    good.drain()
+    comparison = Comparison(TakenOver((good, views)), 1_000_000, PATIENCE)
+    parts = [one async for one in comparison.partitions()]
+    assert comparison.findings == []
+    assert [(part.lists, part.moving) for part in parts] == [(2, []), (1, [])]
+
+
+class Busy(Beside):
+    """Two versions of a context that is written to before each look; the second folds an event a look later."""
+
+    async def both(self, of: Audited, partition: int, **which: Any) -> list[Digests]:
+        ahead, behind = self.views
+        if of is Audited.CONTEXTS:
+            if self.looks:
+                behind.step("context-events")
+            for views in self.views:
+                views.put(C1, f"n{self.looks % 3}")
+        else:
+            behind.drain()
+        ahead.drain()
+        return await super().both(of, partition, **which)
+
+
+@pytest.mark.parametrize("is_wrong", [False, True])
+async def test_a_context_that_never_stands_still(is_wrong: bool) -> None:
+    """It is compared as of an event of its own that both have come to, if at different times."""
+    ahead, behind = served_views(), served_views()
+    if is_wrong:
+        behind.contexts.stored.delete(next(iter(behind.contexts.stored.range(context_rows.ORDER + C1)))[0])
+    beside = Busy((ahead, behind))
+    comparison = Comparison(beside, 1_000_000, PATIENCE)
+    part = await anext(comparison.partitions())
+    assert (part.lists, part.moving, part.differing) == (2, [], int(is_wrong))
+    assert [finding.id for _, finding in comparison.findings] == [CONTEXT] * is_wrong
+    assert beside.looks < 5
+
+
+def test_what_was_seen_as_of_one_event() -> None:
+    """Whichever version was there first; of what is erased, or was never heard of, nothing says as of which event."""
+    one, two = (ContextDigest(CONTEXT, sequence, digest=f"{sequence}") for sequence in (1, 2))
+    known: list[dict[tuple[str, int], ContextDigest]] = [{(CONTEXT, 1): one, (CONTEXT, 2): two}, {(CONTEXT, 1): one}]
+    assert as_of_one_event((two, one), known) == (one, one)
+    assert as_of_one_event((one, two), known[::-1]) == (one, one)
+    assert as_of_one_event((two, two), [known[0], {}]) is None
+    none = ContextDigest(CONTEXT)
+    assert as_of_one_event((none, none), [{(CONTEXT, NONE): none}] * 2) is None
 
 
 def member(state: str = "whole", sequence: int = 1, digest: str = "d") -> MemberDigest:
