@@ -117,12 +117,13 @@ class Household:
                 self._progress.clear()
                 await self._progress.wait()
 
-    async def write_until(self, stop: asyncio.Event) -> None:
-        """Keep every context written to until *stop* is set."""
+    async def write_until(self, stop: asyncio.Event, *, pause_s: float = 0.0) -> None:
+        """Keep every context written to until *stop* is set, and rest between two writes of one."""
 
         async def writer(context: Context) -> None:
             while not stop.is_set():
                 await self.write(context)
+                await asyncio.sleep(pause_s)
 
         async with asyncio.TaskGroup() as group:
             for context in self.contexts:
