@@ -206,8 +206,9 @@ class PastReader(Protocol):
     """
     Reads lists as they were, from the log.
 
-    All raise `HistoryTooLongError`, `HistoryGoneError`, `LogUnavailableError`, `OverloadedError`; those of sessions
-    `SessionDeletedError`, where that was so by then, those of contexts `ContextErasedError`, where that is so now.
+    All raise `HistoryTooLongError`, `HistoryGoneError`, `HistoryUnorderedError`, `LogUnavailableError`,
+    `OverloadedError`; those of sessions `SessionDeletedError`, where that was so by then, those of contexts
+    `ContextErasedError`, where that is so now.
     """
 
     async def context_lists(self, context: ContextId, moments: Sequence[Moment], *, client: str) -> Sequence[PastList]:

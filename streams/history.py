@@ -37,9 +37,10 @@ class History:
     """
     Reads the past of sessions and contexts.
 
-    All raise `HistoryTooLongError`, `HistoryGoneError`, `LogUnavailableError`, `OverloadedError`; those of sessions
-    `SessionDeletedError`, where that was so by then, those of contexts `ContextErasedError`, where that is so now: of
-    what was erased, nothing is told as of any moment. Implements `service.ports.History`.
+    All raise `HistoryTooLongError`, `HistoryGoneError`, `HistoryUnorderedError`, `LogUnavailableError`,
+    `OverloadedError`; those of sessions `SessionDeletedError`, where that was so by then, those of contexts
+    `ContextErasedError`, where that is so now: of what was erased, nothing is told as of any moment. Implements
+    `service.ports.History`.
 
     A context that feeds as many sessions as it may is shown with its items, though their lists do not have them: which
     of them it fed does not follow from the sources.

@@ -10,9 +10,16 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
 
 from streams.codec import event_key
-from streams.domain.errors import AbsentError, HistoryGoneError, HistoryTooLongError, OverloadedError
+from streams.domain.errors import (
+    AbsentError,
+    HistoryGoneError,
+    HistoryTooLongError,
+    HistoryUnorderedError,
+    OverloadedError,
+)
 from streams.domain.feed import LIMITS, Limits
 from streams.domain.ids import ContextId, Kind, SessionId, parse_id
+from streams.domain.times import iso_ms
 from streams.folded import FoldedContext, FoldedSession
 from streams.log.port import Chunk, Record
 from streams.processors.contexts import ContextsFold
@@ -97,6 +104,7 @@ class Refold:
     All raise:
         HistoryTooLongError: More would have to be read than the call may.
         HistoryGoneError: The log has lost what would have to be read.
+        HistoryUnorderedError: Of what is sought in one partition, an event up to a time stands behind one after it.
         LogUnavailableError: It does not answer.
     """
 
@@ -142,7 +150,7 @@ class Refold:
         Args:
             ends: Context → the offset before which its events count; None: all that are in the log now.
             reading: How much is read.
-            until_ms: Only those before the first record of the partition that is later than this.
+            until_ms: Only those that are not later than this.
             watched: The content ids of the items whose steps are kept.
             to_the_end: Whether what does not count is looked at, so that a context that was erased since is known.
         """
@@ -240,18 +248,15 @@ class Refold:
         ends = [None if one.look else one.end for one in sought.values()]
         given = [end for end in ends if end is not None]
         end = max(given) if len(given) == len(ends) else await self._log.end_offset(topic, partition)
-        is_late, stops = False, all(one.look is None for one in sought.values())
+        until = _Until(until_ms)
         async for chunk in self._log.scan(topic, partition, start, end):
             reading.took(len(chunk.records))
             for record in chunk.records:
-                if until_ms is not None and record.time_ms > until_ms:
-                    is_late = True
-                    if stops:
-                        return
+                # What has no value has a key removed, when that is erased, and is no event.
                 one = None if record.key is None else sought.get(record.key[:_KEY_BYTES])
-                if one is None:
+                if one is None or record.value is None:
                     continue
-                if is_late or (one.end is not None and record.offset >= one.end):
+                if until.is_passed(record) or (one.end is not None and record.offset >= one.end):
                     if one.look is not None:
                         one.look(record)
                 else:
@@ -268,6 +273,32 @@ class _Sought(NamedTuple):
     end: int | None
     look: Callable[[Record], None] | None = None
     """Takes those that do not count any more, where somebody wants to know of them."""
+
+
+class _Until:
+    """
+    Up to when events of one partition count.
+
+    So that an answer stays what it is, whatever is moved or erased beside it, it does not matter what others' events
+    are dated, and nobody's order is guessed.
+    """
+
+    def __init__(self, time_ms: int | None) -> None:
+        self._time_ms, self._latest_ms = time_ms, -1
+
+    def is_passed(self, record: Record) -> bool:
+        """Say whether a record is later; raise `HistoryUnorderedError` where one was, and this one is not."""
+        if self._time_ms is None:
+            return False
+        if record.time_ms > self._time_ms:
+            self._latest_ms = max(self._latest_ms, record.time_ms)
+            return True
+        if self._latest_ms >= 0:
+            raise HistoryUnorderedError(
+                f"The log's clock was set back from {iso_ms(self._latest_ms)} to {iso_ms(record.time_ms)}: what there "
+                "was at a time in between is not clear. Name another time, or a position."
+            )
+        return False
 
 
 def _prefix(kind: Kind, raw: bytes) -> bytes:

@@ -164,6 +164,8 @@ _SAID = {
     "invalid_json": "The body is not strict JSON: a key is there twice.",
     "history_too_long": "More than 2,000,000 records of the log would have to be read.",
     "history_gone": "The log begins at context-events-3-80: what was before is gone.",
+    "history_unordered": "The log's clock was set back from 2026-11-02T19:31:05.000Z to 2026-11-02T19:31:00.000Z: what "
+    "there was at a time in between is not clear. Name another time, or a position.",
     "already_decided": "The record stands for another event already.",
 }
 """Of errors that have a text of their own each time, one."""

@@ -154,6 +154,7 @@ PROBLEMS: dict[type[BaseException], Problem] = {
     errors.AlreadyDecidedError: Problem(409, "conflict_error", "already_decided"),
     errors.HistoryTooLongError: Problem(409, "conflict_error", "history_too_long"),
     errors.HistoryGoneError: Problem(409, "conflict_error", "history_gone"),
+    errors.HistoryUnorderedError: Problem(409, "conflict_error", "history_unordered"),
     TooManyRequestsError: Problem(
         429, _RATE_LIMIT, "too_many_requests", "The client calls too often; see Retry-After."
     ),

@@ -39,6 +39,7 @@ from service.ports import Client
 from streams.domain.errors import (
     HistoryGoneError,
     HistoryTooLongError,
+    HistoryUnorderedError,
     LogUnavailableError,
     UnknownIdError,
     ViewUnavailableError,
@@ -63,7 +64,7 @@ AS_OF_PARAMETER = Parameter(
     "A moment of the past, where the deployment allows it: a time, or the `Paket-Position` of a list of the same id, "
     "which gives that very list. Further pages are asked for with the `Paket-Position` of the first one.",
 )
-PAST_PROBLEMS = (HistoryTooLongError, HistoryGoneError, LogUnavailableError)
+PAST_PROBLEMS = (HistoryTooLongError, HistoryGoneError, HistoryUnorderedError, LogUnavailableError)
 """What can be wrong with the past, beside what can be with a list."""
 
 

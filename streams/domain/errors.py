@@ -73,6 +73,10 @@ class HistoryGoneError(UpNextError):
     """The log does not have any more what would have to be read."""
 
 
+class HistoryUnorderedError(UpNextError):
+    """The log's clock was set back over the time that is asked for; the message says from when to when."""
+
+
 class InvalidPositionError(UpNextError):
     """A position token cannot be read, or is of another deployment."""
 

@@ -17,7 +17,8 @@ class Moment(NamedTuple):
     """
     Up to where events count; the empty one is now.
 
-    With a time, a partition counts up to the first record that is later. With offsets, up to and with them.
+    With a time, what is not later counts; where the log's clock was set back over it, there is no such moment. With
+    offsets, what is up to and with them counts.
     """
 
     time_ms: int | None = None

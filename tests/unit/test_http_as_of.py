@@ -12,7 +12,13 @@ from service.http.openapi import OPERATIONS
 from service.http.positions import PositionTokens
 from service.http.rate_limits import RateLimits, Rates
 from service.queries.extras import AppExtras
-from streams.domain.errors import HistoryGoneError, HistoryTooLongError, LogUnavailableError, OverloadedError
+from streams.domain.errors import (
+    HistoryGoneError,
+    HistoryTooLongError,
+    HistoryUnorderedError,
+    LogUnavailableError,
+    OverloadedError,
+)
 from streams.domain.ids import Kind, parse_id
 from streams.domain.positions import ContextPosition
 from streams.domain.times import iso_ms
@@ -354,6 +360,7 @@ async def test_a_context_that_was_erased(household: Household) -> None:
     [
         (HistoryTooLongError("so much"), 409, "history_too_long"),
         (HistoryGoneError("gone"), 409, "history_gone"),
+        (HistoryUnorderedError("set back"), 409, "history_unordered"),
         (OverloadedError("2 read"), 503, "overloaded"),
         (LogUnavailableError(), 503, "log_unavailable"),
     ],
