@@ -10,7 +10,8 @@ from typing import Any
 import aiokafka
 import faust
 import structlog
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, NoError
+from aiokafka.protocol.group import HeartbeatRequest
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from mode import Service
@@ -96,6 +97,8 @@ class KafkaConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         )
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        if self._ensure_consumer()._coordinator._performed_join_prepare:  # noqa: SLF001 - until it has joined
+            return False  # a commit that is refused has upstream join anew
         try:
             await self._ensure_consumer().commit(
                 {aiokafka.TopicPartition(*tp): offset for tp, offset in offsets.items() if tp in self.assignment()}
@@ -123,14 +126,23 @@ class KafkaConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
             await self.sleep(GROUP_AGAIN_S)
 
     async def is_member(self, generation: int) -> bool:
-        """Ask the group's coordinator whether this node belongs to *generation*, and that is the newest."""
+        """
+        Ask the group's coordinator whether this node belongs to *generation*, and that is the newest.
+
+        Nothing else comes of the answer. Upstream forgets its membership where a heartbeat is refused
+        (`aiokafka/consumer/group_coordinator.py:841` of 0.14.0), and stops its own while it joins: one of ours, refused
+        between joining and the assignment, had this node join anew, and so on for as long as somebody asked.
+        """
         coordinator = self._ensure_consumer()._coordinator  # noqa: SLF001 - upstream asks only when its timer says so
+        if coordinator.generation != generation:
+            return False
+        request = HeartbeatRequest(coordinator.group_id, generation, coordinator.member_id)
         try:
-            is_known = coordinator.generation == generation and await coordinator._do_heartbeat()  # noqa: SLF001
+            answer = await coordinator._send_req(request)  # noqa: SLF001
         except KafkaError as error:
             structlog.get_logger(__name__).warning("membership_unknown", error=repr(error))
             return False
-        return bool(is_known and coordinator.generation == generation)
+        return bool(answer.error_code == NoError.errno and coordinator.generation == generation)
 
     @property
     def has_died(self) -> bool:

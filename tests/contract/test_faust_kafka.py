@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import structlog.testing
+from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaConnectionError
 from faust.types import TP
 
@@ -15,6 +16,7 @@ from streams.engine.app import ProcessorsOnFaust
 from streams.log.kafka import KafkaConfig, KafkaLog
 from streams.log.kafka_transport import SESSION_S, START_AGAIN_S, KafkaConsumerThread
 from streams.topics import CONTEXT_EVENTS, VIEW
+from tests.contract.conftest import unique
 from tests.support.engine_faults import FaultyLog
 from tests.support.engine_nodes import Node, die, opened_log
 
@@ -30,8 +32,9 @@ def quiet() -> Iterator[None]:
 class Coordinator:
     """What keeps a consumer in its group."""
 
-    def __init__(self, task: asyncio.Task[None]) -> None:
+    def __init__(self, task: asyncio.Task[None] | None = None, *, joins: bool = False) -> None:
         self._coordination_task = task
+        self._performed_join_prepare = joins
 
 
 class Fetcher:
@@ -49,7 +52,7 @@ class Consumer:
         self.stopped = 0
         self.committed: list[dict[tuple[str, int], int]] = []
         self._closed = False
-        self._coordinator: Coordinator | None = None
+        self._coordinator = Coordinator()
         self._fetcher = Fetcher()
 
     def _fail(self) -> None:
@@ -121,6 +124,41 @@ async def test_a_commit_that_fails_is_no_crash(thread: KafkaConsumerThread, fail
     assert not thread.crashed
     assert await thread._commit(positions)
     assert thread._consumer.committed == [{(CONTEXT_EVENTS, 0): 5}]
+
+
+async def test_who_joins_commits_nothing(thread: KafkaConsumerThread) -> None:
+    """A commit that is refused meanwhile would have it join once more, and all the others with it."""
+    consumer = thread._consumer = Consumer()
+    consumer._coordinator = Coordinator(joins=True)
+    assert not await thread._commit({TP(CONTEXT_EVENTS, 0): 5})
+    assert consumer.committed == []
+
+
+@pytest.mark.kafka
+async def test_who_asks_stays_in_its_group(thread: KafkaConsumerThread, kafka: str) -> None:
+    """Whoever asks whether it belongs to a generation that there is not hears so, and does not join anew for that."""
+    spec = unique()
+    log = KafkaLog(KafkaConfig(kafka))
+    await log.start()
+    await log.create_topics([spec])
+    await log.stop()
+    consumer = AIOKafkaConsumer(spec.name, bootstrap_servers=kafka, group_id=spec.name)
+    await consumer.start()
+    try:
+        async with asyncio.timeout(30):
+            while not consumer.assignment():
+                await asyncio.sleep(0.05)
+        thread._consumer, coordinator = consumer, consumer._coordinator
+        generation = coordinator.generation
+        assert await thread.is_member(generation)
+        assert not await thread.is_member(generation + 1)
+        coordinator.generation += 1
+        assert not await thread.is_member(generation + 1)
+        assert not coordinator._rejoin_needed_fut.done()
+        coordinator.generation = generation
+        assert await thread.is_member(generation)
+    finally:
+        await consumer.stop()
 
 
 async def test_a_consumer_whose_coordinator_has_ended_is_dead(thread: KafkaConsumerThread) -> None:
