@@ -90,9 +90,10 @@ async def fleet_in(
     partitions: int,
     *,
     running: int | None = None,
+    flags: Sequence[str] = (),
 ) -> AsyncIterator[Fleet]:
     """Give nodes, one a letter of *names*, each in a directory of its own; the first *running* of them are ready."""
-    nodes = [NodeProcess(directory / n, "--partitions", str(partitions), kafka=broker.bootstrap) for n in names]
+    nodes = [NodeProcess(directory / n, "--partitions", str(partitions), *flags, kafka=broker.bootstrap) for n in names]
     try:
         for node in nodes[:running]:
             await node.start()
