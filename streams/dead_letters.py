@@ -24,6 +24,7 @@ from streams.domain.dead_letters import (
     decided,
     decision_write,
 )
+from streams.domain.erasure import in_letter
 from streams.domain.errors import (
     AbsentError,
     AlreadyDecidedError,
@@ -36,6 +37,7 @@ from streams.domain.ids import Kind
 from streams.domain.registry_events import Transaction
 from streams.domain.view_versions import live
 from streams.engine.batch import dead_letter
+from streams.erasing import Erasing
 from streams.log.port import Log
 from streams.registry import Registry
 from streams.topics import CONTEXT_EVENTS, SESSION_EVENTS, partition_of, view_topics
@@ -61,10 +63,21 @@ class DeadLetters:
     """
 
     def __init__(
-        self, log: Log, registry: Registry, partitions: int, *, hash_key: bytes, limit_s: float = LIMIT_S
+        self,
+        log: Log,
+        registry: Registry,
+        partitions: int,
+        *,
+        hash_key: bytes,
+        erasing: Erasing | None = None,
+        limit_s: float = LIMIT_S,
     ) -> None:
-        """Take the log, the registry that follows it, the number of partitions, and what events are hashed with."""
-        self._hash_key = hash_key
+        """
+        Take the log, the registry that follows it, the number of partitions, and what events are hashed with.
+
+        Nothing is shown of what is *erasing*, if that is known elsewhere too.
+        """
+        self._hash_key, self._erasing = hash_key, erasing or Erasing(log, partitions)
         self._log, self._registry, self._partitions, self._limit_s = log, registry, partitions, limit_s
 
     @property
@@ -88,6 +101,7 @@ class DeadLetters:
         found: dict[Place, FoundLetter] = {}
         looked_at = size = 0
         async with self._limited():
+            erased = await self._erasing.ids()
             for partition in range(start.partition, self._partitions):
                 first = start.offset if partition == start.partition else 0
                 latest: dict[Place, int] = {}
@@ -97,7 +111,8 @@ class DeadLetters:
                         latest = await self._latest(partition, offset)
                     is_latest = latest.get(letter.place, letter.time_ms) == letter.time_ms
                     one = FoundLetter(letter, self._decided(letter.place, letter.time_ms))
-                    if is_latest and not (undecided and one.decided):
+                    is_shown = erased.isdisjoint(in_letter(letter))
+                    if is_latest and is_shown and not (undecided and one.decided):
                         # A turn that was repeated has written its letters twice.
                         found.setdefault(letter.place, one)
                         size += len(letter.key or "") + len(letter.value or "")
@@ -119,12 +134,13 @@ class DeadLetters:
         Return a dead letter.
 
         Raises:
-            AbsentError: There is none of that place, or the record there can be folded.
+            AbsentError: There is none of that place, or the record there can be folded, or names what was erased.
             LogUnavailableError: The log did not answer in time.
         """
         async with self._limited():
             letter = await (self._in_source(place) if place.topic in _DECODERS else self._in_letters(place))
-        if letter is None:
+            erased = await self._erasing.ids()
+        if letter is None or not erased.isdisjoint(in_letter(letter)):
             raise AbsentError(f"there is no dead letter {place.text}")
         return FoundLetter(letter, self._decided(place, letter.time_ms))
 

@@ -26,6 +26,7 @@ from streams.engine.processor import Processor
 from streams.engine.table import NoTable, OwnedTable
 from streams.engine.table_files import Identity, Storage, TableFiles
 from streams.engine.trimmer import Trimmer
+from streams.erasing import Erasing
 from streams.idempotency import KeyLog
 from streams.keys import MasterKey
 from streams.log.embedded import EmbeddedLog
@@ -79,6 +80,7 @@ class Foundation:
     stale_reads_max_s: float
     list_cache_bytes: int
     erasure_within_s: float
+    erasing: Erasing
     die: Die
 
 
@@ -120,7 +122,7 @@ class Folding:
         idempotency = self._processor(IdempotencyFold(view=self.view), storage)
         self._read(contexts.table, sessions.table, sessions)
         self.keys = KeyLog(on.writer, idempotency, on.partitions)
-        self.webhooks = WebhookQueues(on.log, webhooks.table, lambda: on.is_live(self.view))
+        self.webhooks = WebhookQueues(on.log, webhooks.table, lambda: on.is_live(self.view), on.erasing)
         copies = await self._begin_copies()
         self._engine = Engine(
             (contexts, sessions, webhooks, idempotency),

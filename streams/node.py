@@ -26,6 +26,7 @@ from streams.engine.pace import Pace
 from streams.engine.processor import Processor
 from streams.engine.table import OwnedTable
 from streams.eraser import Eraser
+from streams.erasing import Erasing
 from streams.explain import Explainer
 from streams.folding import Folding, Foundation
 from streams.history import CLIENTS, History
@@ -150,7 +151,10 @@ class Node:
         )
         self._begun.push_async_callback(self.registry.stop)
         await until_answered(self.registry.start, end_s=end_s)
-        self.dead_letters = DeadLetters(self.log, self.registry, config.partitions, hash_key=config.key.hash_key)
+        self._erasing = Erasing(self.log, config.partitions)
+        self.dead_letters = DeadLetters(
+            self.log, self.registry, config.partitions, hash_key=config.key.hash_key, erasing=self._erasing
+        )
         self.writer = LogWriter(self.log, config.partitions)
         self._contact = Contact(self.log, time.monotonic, die=self._die)
         self._begun.push_async_callback(self._contact.stop)
@@ -270,6 +274,7 @@ class Node:
             stale_reads_max_s=config.stale_reads_max_s,
             list_cache_bytes=config.list_cache_bytes,
             erasure_within_s=config.erasure_within_s,
+            erasing=self._erasing,
             die=self._die,
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 
 from streams.codec import encode_webhook_event
@@ -11,6 +12,7 @@ from streams.domain.errors import UnavailableError, ViewUnavailableError
 from streams.domain.rows import Rows
 from streams.domain.webhook_events import AnyWebhookEvent
 from streams.engine.table import OwnedTable
+from streams.erasing import Erasing
 from streams.log.port import Claim, Log
 from streams.topics import WEBHOOK_EVENTS
 
@@ -23,9 +25,9 @@ class WebhookQueues:
     views that is not live: another node sends that of the one that is.
     """
 
-    def __init__(self, log: Log, table: OwnedTable, is_live: Callable[[], bool]) -> None:
-        """Take the log, the table, and what says whether its version of the views is the one that is live."""
-        self._log, self._table, self._is_live = log, table, is_live
+    def __init__(self, log: Log, table: OwnedTable, is_live: Callable[[], bool], erasing: Erasing) -> None:
+        """Take the log, the table, what says whether its version of the views is live, and what is being erased."""
+        self._log, self._table, self._is_live, self._erasing = log, table, is_live, erasing
         self._known: dict[int, tuple[Claim, int]] = {}
         """Partition → the claim that it is this node's by, and where its events ended then."""
         self._changed = asyncio.Event()
@@ -81,6 +83,10 @@ class WebhookQueues:
     def rows(self, partition: int) -> Rows:
         """Return a partition's rows, good until the caller waits; raise `ViewUnavailableError` where it is not here."""
         return self._table.rows(partition)
+
+    async def erased(self) -> AbstractSet[str]:
+        """Return the ids of which nothing is to be shown any more; raise `LogUnavailableError`."""
+        return await self._erasing.ids()
 
     async def append(self, partition: int, event: AnyWebhookEvent) -> int:
         """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import aclosing
 from typing import NamedTuple, Protocol
 
@@ -12,7 +13,7 @@ import msgspec
 from service.webhooks.deliveries_merged import Cell, Found, newest_first
 from service.webhooks.ports import Queues
 from streams.domain import webhook_rows as layout
-from streams.domain.errors import LogUnavailableError, UnavailableError
+from streams.domain.errors import LogUnavailableError, UnavailableError, ViewUnavailableError
 from streams.domain.webhook_events import DeliveryResent, Status
 from streams.domain.webhook_rows import Delivery
 
@@ -124,11 +125,13 @@ class OwnDeliveries:
         cells = [Cell(partition, endpoint) for partition in partitions for endpoint in wanted.endpoints]
         rows = newest_first(self._queues.rows, cells, from_ms=wanted.from_ms, to_ms=wanted.to_ms)
         found: list[tuple[int, str]] = []
-        looked_at = 0
+        looked_at, erased = 0, await self._erased()
         async with self._lists, aclosing(rows):
             async for one in rows:
                 looked_at += 1
-                is_wanted = wanted.status in (None, one.status)
+                is_wanted = wanted.status in (None, one.status) and not self._names(
+                    erased, one.cell.partition, one.event
+                )
                 if looked_at > self._looked_at or (is_wanted and len(found) == self._most):
                     return Listed(found, one.planned_ms)
                 if is_wanted:
@@ -137,11 +140,25 @@ class OwnDeliveries:
 
     async def find(self, ids: Sequence[DeliveryId]) -> list[FoundDelivery | None]:
         """Return deliveries in the order of *ids*, None for what is unknown, or forgotten."""
-        return [self._find(one) for one in ids]
+        erased = await self._erased()
+        return [self._find(erased, one) for one in ids]
 
-    def _find(self, wanted: DeliveryId) -> FoundDelivery | None:
+    async def _erased(self) -> AbstractSet[str]:
+        try:
+            return await self._queues.erased()
+        except LogUnavailableError as error:
+            raise ViewUnavailableError("it is not known what was erased") from error
+
+    def _names(self, erased: AbstractSet[str], partition: int, event: str) -> bool:
+        """Say whether apps are told something of what was erased."""
+        told = layout.read_event(self._queues.rows(partition), event) if erased else None
+        return told is not None and not erased.isdisjoint(layout.names_in(told))
+
+    def _find(self, erased: AbstractSet[str], wanted: DeliveryId) -> FoundDelivery | None:
         rows = self._queues.rows(wanted.partition)
         event = layout.read_event(rows, wanted.event)
+        if event is not None and not erased.isdisjoint(layout.names_in(event)):
+            return None
         for endpoint in () if event is None else event.endpoints:
             if _short(endpoint) == wanted.endpoint:
                 found = layout.read_delivery(rows, wanted.event, endpoint)
@@ -150,7 +167,8 @@ class OwnDeliveries:
 
     async def resend(self, ids: Sequence[DeliveryId]) -> int:
         """Have deliveries be sent again in this order, and return once that is folded."""
-        found = [(one, there) for one in ids if (there := self._find(one)) is not None]
+        erased = await self._erased()
+        found = [(one, there) for one in ids if (there := self._find(erased, one)) is not None]
         offsets = await asyncio.gather(
             *[
                 self._queues.append(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from typing import NamedTuple, Protocol
 
 from streams.domain.notices import NoticeType
@@ -24,6 +25,9 @@ class Queues(Protocol):
 
     def rows(self, partition: int) -> Rows:
         """Return a partition's rows, good until the caller waits; raise `ViewUnavailableError` where it is not here."""
+
+    async def erased(self) -> AbstractSet[str]:
+        """Return the ids of contexts and sessions of which nothing is to be shown; raise `LogUnavailableError`."""
 
     async def append(self, partition: int, event: AnyWebhookEvent) -> int:
         """

@@ -12,10 +12,13 @@ import msgspec
 
 from streams.domain.dead_letters import Letter
 from streams.domain.events import ContextErased, SessionDeleted
+from streams.domain.ids import ID_BYTES, Kind, id_text
 
 _LEAST_KEPT_S = 10.0
 """Whoever reads a changelog without a pause has this much time from one record to the next."""
 _ID = re.compile(rb"(?:CX|SN)[0-9]{41}")
+_RAW_ID = re.compile(rb"(?s)\xc4\x11(.{%d})" % ID_BYTES)
+"""In msgpack."""
 _MARKS = {event: str(event.__struct_config__.tag).encode() for event in (ContextErased, SessionDeleted)}
 
 
@@ -176,9 +179,16 @@ def in_dead_letters(_key: bytes | None, value: bytes | None) -> Iterator[str]:
         letter = msgspec.json.decode(value or b"", type=Letter)
     except msgspec.DecodeError:
         return
+    yield from in_letter(letter)
+
+
+def in_letter(letter: Letter) -> Iterator[str]:
+    """Yield whatever a letter's record names; in messages between the processors, ids stand raw."""
     for text in (letter.key, letter.value):
         try:
-            found = _ID.findall(base64.b64decode(text or ""))
+            quoted = base64.b64decode(text or "")
         except binascii.Error:
             continue
-        yield from (id_.decode() for id_ in found)
+        yield from (id_.decode() for id_ in _ID.findall(quoted))
+        raws = [quoted] if len(quoted) == ID_BYTES else _RAW_ID.findall(quoted)
+        yield from (id_text(kind, raw) for raw in raws for kind in (Kind.CONTEXT, Kind.SESSION))

@@ -20,6 +20,7 @@ big-endian complement.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from hashlib import blake2b
@@ -27,7 +28,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from streams.domain.ids import ID_BYTES
+from streams.domain.ids import ID_BYTES, ContextId, Kind, id_text
 from streams.domain.notices import Notice, NoticeType
 from streams.domain.rows import Rows
 from streams.domain.webhook_events import Status
@@ -49,6 +50,7 @@ ALL = bytes(ID_BYTES)
 _U64 = (1 << 64) - 1
 _PLACE = struct.Struct(">QI")
 _HEAD = 1 + ID_BYTES
+_SESSION = re.compile(rb'"session_id":"(SN[0-9]{41})"')
 NOWHERE = (-1, -1)
 """The place before the first notice of a source."""
 
@@ -183,6 +185,12 @@ def read_event(rows: Rows, event: str) -> Event | None:
     """Return an event, None where it is unknown, or forgotten."""
     value = rows.get(event_key(event))
     return None if value is None else _EVENT.decode(value)
+
+
+def names_in(told: Event) -> set[str]:
+    """Return the ids of the context that an event is of, and of the session."""
+    sessions = {session.decode() for session in _SESSION.findall(told.data)}
+    return {id_text(Kind.CONTEXT, ContextId(told.context)), *sessions}
 
 
 def events(rows: Rows) -> Iterator[tuple[str, Event]]:

@@ -22,6 +22,7 @@ from streams.engine.engine import Engine
 from streams.engine.processor import Processor
 from streams.engine.table import OwnedTable
 from streams.engine.table_files import TableFiles
+from streams.erasing import Erasing
 from streams.log.embedded import EmbeddedLog
 from streams.processors.webhooks import WebhooksFold
 from streams.topics import WEBHOOK_EVENTS, partition_of, topic_specs, view_topics
@@ -38,6 +39,13 @@ AT = partition_of(CONTEXT, PARTITIONS)
 ID = "0" * 32
 
 
+class NothingErased(Erasing):
+    """Has what became of deliveries be shown, also of sessions that were deleted."""
+
+    async def ids(self) -> frozenset[str]:
+        return frozenset()
+
+
 class WebhookNode(Node):
     """One life of all three processors, and what is to be sent."""
 
@@ -51,7 +59,7 @@ class WebhookNode(Node):
         self.engine = Engine(self.processors, partitions=PARTITIONS, files_directory=directory, die=die, again_s=0.0)
         self.engine.use(self._seek)
         self.is_live = True
-        self.queues = WebhookQueues(log, table, lambda: self.is_live)
+        self.queues = WebhookQueues(log, table, lambda: self.is_live, NothingErased(log, PARTITIONS))
         self.deliveries = OwnDeliveries(self.queues, os.urandom)
 
     def heard(self) -> list[str]:

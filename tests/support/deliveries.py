@@ -39,6 +39,7 @@ class QueuesFake:
     is_folding: bool = True
     offset: int = 0
     appended: list[AnyWebhookEvent] = field(default_factory=list)
+    being_erased: set[str] = field(default_factory=set)
 
     async def changed(self, limit_s: float) -> None:
         raise NotImplementedError
@@ -53,6 +54,9 @@ class QueuesFake:
         if partition not in self.partitions:
             raise ViewUnavailableError
         return self.partitions[partition]
+
+    async def erased(self) -> set[str]:
+        return self.being_erased
 
     async def append(self, partition: int, event: AnyWebhookEvent) -> int:
         if self.log_is_away:
@@ -103,7 +107,13 @@ class DeliveriesWorld:
         return next(queues for queues in self.nodes if partition in queues.partitions)
 
     async def plan(
-        self, partition: int, *endpoints: str, at_ms: int = NOW_MS, event: str | None = None, ordered: bool = False
+        self,
+        partition: int,
+        *endpoints: str,
+        at_ms: int = NOW_MS,
+        event: str | None = None,
+        ordered: bool = False,
+        data: bytes = b"{}",
     ) -> str:
         """Have an event be planned for endpoints; return its id."""
         queues, event = self.queues(partition), event or os.urandom(16).hex()
@@ -116,7 +126,7 @@ class DeliveriesWorld:
             context=CONTEXT,
             type="context.list.item_hidden",
             created=at_ms,
-            data=msgspec.Raw(b"{}"),
+            data=msgspec.Raw(data),
             targets=[Target(endpoint=endpoint, version="2024-02-16", ordered=ordered) for endpoint in endpoints],
         )
         until = {"session-events-0": (queues.offset, 0)}

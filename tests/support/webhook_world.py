@@ -128,6 +128,9 @@ class WebhookWorld:
             raise ViewUnavailableError
         return self.rows_
 
+    async def erased(self) -> frozenset[str]:
+        return frozenset()
+
     async def append(self, partition: int, event: AnyWebhookEvent) -> int:
         assert partition == 3
         await asyncio.sleep(0)

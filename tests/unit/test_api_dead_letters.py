@@ -15,17 +15,18 @@ from click.testing import CliRunner, Result
 from service.cli import main
 from streams.codec import decode_context_event, event_key
 from streams.domain.dead_letters import Place
+from streams.domain.erasure import Receipt, Requested, encode_erasure
 from streams.domain.errors import PoisonError
 from streams.domain.ids import Kind, id_text, parse_id
 from streams.engine.batch import dead_letter
 from streams.log.port import Log, Record
-from streams.topics import CONTEXT_EVENTS, SESSION_EVENTS, partition_of, topic_specs, view_topics
+from streams.topics import CONTEXT_EVENTS, ERASURES, SESSION_EVENTS, partition_of, topic_specs, view_topics
 from tests.contract.appending import records
 from tests.support.api_listener import PARTITIONS, ApiNode, api_node, embedded_log
 from tests.support.api_worlds import refusal
 from tests.support.nodes import ADMIN_TOKEN, Answer, Caller, item
 from tests.support.people import logged_in, make_company, make_user
-from tests.support.tables import context_id
+from tests.support.tables import context_id, session_id
 
 PATH = "/api/v1/deadletters"
 TOPICS = view_topics()
@@ -268,3 +269,25 @@ async def test_commands_that_cannot_be_done_say_why(node: ApiNode, tmp_path: Pat
         assert len(refused.stderr.splitlines()) == 1
     missing = await upnext(node, "drop", "context-events-0-9")
     assert (missing.exit_code, "not found" in missing.stderr) == (1, True)
+
+
+async def test_a_letter_of_what_is_being_erased(node: ApiNode) -> None:
+    """It is shown no more once that was asked for, though it is still there; those of others are, and later ones."""
+    gone, other = context_id(1), context_id(2)
+    quoted = msgspec.msgpack.encode([9, gone])
+    places = [
+        await poisoned(node),
+        await put_aside(node.log, TOPICS.feed, 1, bytes(session_id(7)), quoted),
+        await put_aside(node.log, TOPICS.subscriptions, 2, bytes(gone), b"\xc1"),
+        await put_aside(node.log, TOPICS.subscriptions, 2, bytes(other), b"\xc1"),
+    ]
+    assert {letter["id"] for letter in (await listed(node))["results"]} == set(places)
+    erasures = partition_of(gone, PARTITIONS)
+    await node.log.append(ERASURES, erasures, bytes(gone), encode_erasure(Requested(CONTEXT)))
+    assert [letter["id"] for letter in (await listed(node))["results"]] == places[3:]
+    for place in places[:3]:
+        refusal(await node.admin.call("GET", f"{PATH}/{place}"), 404)
+    await node.admin.ok("GET", f"{PATH}/{places[3]}")
+    receipt = Receipt(CONTEXT, 0, 1, 2, [], {})
+    await node.log.append(ERASURES, erasures, bytes(gone), encode_erasure(receipt))
+    assert len((await listed(node))["results"]) == len(places)

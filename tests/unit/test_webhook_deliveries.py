@@ -22,8 +22,9 @@ from service.webhooks.deliveries import (
     parse_delivery_id,
 )
 from streams.domain.errors import LogUnavailableError, ViewUnavailableError
+from streams.domain.ids import Kind, id_text
 from streams.domain.nodes import NodeSaid
-from tests.support.deliveries import NOW_MS, DeliveriesWorld
+from tests.support.deliveries import CONTEXT, NOW_MS, DeliveriesWorld
 from tests.support.turns import turns_of_others
 
 KEY = bytes(range(32))
@@ -266,3 +267,20 @@ async def test_lists_give_others_their_turn() -> None:
         await world.plan(0, "a", at_ms=NOW_MS + number)
     assert await turns_of_others(world.all.listed(Wanted(["a"]))) >= 5
     assert await turns_of_others(world.all.listed(Wanted([f"e{number}" for number in range(1_000)]))) >= 20
+
+
+async def test_what_is_being_erased_is_not_shown() -> None:
+    """Neither what was told of a context or session that was erased, nor is it sent again, before it is forgotten."""
+    world, session = DeliveriesWorld(*HALVES), id_text(Kind.SESSION, bytes(17))
+    of_session = await world.plan(0, "e", data=b'{"session_id":"%b"}' % session.encode())
+    other = await world.plan(1, "e")
+    before = await world.all.listed(Wanted(["e"]))
+    assert {one.event for one in before.ids} == {of_session, other}
+    world.nodes[0].being_erased.add(session)
+    assert await ids_of(world, "e") == [(1, other)]
+    assert await ids_of(world, "e", status="PENDING") == [(1, other)]
+    assert [one.delivery.event for one in await world.all.find(before.ids)] == [other]
+    assert await world.all.resend(before.ids) == 1
+    world.nodes[1].being_erased.add(CONTEXT)
+    assert await ids_of(world, "e") == []
+    assert await world.all.find(before.ids) == []
