@@ -228,7 +228,10 @@ def _deps(
         events=node.writer,
         session_commands=node.commands,
         keyed=KeyedCalls(
-            KeysHere(node.keys), KeyIds(claim.key.derive(b"idempotency"), node.log.id), KeyMetrics(metrics)
+            KeysHere(node.keys),
+            KeyIds(claim.key.derive(b"idempotency"), node.log.id),
+            KeyMetrics(metrics),
+            erased=node.erasing.recent,
         ),
         context_views=node.context_views,
         session_views=node.session_views,

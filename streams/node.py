@@ -95,7 +95,7 @@ class Node:
     (`SessionCommands`), `keys` (`service.http.forward_keys.Keys`), `context_views` (`ContextViews`), `session_views`
     (`SessionViews`), `explainer` (`Explainer`), `history` (`History`), `past_lists` (`PastReader`), `audit` (`Audit`),
     `digests` (what `service.http.past_digests` asks), `repair` (`Repair`), `nodes`, `dead_letters` (a
-    `service.api.ports.DeadLetters`), and where the node folds, `webhooks` (`service.webhooks.ports.Queues`).
+    `service.api.ports.DeadLetters`), `erasing`, and where the node folds, `webhooks` (`service.webhooks.ports.Queues`).
     """
 
     log: EmbeddedLog | KafkaLog
@@ -115,6 +115,7 @@ class Node:
     nodes: Nodes
     webhooks: WebhookQueues | None
     versions: Versions
+    erasing: Erasing
 
     def __init__(self, config: NodeConfig, die: Die) -> None:
         """Take what to build; *die* ends the process where going on would do damage."""
@@ -151,9 +152,9 @@ class Node:
         )
         self._begun.push_async_callback(self.registry.stop)
         await until_answered(self.registry.start, end_s=end_s)
-        self._erasing = Erasing(self.log, config.partitions)
+        self.erasing = Erasing(self.log, config.partitions)
         self.dead_letters = DeadLetters(
-            self.log, self.registry, config.partitions, hash_key=config.key.hash_key, erasing=self._erasing
+            self.log, self.registry, config.partitions, hash_key=config.key.hash_key, erasing=self.erasing
         )
         self.writer = LogWriter(self.log, config.partitions)
         self._contact = Contact(self.log, time.monotonic, die=self._die)
@@ -274,7 +275,7 @@ class Node:
             stale_reads_max_s=config.stale_reads_max_s,
             list_cache_bytes=config.list_cache_bytes,
             erasure_within_s=config.erasure_within_s,
-            erasing=self._erasing,
+            erasing=self.erasing,
             die=self._die,
         )
 

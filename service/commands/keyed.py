@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hashlib import blake2b
+from hashlib import blake2b, shake_256
 from typing import NamedTuple
 
 from service.ports import Client
@@ -10,6 +10,7 @@ from streams.domain.ids import EPOCH_S, ID_BYTES, Mode
 
 _EVENT_BYTES = 16
 _STEM_BYTES = 11
+_SEAL_BYTES = 32
 _SECONDS = 130_000_000
 """Ids of what is made with a key say that they were made in one of the first four years of ids, never in the future."""
 
@@ -62,6 +63,21 @@ class KeyIds:
         message = key_id + generation.to_bytes(8, "big") + self._log_id
         seed = self._derived(b"upnext-key-event", message, _EVENT_BYTES)
         return Keyed(key, seed, self._derived(b"upnext-key-id", key_id, _STEM_BYTES))
+
+    def sealed(self, client: Client, mode: Mode, key: str, nonce: bytes, text: bytes) -> bytes:
+        """
+        Return *text* so that only who has the key can read it, which is recorded nowhere; sealed again it is as before.
+
+        Args:
+            client: Whose key it is.
+            mode: The client's.
+            key: The key.
+            nonce: Never the same for two texts.
+            text: What is sealed, or was.
+        """
+        message = mode.value + client.client_id.encode() + nonce + key.encode()
+        stream = shake_256(self._derived(b"upnext-key-seal", message, _SEAL_BYTES)).digest(len(text))
+        return (int.from_bytes(text, "big") ^ int.from_bytes(stream, "big")).to_bytes(len(text), "big")
 
     def _derived(self, purpose: bytes, message: bytes, size: int) -> bytes:
         return blake2b(message, digest_size=size, key=self._secret, person=purpose).digest()

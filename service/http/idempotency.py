@@ -7,6 +7,7 @@ import re
 import time
 import zlib
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from hashlib import blake2b
 from typing import Any, assert_never
@@ -21,9 +22,10 @@ from service.http.forward_client import path_of
 from service.http.positions import HEADER as POSITION
 from service.http.problems import InvalidKeyError, KeyInProgressError, KeyReusedError, problem_of
 from service.ports import IdempotencyKeys
-from streams.domain.errors import LogUnavailableError, UnavailableError
+from streams.domain.errors import AbsentError, LogUnavailableError, UnavailableError
 from streams.domain.idempotency import KEY_LIMITS, Admitted, Executed, InProgress, Reused
 from streams.domain.idempotency_events import KeyBegun, KeyFinished, KeyReleased
+from streams.domain.idempotency_rows import Answered
 
 HEADER, REPLAYED = "Idempotency-Key", "Idempotent-Replayed"
 METHODS = frozenset({"POST", "PUT"})
@@ -33,7 +35,14 @@ MOST_SAVED_BYTES = 64 << 10
 END_WITHIN_S = KEY_LIMITS.lease_ms / 2000
 """Whoever was admitted has so long to end: what ends later may not be alone any more."""
 _KEY = re.compile(r"[!-~]([ -~]*[!-~])?")
+_ID = re.compile(rb"(?:CX|SN)[0-9]{41}")
+_NONCE_BYTES = 16
 _OK, _ERRORS, _OURS = 200, 400, 500
+
+
+async def nothing_erased() -> AbstractSet[str]:
+    """Return nothing."""
+    return frozenset()
 
 
 def read_key(values: Sequence[str]) -> str:
@@ -72,6 +81,7 @@ class KeyedCalls:
         ids: KeyIds,
         metrics: KeyMetrics,
         *,
+        erased: Callable[[], Awaitable[AbstractSet[str]]] = nothing_erased,
         clock_s: Callable[[], float] = time.monotonic,
         most_saved_bytes: int = MOST_SAVED_BYTES,
     ) -> None:
@@ -82,16 +92,18 @@ class KeyedCalls:
             keys: Admits requests, and keeps answers.
             ids: Derives what is made and written with a key.
             metrics: Counts requests.
+            erased: Returns the contexts and sessions, as text, that no saved answer may name any more.
             clock_s: Tells how long a request takes.
             most_saved_bytes: Of a compressed body.
         """
         self._keys, self._ids, self._metrics, self._clock_s = keys, ids, metrics, clock_s
+        self._erased = erased
         self._entropy = DrawnAhead()
         self._most_saved_bytes = most_saved_bytes
         self._under_way: set[asyncio.Task[Any]] = set()
 
     def over(self, keys: IdempotencyKeys) -> KeyedCalls:
-        """Return the same with something else that knows the keys."""
+        """Return the same with something else that knows the keys, of what is never erased."""
         return KeyedCalls(keys, self._ids, self._metrics)
 
     async def answer(self, call: Call, key: str, handle: Callable[[Call], Awaitable[Answer]]) -> Answer:
@@ -102,6 +114,7 @@ class KeyedCalls:
 
         Raises:
             KeyInProgressError, KeyReusedError: The key is another request's, or this one's that is not over.
+            AbsentError: What was answered names a context or session that was erased since.
             UnavailableError: The outcome is unknown; a repeat is the same request.
         """
         return await asyncio.shield(self._begin(self._answer(call, key, handle)))
@@ -135,8 +148,12 @@ class KeyedCalls:
                 return await self._execute(one, generation, end_s, handle)
             case Executed(saved):
                 self._metrics.count("replayed")
-                headers = {POSITION: saved.position} if saved.position else {}
-                return Answer(saved.status, {**headers, REPLAYED: "true"}, zlib.decompress(saved.body))
+                position, body = one.read(saved)
+                names = {id_.decode() for id_ in _ID.findall(body)}
+                if names and not names.isdisjoint(await self._erased()):
+                    raise AbsentError("what was answered has been erased")
+                headers = {POSITION: position} if position else {}
+                return Answer(saved.status, {**headers, REPLAYED: "true"}, body)
             case InProgress():
                 self._metrics.count("in_progress")
                 raise KeyInProgressError
@@ -197,14 +214,28 @@ class _KeyedCall:
         body = zlib.compress(answer.body, 1)
         if len(body) > most_bytes:
             return None
+        nonce, position = self._entropy(_NONCE_BYTES), answer.headers.get(POSITION, "").encode()
         return KeyFinished(
             id=self._event_id(),
             client=self._call.client.client_id,
             lease=self._lease,
             status=answer.status,
-            body=body,
-            position=answer.headers.get(POSITION, ""),
+            # What names an erased context must not be read from the log, and there nothing is removed by itself.
+            body=nonce + self._sealed(nonce, b"%b\n%b" % (position, body)),
+            sealed=True,
         )
+
+    def _sealed(self, nonce: bytes, text: bytes) -> bytes:
+        client = self._call.client
+        return self._ids.sealed(client, mode_of(client), self._key, nonce, text)
+
+    def read(self, saved: Answered) -> tuple[str, bytes]:
+        """Return the position, if need be empty, and the body of an answer that was noted."""
+        if not saved.sealed:
+            return saved.position, zlib.decompress(saved.body)
+        nonce, text = saved.body[:_NONCE_BYTES], saved.body[_NONCE_BYTES:]
+        position, _, body = self._sealed(nonce, text).partition(b"\n")
+        return position.decode(), zlib.decompress(body)
 
     async def end(self, finished: KeyFinished) -> None:
         """Note how it was answered; raise `LogUnavailableError` where that may not have been noted."""

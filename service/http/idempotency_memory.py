@@ -43,7 +43,7 @@ class RememberedKeys:
         if held is None or held.lease != event.lease:
             return
         if isinstance(event, KeyFinished):
-            answer = Answered(event.status, event.body, event.position)
+            answer = Answered(event.status, event.body, event.position, event.sealed)
             self._held[key] = replace(held, lease="", answer=answer)
         elif event.forgotten:
             del self._held[key]

@@ -81,7 +81,7 @@ def fold_key_event(
                 _make_room(rows, client, limits)
         case KeyFinished():
             if held is not None and held.lease == event.lease:
-                answer = Answered(event.status, event.body, event.position)
+                answer = Answered(event.status, event.body, event.position, event.sealed)
                 layout.put_held(rows, key, replace(held, lease="", answer=answer), held)
         case KeyReleased():
             if held is not None and held.lease == event.lease:

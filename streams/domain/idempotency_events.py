@@ -31,7 +31,7 @@ class KeyBegun(KeyEvent, frozen=True, kw_only=True, tag="key.begun.v1"):
     """Of method, path and body."""
 
 
-class KeyFinished(KeyEvent, frozen=True, kw_only=True, tag="key.finished.v1"):
+class KeyFinished(KeyEvent, frozen=True, kw_only=True, omit_defaults=True, tag="key.finished.v1"):
     """It was executed, and this is the answer."""
 
     lease: Hex16
@@ -40,7 +40,9 @@ class KeyFinished(KeyEvent, frozen=True, kw_only=True, tag="key.finished.v1"):
     body: bytes
     """Compressed (zlib, RFC 1950); in base64."""
     position: str = ""
-    """The answer's `Paket-Position`."""
+    """The answer's `Paket-Position`; empty where it is sealed."""
+    sealed: bool = False
+    """Whether only who sends the key can read it: body is 16 bytes that occur once, then position and body, sealed."""
 
 
 class KeyReleased(KeyEvent, frozen=True, kw_only=True, tag="key.released.v1"):

@@ -32,11 +32,12 @@ _COUNT = struct.Struct(">Q")
 
 
 class Answered(msgspec.Struct, frozen=True, array_like=True):
-    """An answer that is given again: its body compressed (zlib), and its position's token, if need be empty."""
+    """An answer that is given again: its body compressed (zlib), and its position's token; or both, sealed."""
 
     status: int
     body: bytes
     position: str
+    sealed: bool = False
 
 
 class Held(msgspec.Struct, frozen=True, array_like=True):

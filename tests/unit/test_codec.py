@@ -158,10 +158,11 @@ NOTICES: dict[str, Notice] = {
         "key",
     )
 }
-KEY_CAUSE = {"id": ID, "client": "fedcba9876543210"}
+KEY_CAUSE: dict[str, Any] = {"id": ID, "client": "fedcba9876543210"}
 KEY_EVENTS: dict[str, AnyKeyEvent] = {
     "key_begun": KeyBegun(**KEY_CAUSE, fingerprint=ID),
     "key_finished": KeyFinished(**KEY_CAUSE, lease=ID, status=200, body=b"x\x9c\x03\0\0\0\0\x01", position="p"),
+    "key_finished_sealed": KeyFinished(**KEY_CAUSE, lease=ID, status=200, body=bytes(range(40)), sealed=True),
     "key_released": KeyReleased(**KEY_CAUSE, lease=ID, forgotten=True),
 }
 OPERATIONS = [Operation(b"a", 1_700_000_000_000, b'{"content_id":"a"'), Operation("\u00e9".encode(), 0, None)]

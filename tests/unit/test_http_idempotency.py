@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import zlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import orjson
 import pytest
 from prometheus_client import CollectorRegistry
 
 from service.http.forward_keys import KeysHere
 from service.http.idempotency import END_WITHIN_S, KeyedCalls, KeyMetrics
+from streams.domain import idempotency_rows as layout
 from streams.domain.errors import LogUnavailableError, NotAttachedError, ViewUnavailableError
 from streams.domain.events import ContextAttached, ItemPut, ItemsPut
 from streams.domain.idempotency_events import KeyBegun, KeyFinished, KeyReleased
+from streams.domain.idempotency_rows import Answered
 from streams.domain.ids import Kind, Mode
 from tests.support.idempotency import KEY_IDS, KeyLogFake, keyed_calls
 from tests.support.listener import IDS, Listener, basic, public_listener, raw_context
@@ -95,6 +99,57 @@ async def test_what_is_made_is_made_once(setting: Setting) -> None:
     assert len({made.json["context_id"], *others}) == 3
     session = await setting.listener.platform.ok("POST", "/v1/sessions", headers={KEY: "k"})
     assert same(session, await setting.listener.platform.ok("POST", "/v1/sessions", headers={KEY: "k"}))
+
+
+async def test_a_saved_answer_is_read_by_who_has_the_key(setting: Setting) -> None:
+    """What is noted of it does not say what it is about: the same answer is another text under each key."""
+    made = [await setting.listener.app.ok("POST", "/v1/contexts", headers={KEY: key}) for key in ("k", "k2")]
+    again = [await setting.put(key) for key in ("k3", "k4")]
+    noted = [event for event in setting.keys.events if isinstance(event, KeyFinished)]
+    assert all(event.sealed and not event.position for event in noted)
+    bodies = [event.body[16:] for event in noted]
+    assert again[0].body == again[1].body
+    for answer, body in zip([*made, *again], bodies, strict=True):
+        assert answer.position.encode() not in body
+        assert zlib.compress(answer.body, 1) not in body
+    assert bodies[2][-16:] != bodies[3][-16:]
+    assert same(again[0], await setting.put("k3"))
+
+
+async def test_an_answer_that_was_noted_before_answers_were_sealed(setting: Setting) -> None:
+    """It is given again as it stands."""
+    first = await setting.put("k")
+    ((key, _),) = setting.keys.rows.range(layout.KEY)
+    held = layout.read_held(setting.keys.rows, key[1:])
+    assert held is not None
+    answer = Answered(200, zlib.compress(first.body), first.position)
+    setting.keys.rows.put(key, msgspec.msgpack.encode(msgspec.structs.replace(held, answer=answer)))
+    assert same(first, await setting.put("k"))
+
+
+async def test_an_answer_that_names_what_was_erased() -> None:
+    """It is given no more, and the request is not executed again; where that is not known, nothing is."""
+    erased, failure = set[str](), list[Exception]()
+
+    async def those() -> set[str]:
+        if failure:
+            raise failure.pop()
+        return erased
+
+    keys = KeyLogFake()
+    keyed = KeyedCalls(KeysHere(keys), KEY_IDS, KeyMetrics(CollectorRegistry()), erased=those)
+    async with public_listener(keyed=keyed) as listener:
+        app = listener.app
+        made = await app.ok("POST", "/v1/contexts", headers={KEY: "k"})
+        other = await app.ok("POST", "/v1/contexts", headers={KEY: "k2"})
+        failure.append(LogUnavailableError("no answer"))
+        assert (await app.call("POST", "/v1/contexts", headers={KEY: "k"})).status == 503
+        assert same(made, await app.ok("POST", "/v1/contexts", headers={KEY: "k"}))
+        erased.add(made.json["context_id"])
+        events = len(listener.world.context_events)
+        assert coded(await app.call("POST", "/v1/contexts", headers={KEY: "k"})) == (404, "not_found")
+        assert same(other, await app.ok("POST", "/v1/contexts", headers={KEY: "k2"}))
+        assert len(listener.world.context_events) == events
 
 
 async def test_another_request_with_the_key(setting: Setting) -> None:
