@@ -15,7 +15,9 @@ from tests.service.conftest import Pair, make_pair
 from tests.service.test_rebuilt_tables import upnext
 from tests.support.bugs import VARIABLE
 from tests.support.fold_bugs import FOLD_BUGS, FoldBug
-from tests.support.nodes import ADMIN_TOKEN, Deployment, NodeProcess, item
+from tests.support.kafka import Broker
+from tests.support.nodes import Deployment, NodeProcess, item
+from tests.support.switches import ask_views, until_built
 
 FLAGS = ("--partitions", "2")
 
@@ -57,28 +59,34 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-async def built(node: NodeProcess) -> None:
-    """Have the next version folded beside the live one."""
-    headers = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
-    async with aiohttp.ClientSession() as http, asyncio.timeout(30):
-        async with http.post(f"{node.internal_url}/views/start", headers=headers) as answer:
-            assert answer.status == 200, await answer.text()
-        while True:
-            async with http.get(f"{node.internal_url}/views") as answer:
-                view = (await answer.json())["views"][-1]
-            if view["isWhole"] and not view["unserved"] and not view["lag"]:
-                return
-            await asyncio.sleep(0.1)
-
-
 async def compared(made: Path, directory: Path, **env: str) -> tuple[int, dict[str, Any], str]:
     """Have a node fold the next version in a copy of *made*; return its comparison: exit status, answer, words."""
     shutil.copytree(made, directory)
     async with NodeProcess(directory, *FLAGS, env=env) as node:
-        await built(node)
-        done = await upnext(node, "rebuild", "compare", "--json", "--url", node.internal_url)
+        await ask_views(node, "start")
+        await until_built(node, "upnext-v2", 30)
+        found = await compared_at(node)
         assert node.terminate() == 0, node.tail()
+    return found
+
+
+async def compared_at(node: NodeProcess) -> tuple[int, dict[str, Any], str]:
+    """Have both versions compared; return exit status, answer, words."""
+    done = await upnext(node, "rebuild", "compare", "--json", "--url", node.internal_url)
     return done.returncode, json.loads(done.stdout), done.stderr
+
+
+def is_found(bug: FoldBug, status: int, said: dict[str, Any], words: str) -> None:
+    """Check that a comparison has found a bug, and shows an event that made the difference."""
+    assert status == 1, said
+    assert "lists differ" in words
+    shown = {
+        (name, event["type"])
+        for one in said["differences"]
+        for name, events in [(one["what"], one["events"]), *((of["contentId"], of["events"]) for of in one["items"])]
+        for event in events
+    }
+    assert any(bug.shows in name and event == bug.event for name, event in shown), json.dumps(said, indent=1)
 
 
 @pytest.mark.timeout(60)
@@ -93,13 +101,23 @@ async def test_the_same_fold(made: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("bug", FOLD_BUGS.values(), ids=FOLD_BUGS.keys())
 async def test_a_fold_with_a_bug(bug: FoldBug, made: Path, tmp_path: Path) -> None:
     """What it has made of the events that were folded without it is found, and shown with an event that did it."""
-    status, said, words = await compared(made, tmp_path / "wrong", **{VARIABLE: bug.name})
-    assert status == 1, said
-    assert "lists differ" in words
-    shown = {
-        (name, event["type"])
-        for one in said["differences"]
-        for name, events in [(one["what"], one["events"]), *((of["contentId"], of["events"]) for of in one["items"])]
-        for event in events
-    }
-    assert any(bug.shows in name and event == bug.event for name, event in shown), json.dumps(said, indent=1)
+    is_found(bug, *await compared(made, tmp_path / "wrong", **{VARIABLE: bug.name}))
+
+
+@pytest.mark.kafka
+@pytest.mark.timeout(180)
+async def test_folds_with_bugs_on_kafka(tmp_path: Path, http: aiohttp.ClientSession) -> None:
+    """One in the contexts' table, one in the sessions': found there, too, where a node of its own builds a version."""
+    with Broker(tmp_path / "broker") as broker:
+        async with NodeProcess(tmp_path / "live", *FLAGS, kafka=broker.bootstrap) as live:
+            await a_bit_of_everything(await make_pair(Deployment(live, http)))
+            for n, bug in enumerate((FOLD_BUGS["put-shows-again"], FOLD_BUGS["detach-ignored"]), 2):
+                flags = (*FLAGS, "--roles", "streams", "--view", f"v{n}")
+                await ask_views(live, "start")
+                builder = NodeProcess(tmp_path / bug.name, *flags, kafka=live.kafka, env={VARIABLE: bug.name})
+                async with builder:
+                    await until_built(live, f"upnext-v{n}")
+                    is_found(bug, *await compared_at(live))
+                    assert builder.terminate() == 0, builder.tail()
+                await ask_views(live, "drop", view=f"upnext-v{n}")
+            assert live.terminate() == 0, live.tail()
