@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from hashlib import blake2b, shake_256
+from hashlib import blake2b
 from typing import NamedTuple
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from service.ports import Client
 from streams.domain.ids import EPOCH_S, ID_BYTES, Mode
@@ -11,6 +13,8 @@ from streams.domain.ids import EPOCH_S, ID_BYTES, Mode
 _EVENT_BYTES = 16
 _STEM_BYTES = 11
 _SEAL_BYTES = 32
+NONCE_BYTES = 12
+"""What AES-GCM takes (NIST SP 800-38D)."""
 _SECONDS = 130_000_000
 """Ids of what is made with a key say that they were made in one of the first four years of ids, never in the future."""
 
@@ -64,20 +68,26 @@ class KeyIds:
         seed = self._derived(b"upnext-key-event", message, _EVENT_BYTES)
         return Keyed(key, seed, self._derived(b"upnext-key-id", key_id, _STEM_BYTES))
 
-    def sealed(self, client: Client, mode: Mode, key: str, nonce: bytes, text: bytes) -> bytes:
+    def seal(self, client: Client, mode: Mode, key: str, nonce: bytes, clear: bytes) -> bytes:
         """
-        Return *text* so that only who has the key can read it, which is recorded nowhere; sealed again it is as before.
+        Return *clear* so that only who has the idempotency key can read it, which is recorded nowhere.
 
         Args:
             client: Whose key it is.
             mode: The client's.
             key: The key.
-            nonce: Never the same for two texts.
-            text: What is sealed, or was.
+            nonce: `NONCE_BYTES`, never the same for two texts.
+            clear: What is sealed.
         """
-        message = mode.value + client.client_id.encode() + nonce + key.encode()
-        stream = shake_256(self._derived(b"upnext-key-seal", message, _SEAL_BYTES)).digest(len(text))
-        return (int.from_bytes(text, "big") ^ int.from_bytes(stream, "big")).to_bytes(len(text), "big")
+        return nonce + self._cipher(client, mode, key).encrypt(nonce, clear, None)
+
+    def open(self, client: Client, mode: Mode, key: str, sealed: bytes) -> bytes:
+        """Return what was sealed with the same key; raise `cryptography.exceptions.InvalidTag` where it was not."""
+        return self._cipher(client, mode, key).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], None)
+
+    def _cipher(self, client: Client, mode: Mode, key: str) -> AESGCM:
+        message = mode.value + client.client_id.encode() + key.encode()
+        return AESGCM(self._derived(b"upnext-key-seal", message, _SEAL_BYTES))
 
     def _derived(self, purpose: bytes, message: bytes, size: int) -> bytes:
         return blake2b(message, digest_size=size, key=self._secret, person=purpose).digest()

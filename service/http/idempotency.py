@@ -15,7 +15,7 @@ from typing import Any, assert_never
 from prometheus_client import CollectorRegistry, Counter
 
 from service.commands.callers import mode_of
-from service.commands.keyed import KeyIds
+from service.commands.keyed import NONCE_BYTES, KeyIds
 from service.http.calls import Answer, Call, UnknownInPart
 from service.http.entropy import DrawnAhead
 from service.http.forward_client import path_of
@@ -36,7 +36,6 @@ END_WITHIN_S = KEY_LIMITS.lease_ms / 2000
 """Whoever was admitted has so long to end: what ends later may not be alone any more."""
 _KEY = re.compile(r"[!-~]([ -~]*[!-~])?")
 _ID = re.compile(rb"(?:CX|SN)[0-9]{41}")
-_NONCE_BYTES = 16
 _OK, _ERRORS, _OURS = 200, 400, 500
 
 
@@ -214,27 +213,24 @@ class _KeyedCall:
         body = zlib.compress(answer.body, 1)
         if len(body) > most_bytes:
             return None
-        nonce, position = self._entropy(_NONCE_BYTES), answer.headers.get(POSITION, "").encode()
+        call, position = self._call, answer.headers.get(POSITION, "").encode()
+        clear = b"%b\n%b" % (position, body)
         return KeyFinished(
             id=self._event_id(),
-            client=self._call.client.client_id,
+            client=call.client.client_id,
             lease=self._lease,
             status=answer.status,
             # What names an erased context must not be read from the log, and there nothing is removed by itself.
-            body=nonce + self._sealed(nonce, b"%b\n%b" % (position, body)),
+            body=self._ids.seal(call.client, mode_of(call.client), self._key, self._entropy(NONCE_BYTES), clear),
             sealed=True,
         )
-
-    def _sealed(self, nonce: bytes, text: bytes) -> bytes:
-        client = self._call.client
-        return self._ids.sealed(client, mode_of(client), self._key, nonce, text)
 
     def read(self, saved: Answered) -> tuple[str, bytes]:
         """Return the position, if need be empty, and the body of an answer that was noted."""
         if not saved.sealed:
             return saved.position, zlib.decompress(saved.body)
-        nonce, text = saved.body[:_NONCE_BYTES], saved.body[_NONCE_BYTES:]
-        position, _, body = self._sealed(nonce, text).partition(b"\n")
+        client = self._call.client
+        position, _, body = self._ids.open(client, mode_of(client), self._key, saved.body).partition(b"\n")
         return position.decode(), zlib.decompress(body)
 
     async def end(self, finished: KeyFinished) -> None:

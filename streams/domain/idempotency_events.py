@@ -42,7 +42,7 @@ class KeyFinished(KeyEvent, frozen=True, kw_only=True, omit_defaults=True, tag="
     position: str = ""
     """The answer's `Paket-Position`; empty where it is sealed."""
     sealed: bool = False
-    """Whether only who sends the key can read it: body is 16 bytes that occur once, then position and body, sealed."""
+    """Whether only who sends the key can read it: body is 12 bytes of nonce, then position and body in AES-256-GCM."""
 
 
 class KeyReleased(KeyEvent, frozen=True, kw_only=True, tag="key.released.v1"):

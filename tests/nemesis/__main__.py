@@ -25,6 +25,7 @@ def main() -> int:
     print(f"seed {options.seed}", flush=True)
     with tempfile.TemporaryDirectory(prefix="nemesis-") as made:
         directory = options.keep or Path(made)
+        directory.mkdir(parents=True, exist_ok=True)
         report = uvloop.run(run(options.seed, options.minutes * 60, directory))
     print(report.table())
     print(report.json())

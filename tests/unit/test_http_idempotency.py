@@ -11,10 +11,13 @@ from typing import Any
 import msgspec
 import orjson
 import pytest
+from cryptography.exceptions import InvalidTag
 from prometheus_client import CollectorRegistry
 
+from service.commands.keyed import NONCE_BYTES
 from service.http.forward_keys import KeysHere
 from service.http.idempotency import END_WITHIN_S, KeyedCalls, KeyMetrics
+from service.ports import Client
 from streams.domain import idempotency_rows as layout
 from streams.domain.errors import LogUnavailableError, NotAttachedError, ViewUnavailableError
 from streams.domain.events import ContextAttached, ItemPut, ItemsPut
@@ -107,13 +110,23 @@ async def test_a_saved_answer_is_read_by_who_has_the_key(setting: Setting) -> No
     again = [await setting.put(key) for key in ("k3", "k4")]
     noted = [event for event in setting.keys.events if isinstance(event, KeyFinished)]
     assert all(event.sealed and not event.position for event in noted)
-    bodies = [event.body[16:] for event in noted]
+    bodies = [event.body[NONCE_BYTES:] for event in noted]
     assert again[0].body == again[1].body
     for answer, body in zip([*made, *again], bodies, strict=True):
         assert answer.position.encode() not in body
         assert zlib.compress(answer.body, 1) not in body
-    assert bodies[2][-16:] != bodies[3][-16:]
+    assert bodies[2][:16] != bodies[3][:16]
     assert same(again[0], await setting.put("k3"))
+    client = Client("0123456789abcdef", Kind.APP, bytes(17), live=True)
+    sealed = KEY_IDS.seal(client, Mode.LIVE, "k", bytes(NONCE_BYTES), b"answer")
+    assert KEY_IDS.open(client, Mode.LIVE, "k", sealed) == b"answer"
+    for other, mode, key in (
+        (client, Mode.LIVE, "k2"),
+        (client, Mode.TEST, "k"),
+        (client._replace(client_id="0123456789abcdee"), Mode.LIVE, "k"),
+    ):
+        with pytest.raises(InvalidTag):
+            KEY_IDS.open(other, mode, key, sealed)
 
 
 async def test_an_answer_that_was_noted_before_answers_were_sealed(setting: Setting) -> None:
