@@ -234,8 +234,9 @@ class Folding:
         return () if self._engine is None else self._engine.processors
 
     async def compact_tables(self) -> None:
-        """Have the disk forget what was removed from the tables that are here, also those that are another node's."""
+        """Have the disk forget what was removed from tables, also of partitions that are, or were, another node's."""
         for processor in self.processors:
+            processor.table.files.remove_unused()
             for store in list(processor.table.files.open_partitions.values()):
                 await asyncio.to_thread(store.compact)
 

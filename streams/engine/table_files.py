@@ -405,6 +405,14 @@ class TableFiles:
         if store is not None:
             store.close()
 
+    def remove_unused(self) -> None:
+        """Remove the stores of partitions that are not open: nobody removes what is erased from them."""
+        for path in self.directory.glob("[0-9]*"):
+            # One that somebody is still reading is left for the next time, and so is what was set aside for people.
+            is_used = not path.name.isdigit() or int(path.name) in self.open_partitions
+            if not is_used and not _is_held(self._storage, path):
+                shutil.rmtree(path)
+
     def close(self) -> None:
         """Close every partition."""
         for partition in list(self.open_partitions):

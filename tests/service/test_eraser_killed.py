@@ -18,7 +18,7 @@ from tests.support.nodes import NodeProcess
 PARTITIONS = 4
 WITHIN_S = 8
 """Records are there for a quarter of this after they were asked for: long enough to be killed meanwhile."""
-LIMIT_S = 60.0
+LIMIT_S = 120.0
 
 
 async def eraser_of(fleet: Fleet) -> NodeProcess:

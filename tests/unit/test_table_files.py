@@ -260,6 +260,27 @@ def test_partitions_of_a_table(tmp_path: Path) -> None:
         assert store.offset == 0
 
 
+def test_partitions_that_are_not_here_are_removed(tmp_path: Path) -> None:
+    """Where they come back they are restored; what is open, or still read, or was set aside for people, is left."""
+    tables = TableFiles(storage(tmp_path), "contexts")
+    tables.remove_unused()
+    for number in range(3):
+        tables.partition(number).write(batch(0), 0)
+    reading = tables.partition(2).range(b"")
+    next(reading)
+    for number in (1, 2):
+        tables.close_partition(number)
+    (tables.directory / "1.failed-7").mkdir()
+    tables.remove_unused()
+    assert sorted(path.name for path in tables.directory.iterdir()) == ["0", "1.failed-7", "2"]
+    del reading
+    gc.collect()
+    tables.remove_unused()
+    assert tables.partition(2).offset == -1
+    assert tables.partition(0).offset == 0
+    tables.close()
+
+
 def test_small_rows_are_read_as_they_were_written_last(tmp_path: Path) -> None:
     """What the store remembers of a row is never older than the row."""
     source, model = random.Random(8), dict[bytes, bytes | None]()
