@@ -15,7 +15,7 @@ from streams.domain.errors import LogUnavailableError
 from streams.engine import fatal
 from streams.engine.fatal import Die
 from streams.engine.fold import Fold, inputs_of
-from streams.engine.partition import gather
+from streams.engine.partition import gather, misses
 from streams.engine.table_files import PartitionStore, StoreReadError
 from streams.engine.waiters import Waiters
 from streams.log.port import Log, Record
@@ -84,8 +84,6 @@ class WarmCopy:
         self.served = False
         self.waiters = waiters or Waiters()
         self.positions: dict[str, int] = {}
-        self._begun_at = 0
-        """Where the changelog ended when nothing of it was here: below, a tombstone that is missing is none to miss."""
         store.on_failed = self._store_failed
         self._read_positions()
 
@@ -95,19 +93,19 @@ class WarmCopy:
     def _read_positions(self) -> None:
         self.positions = {topic: self.store.position(topic) for topic in self._inputs}
 
-    def begin(self, end: int) -> None:
-        """Note where the changelog ends, of which nothing is here yet."""
-        if self.store.offset < 0:
-            self._begun_at = end
+    def outdated(self) -> None:
+        """Read it no more: its changelog may have forgotten what is to be deleted here."""
+        self.served = False
+        self.store.outdated()
+
+    def renew(self) -> None:
+        """Begin anew; raise `StoreReadError` where somebody still holds what was there."""
+        self.store.renew()
+        self._read_positions()
 
     def misses(self, records: Sequence[Record], next_offset: int) -> bool:
         """Say whether something is gone that stood between what is here and the end of *records*."""
-        since = self.store.offset + 1
-        return next_offset - since > sum(record.offset >= since for record in records)
-
-    def is_outdated(self, tombstones_from: int) -> bool:
-        """Say whether that may have been a tombstone: from *tombstones_from* on all are there."""
-        return max(self.store.offset + 1, self._begun_at) < tombstones_from
+        return misses(self.store.offset + 1, records, next_offset)
 
     def apply(self, records: Sequence[Record], next_offset: int) -> None:
         """
@@ -191,6 +189,9 @@ class Copies:
     def follow(self, copies: Sequence[WarmCopy]) -> None:
         """Follow exactly *copies* from now on, each from where it is."""
         self._copies = {copy.changelog: copy for copy in copies}
+        for at, copy in self._copies.items():
+            if copy.store.offset < 0:
+                copy.store.mark = self._log.mark(*at)
         self._follower.seek({at: copy.store.offset + 1 for at, copy in self._copies.items()})
         structlog.get_logger(__name__).info("warm_copies", partitions=len(copies))
 
@@ -202,23 +203,23 @@ class Copies:
         """Have a copy that cannot be read be made anew, now or, where somebody still holds it, soon."""
         topic, partition = copy.changelog
         with suppress(StoreReadError):
-            copy.store.renew()
+            copy.renew()
+            copy.store.mark = self._log.mark(topic, partition)
             self._follower.seek({copy.changelog: 0})
             structlog.get_logger(__name__).error("copy_set_aside", topic=topic, partition=partition)
 
     async def _apply(self, copy: WarmCopy, records: Sequence[Record]) -> None:
         at, next_offset = copy.changelog, self._follower.next_offset(copy.changelog)
-        copy.begin(self._follower.end_offset(at) or next_offset)
         if copy.misses(records, next_offset):
             try:
-                tombstones_from = await self._log.tombstones_from(*at)
+                is_outdated = await self._log.has_forgotten(*at, copy.store.offset + 1, copy.store.mark)
             except LogUnavailableError:
                 self._follower.seek({at: copy.store.offset + 1})
                 return
             if self._copies.get(at) is not copy:
                 return  # it was let go of meanwhile
-            if copy.is_outdated(tombstones_from):
-                copy.store.outdated()
+            if is_outdated:
+                copy.outdated()
                 return
         copy.apply(records, next_offset)
 

@@ -97,14 +97,8 @@ class OwnedPartition:
         if end - self.store.offset > ATOMIC_ROWS:
             self.served = False
         if self.store.offset < 0:
-            # It misses nothing, unless this takes for as long as the log keeps tombstones.
-            await self._restore(end)
-            await self._check_age(end)
-        else:
-            since = self.store.offset + 1
-            await self._check_age(since)
-            await self._restore(end)
-            await self._check_age(since)
+            self.store.mark = self._log.mark(self._changelog, self.partition)
+        await self._restore(end)
         if not self.served:
             self._served_from = {topic: await self._last_offset(topic) for topic in self._inputs}
         self._read_positions()
@@ -114,11 +108,13 @@ class OwnedPartition:
         self._serve_if_caught_up()
         self.waiters.committed((), source_moved=True)
 
-    async def _check_age(self, since: int) -> None:
-        """Raise `StoreReadError` where tombstones from *since* on may be gone: deleted rows would be there again."""
-        if since < await self._log.tombstones_from(self._changelog, self.partition):
-            self.store.outdated()
-            raise StoreReadError(f"{self._changelog} may not say any more what is to be deleted of {self.store.path}")
+    async def _check_age(self) -> None:
+        """Raise `StoreReadError` where what is gone of the changelog may have deleted rows that are here."""
+        store = self.store
+        if await self._log.has_forgotten(self._changelog, self.partition, store.offset + 1, store.mark):
+            self.served = False
+            store.outdated()
+            raise StoreReadError(f"{self._changelog} may not say any more what is to be deleted of {store.path}")
 
     async def _check_inputs(self) -> None:
         """Raise `RefusedStartError` where a topic was lost: what comes into it again would be taken for known."""
@@ -156,6 +152,8 @@ class OwnedPartition:
         before = offset = self.store.offset
         async for chunk in self._log.read(self._changelog, self.partition, max(before, 0), end):
             records = chunk.records
+            if misses(offset + 1, records, chunk.next_offset):
+                await self._check_age()
             if records and records[0].offset == before:
                 self._check_known(records[0])
                 records = records[1:]
@@ -242,3 +240,8 @@ def gather(rows: dict[bytes, bytes | None], records: Sequence[Record]) -> None:
     for record in records:
         if record.key is not None and record.key != CLAIM_KEY:
             rows[record.key] = record.value
+
+
+def misses(at: int, records: Sequence[Record], next_offset: int) -> bool:
+    """Say whether anything is gone that stood in a changelog from *at* to the end of *records*, *next_offset*."""
+    return next_offset - at > sum(record.offset >= at for record in records)

@@ -114,6 +114,8 @@ class PartitionStore:
         """Held while files are written in a thread: the store cannot be closed then."""
         self._renewals = 0
         self._is_outdated = False
+        self.mark: float | None = None
+        """The changelog's when nothing of it was here, in this process."""
 
     def _is_lost(self, identity: Identity, stored: bytes | None) -> bool:
         """Say whether a store is of tables that were thrown away since."""
@@ -281,7 +283,7 @@ class PartitionStore:
             raise RefusedStartError(f"The table in {self.path} cannot be made anew: {error}.") from error
         self._check_identity(self._storage.identity, made_for)
         self._small.clear()
-        self.offset, self.has_failed, self._is_outdated = -1, False, False
+        self.offset, self.has_failed, self._is_outdated, self.mark = -1, False, False, None
 
     def failed(self, error: BaseException) -> StoreError:
         """Mark the store so that the next start sets it aside; return the error to raise."""

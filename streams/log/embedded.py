@@ -215,9 +215,14 @@ class EmbeddedLog:
         self._threads.check()
         return self._partitions[topic, partition].end_offset
 
-    async def tombstones_from(self, topic: str, partition: int) -> int:
-        """Return the offset from which on every tombstone of a changelog is still there."""
+    def mark(self, topic: str, partition: int) -> float:
+        """Return from which offset on all tombstones are there."""
         return self._partitions[topic, partition].tombstones_from
+
+    async def has_forgotten(self, topic: str, partition: int, since: int, mark: float | None) -> bool:
+        """Say whether tombstones are gone from *since* on, and some of them since the mark. See `Log`."""
+        tombstones_from = self._partitions[topic, partition].tombstones_from
+        return since < tombstones_from and (mark is None or mark < tombstones_from)
 
     def read(self, topic: str, partition: int, start: int, end: int | None = None) -> AsyncIterator[Chunk]:
         """Yield the records from *start* up to, not including, *end*; without one, wait for more for ever."""

@@ -88,10 +88,14 @@ class EmbeddedStore:
         return row[0] if row else None
 
     def _load_partitions(self) -> Iterator[StoredPartition]:
+        # Who only reads what a version before has written finds no such table.
+        known = self._writing.execute("SELECT 1 FROM sqlite_master WHERE name = 'forgotten'").fetchone()
         rows = self._writing.execute(
             "SELECT number, topic, partition, kept, start_offset, end_offset, time_ms, clean_offset, clean_count, "
-            "coalesce(tombstones_from, 0) "
-            "FROM partitions JOIN topics ON name = topic LEFT JOIN forgotten USING (number) ORDER BY number"
+            + ("coalesce(tombstones_from, 0) " if known else "0 ")
+            + "FROM partitions JOIN topics ON name = topic "
+            + ("LEFT JOIN forgotten USING (number) " if known else "")
+            + "ORDER BY number"
         ).fetchall()
         for number, topic, partition, kept, start, end_floor, time_floor, *cleaned in rows:
             end, time_ms = end_floor, time_floor

@@ -122,11 +122,23 @@ class KafkaLog:
         self._check_started()
         return await self._connection.end_offset(topic, partition)
 
-    async def tombstones_from(self, topic: str, partition: int) -> int:
-        """Return the offset from which on every tombstone of a changelog is still there; clocks may differ a little."""
+    def mark(self, topic: str, partition: int) -> float:  # noqa: ARG002 - it is the same for all
+        """Return the time, by a clock that is never set."""
+        return time.monotonic()
+
+    async def has_forgotten(self, topic: str, partition: int, since: int, mark: float | None) -> bool:
+        """
+        Say whether a tombstone from *since* on may be older than they are kept for. See `Log`.
+
+        What was read after the mark was not compacted yet then, and brokers keep a tombstone from the time on when they
+        first remove what it deletes (KIP-534).
+        """
         self._check_started()
-        since_s = time.time() - _SURELY_KEPT * self.config.tombstones_kept_s
-        return await self._connection.first_since(topic, partition, round(since_s * 1000))
+        surely_s = _SURELY_KEPT * self.config.tombstones_kept_s
+        if mark is not None and time.monotonic() - mark < surely_s:
+            return False
+        since_ms = round((time.time() - surely_s) * 1000)
+        return since < await self._connection.first_since(topic, partition, since_ms)
 
     def read(self, topic: str, partition: int, start: int, end: int | None = None) -> AsyncIterator[Chunk]:
         """

@@ -121,11 +121,18 @@ class Log(Protocol):
     async def end_offset(self, topic: str, partition: int) -> int:
         """Return the offset that the next record will get."""
 
-    async def tombstones_from(self, topic: str, partition: int) -> int:
-        """
-        Return the offset from which on every tombstone of a changelog is still there.
+    def mark(self, topic: str, partition: int) -> float:
+        """Return what `has_forgotten` is asked with by who begins to read a changelog now, with nothing of it."""
 
-        Of rows that were deleted before, who goes on from less than there would never hear.
+    async def has_forgotten(self, topic: str, partition: int, since: int, mark: float | None) -> bool:
+        """
+        Say whether who has read a changelog so far may have missed that a row is to be deleted.
+
+        Args:
+            topic: The changelog.
+            partition: Its partition.
+            since: What it has in its table is from before this offset.
+            mark: What there was when the table was empty, None where that is not known.
         """
 
     def read(self, topic: str, partition: int, start: int, end: int | None = None) -> AsyncIterator[Chunk]:

@@ -16,6 +16,7 @@ from streams.domain.errors import RefusedStartError
 from streams.log.embedded import EmbeddedLog
 from streams.log.embedded_cleaner import DAY_MS, KEPT_MS
 from streams.log.embedded_directory import DATABASE
+from streams.log.embedded_files import EmbeddedFiles
 from streams.topics import Kept, TopicSpec
 from tests.contract.appending import records
 
@@ -152,20 +153,35 @@ async def test_old_tombstones_go_and_what_they_removed_stays_gone(tmp_path: Path
         assert [(r.offset, r.value) for r in await records(log, "changelog")] == [(2, None), (3, None), (5, b"1")]
         clock.ms += DAY_MS - 1
         await log.compact("changelog", 0)
-        assert await log.tombstones_from("changelog", 0) == 0
+        assert not await log.has_forgotten("changelog", 0, 0, None)
+        mark = log.mark("changelog", 0)
         assert len(await records(log, "changelog")) == 3
         clock.ms += 2
         await log.compact("changelog", 0)
         assert [(r.offset, r.value) for r in await records(log, "changelog")] == [(5, b"1")]
+        assert await log.has_forgotten("changelog", 0, 0, mark)
+        assert not await log.has_forgotten("changelog", 0, 0, log.mark("changelog", 0))
     async with opened(tmp_path, clock_ms=clock, recent_bytes=0, tombstones_kept_s=DAY_MS // 1000) as log:
-        assert await log.tombstones_from("changelog", 0) == 4
+        assert [await log.has_forgotten("changelog", 0, since, None) for since in (3, 4)] == [True, False]
         assert await log.end_offset("changelog", 0) == 6
         claim = await log.claim("changelog", 0)
         assert await claim.append([(b"a", b"2")]) == 6
     async with opened(tmp_path) as log:
         await log.delete_topics(["changelog"])
         await log.create_topics([CHANGELOG])
-        assert await log.tombstones_from("changelog", 0) == 0
+        assert not await log.has_forgotten("changelog", 0, 0, None)
+
+
+async def test_what_a_version_before_has_written_can_be_read(tmp_path: Path) -> None:
+    """By who only reads, and makes no tables: nothing was forgotten that is not known."""
+    async with opened(tmp_path) as log:
+        await log.append("events", 0, b"k", b"v")
+    with sqlite3.connect(tmp_path / DATABASE) as database:
+        database.execute("DROP TABLE forgotten")
+    database.close()
+    files = EmbeddedFiles(tmp_path)
+    assert files.id == log.id
+    files.close()
 
 
 async def test_a_topic_is_deleted_while_it_is_compacted(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import NewTopic
 
 from streams.domain.errors import FencedError, LogUnavailableError, RefusedStartError
+from streams.log import kafka as kafka_log
 from streams.log import kafka_appender
 from streams.log.kafka import KafkaConfig, KafkaLog
 from streams.log.kafka_claim import RENEWED_AFTER_S, KafkaClaim
@@ -209,6 +210,25 @@ async def test_a_claim_is_renewed(log: KafkaLog) -> None:
         assert await claim.append([(b"k", b"%d" % n)]) == n + 1
         assert (claim._stamp.producer != before) == (n > 0)
         clock.s += RENEWED_AFTER_S + 1
+
+
+async def test_what_a_changelog_may_have_forgotten(log: KafkaLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is before records that are three quarters as old as tombstones get; of who began later, nothing."""
+    spec, clocks = unique(Kept.COMPACTED), SimpleNamespace(time=time.time, monotonic=lambda: 1_000.0)
+    monkeypatch.setattr(kafka_log, "time", clocks)
+    await log.create_topics([spec])
+    end = await (await log.claim(spec.name, 0)).append([(b"k", b"1"), (b"k", None)]) + 2
+    mark, kept_s = log.mark(spec.name, 0), log.config.tombstones_kept_s
+
+    async def forgotten(mark: float | None) -> list[bool]:
+        return [await log.has_forgotten(spec.name, 0, since, mark) for since in (0, end - 1, end)]
+
+    assert await forgotten(None) == await forgotten(mark) == [False, False, False]
+    clocks.time = lambda: time.time() + 0.8 * kept_s
+    assert await forgotten(None) == [True, True, False]
+    assert await forgotten(mark) == [False, False, False]
+    clocks.monotonic = lambda: 1_000.0 + 0.8 * kept_s
+    assert await forgotten(mark) == [True, True, False]
 
 
 async def test_an_old_claim_is_not_renewed_over_a_newer_one(log: KafkaLog) -> None:

@@ -131,9 +131,12 @@ class FaultyLog:
 
         return await self.through(f"end {topic}-{partition}", end, end)
 
-    async def tombstones_from(self, topic: str, partition: int) -> int:
+    def mark(self, topic: str, partition: int) -> float:
+        return self.real.mark(topic, partition)
+
+    async def has_forgotten(self, topic: str, partition: int, since: int, mark: float | None) -> bool:
         self._check()
-        return await self.real.tombstones_from(topic, partition)
+        return await self.real.has_forgotten(topic, partition, since, mark)
 
     async def read(self, topic: str, partition: int, start: int, end: int | None = None) -> AsyncIterator[Chunk]:
         call = f"read {topic}-{partition}"
