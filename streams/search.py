@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from streams.codec import decode_webhook_event, id_in_key
@@ -115,10 +115,31 @@ class Names:
         found = {self._raws[raw] for raw in raws if not _is_end(self._raws[raw], raw, key)}
         return found | {self._texts[text] for text in _ID.findall(value) if text in self._texts}
 
+    def found_in_file(self, text: bytes) -> set[str]:
+        """Return the ids in the keys that a file lists, but for those of rows that may stay."""
+        return {
+            id_
+            for raw, id_ in self._raws.items()
+            if any(_may_not_stay(id_, raw, at, text) for at in _places(raw, text))
+        }
+
     def _within(self, text: bytes) -> set[bytes]:
         if len(self._raws) <= _FEW:
             return {raw for raw in self._raws if raw in text}
         return {text[n : n + ID_BYTES] for n in range(len(text) - ID_BYTES + 1)} & self._raws.keys()
+
+
+def _places(raw: bytes, text: bytes) -> Iterator[int]:
+    at = text.find(raw)
+    while at >= 0:
+        yield at
+        at = text.find(raw, at + 1)
+
+
+def _may_not_stay(id_: str, raw: bytes, at: int, text: bytes) -> bool:
+    """Say whether none of the keys that may end with the raw id at a place of a file is one of a row that may stay."""
+    starts = (at - 1, at - 1 - ID_BYTES)
+    return not any(_is_end(id_, raw, text[max(start, 0) : at + ID_BYTES]) for start in starts)
 
 
 def _is_end(id_: str, raw: bytes, key: bytes) -> bool:

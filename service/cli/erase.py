@@ -20,7 +20,7 @@ from streams.domain.errors import RefusedStartError, UpNextError
 from streams.domain.ids import Kind, parse_id
 from streams.domain.times import iso_ms
 from streams.domain.view_versions import kept
-from streams.engine.table_scan import rows_of, stores_in
+from streams.engine.table_scan import file_lists_of, rows_of, stores_in
 from streams.folding import TABLES
 from streams.log.port import Readable
 from streams.moves.sources import deployment_of
@@ -134,5 +134,7 @@ def _in_tables(directory: Path, ids: Sequence[str]) -> list[str]:
         for key, value in rows_of(store):
             rows += 1
             left += [f"{store}: {id_}" for id_ in names.found(key, value)]
+        for file in file_lists_of(store):
+            left += [f"{file}: {id_}" for id_ in names.found_in_file(file.read_bytes())]
         click.echo(f"searched {store}: {rows:,} rows")
     return left

@@ -28,6 +28,8 @@ _SMALL_BYTES = 128
 _SMALL_ROWS = 4_000
 """So many small rows of a partition are remembered, about 1 MB: what they are about is read before much else is."""
 _SUSPECT = "suspect"
+_OWNER_BYTES = 18
+"""Of a key: the kind of row, and whose it is. What follows may say what somebody has watched, and with whom."""
 _MOST_RENEWALS = 3
 _IN_USE = re.compile("lock hold by current process|While lock file")
 """In RocksDB's words, which otherwise speak of blocks."""
@@ -78,6 +80,8 @@ class Storage:
         options.set_write_buffer_size(self.write_buffer_bytes)
         options.set_max_write_buffer_number(2)
         options.set_keep_log_file_num(2)
+        # Written anew with each change: it has first and last keys of files that are no more.
+        options.set_max_manifest_file_size(1)
         options.set_compression_type(rocksdict.DBCompressionType.zstd())
         blocks = rocksdict.BlockBasedOptions()
         blocks.set_bloom_filter(10, False)
@@ -250,8 +254,13 @@ class PartitionStore:
         yield lambda database: database.flush()
         yield lambda database: files.extend(database.live_files())
         for file in files:
-            first, last = file["start_key"], file["end_key"]
+            # RocksDB logs the ends of a range, and passes by a file that has no key in it.
+            first = file["end_key"][:_OWNER_BYTES]
+            last = first + b"\xff" * _OWNER_BYTES
             yield lambda database, first=first, last=last: database.compact_range(first, last, whole)  # type: ignore[misc]
+        # What comes before the last change is still in the list of files.
+        yield lambda database: database.put(_IDENTITY_KEY, msgspec.json.encode(self._storage.identity))
+        yield lambda database: database.flush()
 
     def outdated(self) -> None:
         """Have it be renewed: its changelog may have forgotten what was deleted since it was written."""

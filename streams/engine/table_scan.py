@@ -15,6 +15,11 @@ def stores_in(directory: Path) -> list[Path]:
     return sorted(path.parent for path in directory.glob("**/CURRENT"))
 
 
+def file_lists_of(store: Path) -> Iterator[Path]:
+    """Yield the files of a store that list its tables, with their first and last keys, also of some that are gone."""
+    yield from sorted(store.glob("MANIFEST-*"))
+
+
 def rows_of(store: Path) -> Iterator[tuple[bytes, bytes]]:
     """Yield what the files of a store hold, by key; raise `StoreError` where they cannot be read."""
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -111,3 +112,19 @@ def test_tables_are_searched(data: Path, place: str) -> None:
     assert left.exit_code == 1
     assert f"{path}: {OTHER}" in left.output
     assert f"searched {path}: 2 rows" in left.output
+
+
+def test_lists_of_files_are_searched(data: Path) -> None:
+    """They keep the keys of rows that no table has any more; that it was erased is no find there either."""
+    path = data / "tables" / "contexts" / "0"
+    path.mkdir(parents=True)
+    store = rocksdict.Rdict(str(path), options=rocksdict.Options(raw_mode=True))
+    for key in (b"m" + X, b"i" + Y + b"a\0"):
+        store[key] = b"row"
+        store.flush()
+    del store[b"i" + Y + b"a\0"]
+    store.close()
+    assert upnext(data, "verify", CONTEXT).exit_code == 0
+    left = upnext(data, "verify", OTHER)
+    assert left.exit_code == 1
+    assert re.search(rf"MANIFEST-\d+: {OTHER}", left.output)

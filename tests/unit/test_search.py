@@ -34,3 +34,13 @@ def test_what_may_stay(others: list[str]) -> None:
         assert names.found(key, b"row") == set(), key
     for key in (b"S" + X, b"e" + X + bytes(16), b"u" + X + session_id(7), b"m" + S + context_id(7)):
         assert names.found(key, b"row") != set(), key
+
+
+def test_keys_in_a_file() -> None:
+    """They are told apart as those of rows are, wherever they stand between other bytes."""
+    names, other = Names([CONTEXT, SESSION]), context_id(99)
+    for key in (b"m" + X, b"S" + S, b"u" + other + S, b"e" + S + bytes(16), b"c" + S + b"place"):
+        assert names.found_in_file(key) == names.found_in_file(b"\x00\x2a" + key + b"\x00m") == set(), key
+    assert names.found_in_file(b"m" + X + b"\x00i" + X + b"m1\0") == {CONTEXT}
+    assert names.found_in_file(b"\x00u" + X + S + b"\x00") == {CONTEXT}
+    assert names.found_in_file(X[1:] + b"\x00l" + S + bytes(8) + b"a\0" + X) == {CONTEXT, SESSION}

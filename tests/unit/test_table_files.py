@@ -172,6 +172,36 @@ def test_a_store_that_is_outdated(written: Path) -> None:
     assert shared.moved_aside == 10
 
 
+@pytest.mark.parametrize("others", [0, 3])
+def test_no_file_names_what_was_deleted(tmp_path: Path, others: int) -> None:
+    """Once it was compacted: neither tables, nor the list of files, which has their first and last keys, nor logs."""
+    path, secret = tmp_path / "0", b"what-somebody-has-watched"
+
+    def naming() -> set[str]:
+        texts = (secret, secret.hex().upper().encode())
+        return {
+            file.name.partition("-")[0]
+            for file in path.iterdir()
+            for data in [file.read_bytes()]
+            if any(text in data for text in texts)
+        }
+
+    with closing(opened(tmp_path)) as store:
+        for n in range(4):
+            rows = {b"a%17d" % other: b"row" for other in range(others)}
+            store.write({b"i%17d" % 7 + secret + b"%d" % n: b"row", **rows}, n)
+            store.flush()
+        assert "MANIFEST" in naming()
+        store.write({b"i%17d" % 7 + secret + b"%d" % n: None for n in range(4)}, 4)
+        store.compact()
+        assert naming() == set()
+    with closing(opened(tmp_path)) as store:
+        assert store.offset == 4
+        assert dict(store.range(b"a")) == {b"a%17d" % other: b"row" for other in range(others)}
+        assert dict(store.range(b"i")) == {}
+    assert naming() == set()
+
+
 def test_what_was_flushed_is_on_the_disk(tmp_path: Path) -> None:
     """Whoever is killed then has all of it; what is written afterwards is only in memory."""
     with closing(opened(tmp_path)) as store:
