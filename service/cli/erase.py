@@ -134,7 +134,7 @@ def _in_tables(directory: Path, ids: Sequence[str]) -> list[str]:
         for key, value in rows_of(store):
             rows += 1
             left += [f"{store}: {id_}" for id_ in names.found(key, value)]
-        for file in file_lists_of(store):
-            left += [f"{file}: {id_}" for id_ in names.found_in_file(file.read_bytes())]
+        for file, text in file_lists_of(store):
+            left += [f"{file}: {id_}" for id_ in names.found_in_file(text)]
         click.echo(f"searched {store}: {rows:,} rows")
     return left

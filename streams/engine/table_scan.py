@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import rocksdict
@@ -15,9 +16,12 @@ def stores_in(directory: Path) -> list[Path]:
     return sorted(path.parent for path in directory.glob("**/CURRENT"))
 
 
-def file_lists_of(store: Path) -> Iterator[Path]:
-    """Yield the files of a store that list its tables, with their first and last keys, also of some that are gone."""
-    yield from sorted(store.glob("MANIFEST-*"))
+def file_lists_of(store: Path) -> list[tuple[Path, bytes]]:
+    """Return the files of a store that list its tables, with their first and last keys, also of some that are gone."""
+    while True:
+        # Who has the store open writes another one before it removes one.
+        with suppress(FileNotFoundError):
+            return [(path, path.read_bytes()) for path in sorted(store.glob("MANIFEST-*"))]
 
 
 def rows_of(store: Path) -> Iterator[tuple[bytes, bytes]]:

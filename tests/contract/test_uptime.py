@@ -20,6 +20,7 @@ from tests.support.engine_checks import check_node
 from tests.support.engine_examples import CONTEXT, SESSION, put_many
 from tests.support.engine_follower import EmbeddedFollower
 from tests.support.engine_nodes import Living, Node, die, living
+from tests.support.stores import copied
 
 LIMIT_S = 20
 
@@ -39,7 +40,7 @@ async def test_a_table_that_is_killed_was_not_off_for_long() -> None:
             ):
                 await asyncio.sleep(0)
         await trimmer.stop()
-        shutil.copytree(one.directory / "a", one.directory / "killed")
+        copied(one.directory / "a", one.directory / "killed")
         node = one.another("killed")
         assert {at: store.offset for at, store in stores(node).items()} == {
             at: store.offset for at, store in stores(one.node).items()

@@ -20,6 +20,7 @@ from msgspec.structs import replace
 from streams.domain.errors import RefusedStartError
 from streams.engine.table_files import Identity, PartitionStore, Storage, StoreError, TableFiles
 from tests.support import table_writer
+from tests.support.stores import at_rest, copied
 from tests.support.table_writer import IDENTITY, TOPIC, batch, expected, found
 
 BATCHES = 300
@@ -191,10 +192,10 @@ def test_no_file_names_what_was_deleted(tmp_path: Path, others: int) -> None:
             rows = {b"a%17d" % other: b"row" for other in range(others)}
             store.write({b"i%17d" % 7 + secret + b"%d" % n: b"row", **rows}, n)
             store.flush()
-        assert "MANIFEST" in naming()
+        assert "MANIFEST" in at_rest(path, naming)
         store.write({b"i%17d" % 7 + secret + b"%d" % n: None for n in range(4)}, 4)
         store.compact()
-        assert naming() == set()
+        at_rest(path, naming, lambda found: not found)
     with closing(opened(tmp_path)) as store:
         assert store.offset == 4
         assert dict(store.range(b"a")) == {b"a%17d" % other: b"row" for other in range(others)}
@@ -208,7 +209,7 @@ def test_what_was_flushed_is_on_the_disk(tmp_path: Path) -> None:
         store.write({b"k": b"1"}, 1)
         store.flush()
         store.write({b"k": b"2"}, 2)
-        shutil.copytree(tmp_path / "0", tmp_path / "killed" / "0", ignore=shutil.ignore_patterns("LOCK"))
+        copied(tmp_path / "0", tmp_path / "killed" / "0")
     with closing(opened(tmp_path / "killed")) as store:
         assert (store.offset, store.get(b"k")) == (1, b"1")
 
