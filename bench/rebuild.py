@@ -125,7 +125,7 @@ class _Rebuilding:
         return nodes
 
     async def _built_by(self, view: str, how: Sequence[How], pace: float = 0) -> float:
-        """Build a version with as many nodes, each at that pace at most (0: at any), and drop it; return events a second."""
+        """Build a version with a node for each of *how*, at that pace at most (0: any); drop it; return events/s."""
         await ask_views(self.live, "start", maxEventsPerSecond=round(pace))
         async with AsyncExitStack() as stack, asyncio.timeout(_LIMIT_S):
             nodes = await self._builders(stack, view, how)
