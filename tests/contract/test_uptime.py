@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -25,12 +26,19 @@ from tests.support.stores import copied
 LIMIT_S = 20
 
 
-async def test_a_table_that_is_killed_was_not_off_for_long() -> None:
-    """However little is written, it is soon on the disk: a start from what a killed one leaves has nothing to apply."""
+@asynccontextmanager
+async def filled() -> AsyncIterator[Living]:
+    """Give a node that has folded three items of a context, in a session."""
     async with living() as one:
         await one.writes.attach(SESSION, CONTEXT)
         await put_many(one, 3)
         await one.node.drain()
+        yield one
+
+
+async def test_a_table_that_is_killed_was_not_off_for_long() -> None:
+    """However little is written, it is soon on the disk: a start from what a killed one leaves has nothing to apply."""
+    async with filled() as one:
         before = [set(store.path.glob("*.sst")) for _, _, store in one.node.stores()]
         trimmer = Trimmer(one.log, one.node.processors, every_s=0, flush_every_s=0)
         trimmer.start()
@@ -70,10 +78,7 @@ async def forget(one: Living) -> None:
 @pytest.mark.parametrize("forgotten", [False, True])
 async def test_a_table_that_was_off_while_rows_were_deleted(*, forgotten: bool) -> None:
     """They are deleted there too, also where the changelog does not say so any more: then it is restored whole."""
-    async with living() as one:
-        await one.writes.attach(SESSION, CONTEXT)
-        await put_many(one, 3)
-        await one.node.drain()
+    async with filled() as one:
         one.node.close()
         shutil.copytree(one.directory / "a", one.directory / "off")
         await one.node.recover()
@@ -91,10 +96,7 @@ async def test_a_table_that_was_off_while_rows_were_deleted(*, forgotten: bool) 
 
 async def test_a_table_of_which_nothing_was_forgotten_goes_on() -> None:
     """What was forgotten before it stopped it has: nothing is restored."""
-    async with living() as one:
-        await one.writes.attach(SESSION, CONTEXT)
-        await put_many(one, 3)
-        await one.node.drain()
+    async with filled() as one:
         await remove_one(one)
         await forget(one)
         one.node.close()
@@ -107,10 +109,7 @@ async def test_a_table_of_which_nothing_was_forgotten_goes_on() -> None:
 @pytest.mark.parametrize("forgotten", [False, True])
 async def test_a_copy_that_was_off_while_rows_were_deleted(*, forgotten: bool) -> None:
     """It hears of them, or begins anew, in the same process or another."""
-    async with living() as one:
-        await one.writes.attach(SESSION, CONTEXT)
-        await put_many(one, 3)
-        await one.node.drain()
+    async with filled() as one:
         node = one.another("b")
         for n in range(2):
             node.engine.copies = Copies(EmbeddedFollower(one.real), one.real, die)
@@ -154,10 +153,7 @@ async def first_tombstone(one: Living, start: int) -> int:
 
 async def test_what_is_forgotten_while_a_table_is_restored() -> None:
     """A row that was read, and whose deletion is gone before that is read, is not there: all is read again."""
-    async with living() as one:
-        await one.writes.attach(SESSION, CONTEXT)
-        await put_many(one, 3)
-        await one.node.drain()
+    async with filled() as one:
         await remove_one(one)
         node = one.another("new")
         before_it_is_read(one, node, await first_tombstone(one, 0), lambda: forget(one))
@@ -169,10 +165,7 @@ async def test_what_is_forgotten_while_a_table_is_restored() -> None:
 
 async def test_what_is_forgotten_while_a_table_goes_on_and_stops() -> None:
     """Nothing is written that may lack a deletion, so that whoever comes next looks again."""
-    async with living() as one:
-        await one.writes.attach(SESSION, CONTEXT)
-        await put_many(one, 3)
-        await one.node.drain()
+    async with filled() as one:
         one.node.close()
         shutil.copytree(one.directory / "a", one.directory / "off")
         await one.node.recover()
@@ -193,10 +186,7 @@ async def test_what_is_forgotten_while_a_table_goes_on_and_stops() -> None:
 
 async def test_a_copy_that_begins_anew_is_not_read_meanwhile() -> None:
     """It is empty, and says nothing of what there is."""
-    async with living() as one:
-        await one.writes.attach(SESSION, CONTEXT)
-        await put_many(one, 3)
-        await one.node.drain()
+    async with filled() as one:
         node, follower, gate = one.another("b"), EmbeddedFollower(one.real), asyncio.Event()
         node.engine.copies = Copies(follower, one.real, die)
         node.engine.copies.start()
