@@ -46,6 +46,7 @@ class Versions:
         self._url, self.names = url, names
         self._seats: dict[Seat, str] = {}
         self._partitions = 0
+        self._reads_log = asyncio.Lock()
         self._http = aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(_CALL_S), headers={"Authorization": f"Bearer {token}"}
         )
@@ -89,7 +90,9 @@ class Versions:
             return frozenset()
         numbers = {"partition": str(partition), "first": str(between.start), "end": str(between.stop)}
         seat = Seat(self.names[0], of, partition)
-        return frozenset((await self._asked(seat, "touched", TouchedOut, of=of.value, **numbers)).ids)
+        # A node reads its log for two at a time, and refuses others.
+        async with self._reads_log:
+            return frozenset((await self._asked(seat, "touched", TouchedOut, of=of.value, **numbers)).ids)
 
     async def items(self, seat: Seat, context: str, session: str | None = None) -> DigestItems:
         """Return the items of a context, in its own list or in a session's, from who has that."""

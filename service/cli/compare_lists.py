@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterable, Iterator, Sequence
+from contextlib import aclosing
 from hashlib import sha256
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -26,7 +27,11 @@ from streams.domain.digests import ContextDigest, Digests, SessionDigest
 from streams.domain.ids import Kind, known_id
 from streams.topics import partition_of
 
+T = TypeVar("T")
+
 MOST_AT_ONCE = 100
+PARTITIONS_AT_ONCE = 4
+"""Where all is written to, most of the time is waiting until lists settle, which those of several do meanwhile."""
 
 Digest = ContextDigest | SessionDigest
 
@@ -86,39 +91,52 @@ class PartitionCompared(msgspec.Struct, rename="camel"):
 
 
 class Comparison:
-    """Compares the versions partition by partition; what differs is in `findings` by then."""
+    """Compares the versions, a few partitions at a time; what differs is in `findings` by then."""
 
     def __init__(self, versions: Compared, rate: float, patience: Patience = PATIENCE) -> None:
         """Take both, how many lists are read in a second, at most, and how long is waited for some."""
         self._versions, self._rate, self._patience = versions, rate, patience
+        self._turns = asyncio.Semaphore(PARTITIONS_AT_ONCE)
+        self._due_s = 0.0
         self.findings: list[tuple[Audited, Finding]] = []
 
     async def partitions(self) -> AsyncIterator[PartitionCompared]:
-        """Compare all, and yield what came of each partition."""
-        for partition in self._versions.partitions:
-            for of in Audited:
-                yield await self._partition(of, partition)
+        """Compare all, and yield what came of each partition, in order."""
+        async with aclosing(_in_order(self._partition(number) for number in self._versions.partitions)) as partitions:
+            async for found in partitions:
+                for compared, findings in found:
+                    self.findings += [(Audited(compared.of), finding) for finding in findings]
+                    yield compared
 
-    async def _partition(self, of: Audited, partition: int) -> PartitionCompared:
-        compared = PartitionCompared(of.value, partition)
+    async def _partition(self, partition: int) -> list[tuple[PartitionCompared, list[Finding]]]:
+        async with self._turns:
+            return [await self._lists(of, partition) for of in Audited]
+
+    async def _lists(self, of: Audited, partition: int) -> tuple[PartitionCompared, list[Finding]]:
+        compared, findings = PartitionCompared(of.value, partition), list[Finding]()
         sums = [sha256() for _ in self._versions.names]
         beyond: str | None = None
         while True:
-            began = time.monotonic()
+            began_s = time.monotonic()
             both = await self._versions.both(of, partition, beyond=beyond)
             # As far as both have told.
             beyond = min((one.next for one in both if one.next is not None), default=None)
             ids = sorted({id_ for one in both for id_ in _ids(one) if beyond is None or id_ <= beyond})
             page = _Page(self._versions, of, partition, compared, self._patience)
-            self.findings += [(of, finding) for finding in await page.settled(ids, both)]
+            findings += await page.settled(ids, both)
             for id_ in ids:
                 for hashed, line in zip(sums, page.lines.get(id_, ()), strict=False):
                     hashed.update(line + b"\n")
             if beyond is None:
                 break
-            await asyncio.sleep(max(0.0, len(ids) / self._rate - (time.monotonic() - began)))
+            await self._rest(began_s, len(ids))
         compared.digests = {name: hashed.hexdigest() for name, hashed in zip(self._versions.names, sums, strict=True)}
-        return compared
+        return compared, findings
+
+    async def _rest(self, began_s: float, lists: int) -> None:
+        """Wait until what was read of all partitions, these *lists* since a moment, was not too fast."""
+        self._due_s = max(self._due_s, began_s) + lists / self._rate
+        await asyncio.sleep(max(0.0, self._due_s - time.monotonic()))
 
 
 class _Page:
@@ -247,6 +265,18 @@ class _Page:
                 for context in told.contexts:
                     known[context.id, context.sequence] = context
                     self._newest[version][context.id] = context
+
+
+async def _in_order(each: Iterable[Coroutine[Any, Any, T]]) -> AsyncGenerator[T, None]:
+    """Yield what they return, in their order; no one goes on where one fails, or where no more is asked for."""
+    tasks = [asyncio.create_task(one) for one in each]
+    try:
+        for task in tasks:
+            yield await task
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _ids(digests: Digests) -> Iterator[str]:

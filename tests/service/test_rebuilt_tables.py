@@ -31,7 +31,7 @@ async def upnext(node: NodeProcess, *words: str, **more: str) -> subprocess.Comp
         [program, *words],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         env={**node.env, **more},
         check=False,
     )

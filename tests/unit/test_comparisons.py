@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from service.cli.compare_calls import Seat
-from service.cli.compare_lists import Comparison, PartitionCompared, Patience
+from service.cli.compare_calls import CompareError, Seat
+from service.cli.compare_lists import PARTITIONS_AT_ONCE, Comparison, PartitionCompared, Patience
 from streams.digests import MOST_DIGESTS, PartitionDigests, ReadTables
 from streams.domain import context_rows, session_rows
 from streams.domain.audits import Audited
@@ -250,6 +251,81 @@ async def test_a_context_that_never_stands_still(is_wrong: bool) -> None:
     assert (part.lists, part.moving, part.differing) == (2, [], int(is_wrong))
     assert [finding.id for _, finding in comparison.findings] == [CONTEXT] * is_wrong
     assert beside.looks < 5
+
+
+class Several(Beside):
+    """The same lists in each of eight partitions, of which none is told before as many are asked for as may be."""
+
+    def __init__(self, views: Sequence[Views]) -> None:
+        super().__init__(views)
+        self.under_way, self.most = 0, 0
+        self._all_ask = asyncio.Event()
+
+    @property
+    def partitions(self) -> range:
+        return range(8)
+
+    async def both(self, of: Audited, partition: int, **which: Any) -> list[Digests]:
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
+        if self.under_way == PARTITIONS_AT_ONCE:
+            self._all_ask.set()
+        await asyncio.wait_for(self._all_ask.wait(), 5)
+        # The later ones are told first.
+        await asyncio.sleep(0.001 * (self.partitions.stop - partition))
+        self.under_way -= 1
+        return await super().both(of, partition, **which)
+
+    async def digests(self, seat: Seat, **which: Any) -> Digests:
+        return await super().digests(seat._replace(partition=0), **which)
+
+    async def touched(self, of: Audited, _partition: int, between: range) -> frozenset[str]:
+        return await super().touched(of, 0, between)
+
+
+async def test_some_partitions_at_a_time() -> None:
+    """A few settle beside each other; what came of them is told in order."""
+    wrong = served_views()
+    wrong.contexts.stored.delete(next(iter(wrong.contexts.stored.range(context_rows.ITEM + C1)))[0])
+    beside = Several((served_views(), wrong))
+    comparison = Comparison(beside, 1_000_000, PATIENCE)
+    told = [(part.partition, part.of, part.differing) async for part in comparison.partitions()]
+    assert told == [(number, of.value, 1) for number in range(8) for of in Audited]
+    assert [finding.id for _, finding in comparison.findings] == [CONTEXT, SESSION] * 8
+    assert beside.most == PARTITIONS_AT_ONCE
+
+
+class Refused(Several):
+    async def both(self, of: Audited, partition: int, **which: Any) -> list[Digests]:
+        both = await super().both(of, partition, **which)
+        if partition == 2:
+            raise CompareError("2")
+        return both
+
+
+async def test_one_of_several_partitions_that_cannot_be_compared() -> None:
+    """It ends the comparison, and nothing is asked for afterwards."""
+    comparison = Comparison(Refused((served_views(), served_views())), 1_000_000, PATIENCE)
+    with pytest.raises(CompareError):
+        _ = [one async for one in comparison.partitions()]
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+class Paged(Several):
+    """Of each partition three pages, of the same lists."""
+
+    async def both(self, of: Audited, partition: int, **which: Any) -> list[Digests]:
+        both = await super().both(of, partition)
+        pages = {None: "~1", "~1": "~2", "~2": None}
+        return [replace(one, next=pages[which["beyond"]]) for one in both]
+
+
+async def test_lists_are_read_no_faster_than_they_may() -> None:
+    """Of all partitions together: each waits after two of its three pages."""
+    alike = served_views()
+    comparison, began_s = Comparison(Paged((alike, alike)), 200, PATIENCE), time.monotonic()
+    lists = sum([part.lists async for part in comparison.partitions()])
+    assert time.monotonic() - began_s >= lists * 2 / 3 / 200
 
 
 def test_what_was_seen_as_of_one_event() -> None:
