@@ -10,7 +10,7 @@ from bench.figures import Figure
 from bench.households import pairs_of, poll_total, tenants, writer_to
 from bench.nodes import Node
 from bench.sizes import Sizes
-from streams.engine.table_files import Identity, Storage
+from streams.engine.storage import Identity, Storage
 from streams.topics import CONTEXT_EVENTS, SESSION_EVENTS
 
 ITEMS = 100

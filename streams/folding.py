@@ -23,8 +23,9 @@ from streams.engine.fatal import Die
 from streams.engine.fold import Fold
 from streams.engine.pace import Pace
 from streams.engine.processor import Processor
+from streams.engine.storage import Identity, Storage
 from streams.engine.table import NoTable, OwnedTable
-from streams.engine.table_files import Identity, Storage, TableFiles
+from streams.engine.table_files import TableFiles
 from streams.engine.trimmer import Trimmer
 from streams.erasing import Erasing
 from streams.idempotency import KeyLog

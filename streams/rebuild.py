@@ -14,7 +14,7 @@ from streams.domain.rebuilds import REBUILDS, Rebuild, latest, rebuild_write
 from streams.domain.registry_events import ObjectWrite, Transaction
 from streams.engine import fatal
 from streams.engine.fatal import Die
-from streams.engine.table_files import POSITION, decode_position
+from streams.engine.store import POSITION, decode_position
 from streams.log.port import Log
 from streams.registry import Registry
 from streams.registry_codec import encode_registry_event, registry_key

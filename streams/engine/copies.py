@@ -16,7 +16,8 @@ from streams.engine import fatal
 from streams.engine.fatal import Die
 from streams.engine.fold import Fold, inputs_of
 from streams.engine.partition import gather, misses
-from streams.engine.table_files import PartitionStore, StoreReadError
+from streams.engine.storage import StoreReadError
+from streams.engine.store import PartitionStore
 from streams.engine.waiters import Waiters
 from streams.log.port import Log, Record
 

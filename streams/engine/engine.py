@@ -16,7 +16,7 @@ from streams.engine.fatal import Die
 from streams.engine.inbox import Fetched
 from streams.engine.partition import OwnedPartition
 from streams.engine.processor import AGAIN_S, IsMember, Processor, Seek, is_alone, recover
-from streams.engine.table_files import StoreError
+from streams.engine.storage import StoreError
 from streams.log.port import Record
 from streams.status import ProcessorStatus
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from streams.domain.errors import LogUnavailableError, RefusedStartError
 from streams.engine.fold import Fold, inputs_of
-from streams.engine.table_files import POSITION, PartitionStore, StoreReadError, encode_position
+from streams.engine.storage import StoreReadError
+from streams.engine.store import POSITION, PartitionStore, encode_position
 from streams.engine.waiters import Waiters
 from streams.log.port import CLAIM_KEY, COMPACT_KEY, Claim, Log, Record
 

@@ -36,8 +36,8 @@ from streams.engine.inbox import Fetched, Inbox
 from streams.engine.outputs import append_all
 from streams.engine.pace import Pace
 from streams.engine.partition import OwnedPartition
+from streams.engine.storage import StoreReadError
 from streams.engine.table import OwnedTable
-from streams.engine.table_files import StoreReadError
 from streams.engine.verdicts import Verdicts
 from streams.log.port import Log, Record, Row
 from streams.topics import partition_of

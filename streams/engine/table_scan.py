@@ -8,7 +8,7 @@ from pathlib import Path
 
 import rocksdict
 
-from streams.engine.table_files import StoreError
+from streams.engine.storage import StoreError
 
 
 def stores_in(directory: Path) -> list[Path]:

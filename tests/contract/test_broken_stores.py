@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from streams.domain.errors import RefusedStartError, ViewUnavailableError
-from streams.engine.table_files import PartitionStore, StoreReadError
+from streams.engine.storage import StoreReadError
+from streams.engine.store import PartitionStore
 from streams.topics import CONTEXT_EVENTS
 from tests.contract.test_copies import caught_up, copied_rows, copying, rows_of
 from tests.support.engine_checks import check_node

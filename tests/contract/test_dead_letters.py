@@ -16,7 +16,7 @@ from streams.domain import session_rows
 from streams.domain.dead_letters import CORRECTED, Cursor, FoundLetter, Letter, Place, decided, parse_place
 from streams.domain.errors import AbsentError, AlreadyDecidedError, LogUnavailableError, PoisonError
 from streams.domain.ids import Kind, id_text
-from streams.engine.table_files import POSITION
+from streams.engine.store import POSITION
 from streams.registry import Registry
 from streams.topics import CONTEXT_EVENTS, REGISTRY_EVENTS, SESSION_EVENTS, topic_specs
 from tests.contract.appending import records

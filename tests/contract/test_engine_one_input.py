@@ -15,8 +15,9 @@ from streams.engine.engine import Engine
 from streams.engine.fold import Emit
 from streams.engine.inbox import Fetched
 from streams.engine.processor import Processor
+from streams.engine.storage import Identity, Storage
 from streams.engine.table import OwnedTable
-from streams.engine.table_files import Identity, Storage, TableFiles
+from streams.engine.table_files import TableFiles
 from streams.engine.trimmer import Trimmer
 from streams.log.embedded import EmbeddedLog
 from streams.log.port import Record

@@ -12,7 +12,7 @@ from streams.domain.errors import LogUnavailableError, ViewUnavailableError
 from streams.domain.events import ContextErased
 from streams.engine.partition import ATOMIC_ROWS
 from streams.engine.processor import recover
-from streams.engine.table_files import PartitionStore
+from streams.engine.store import PartitionStore
 from streams.engine.trimmer import AT_LEAST
 from streams.log.port import COMPACT_KEY, Row
 from streams.topics import CONTEXT_EVENTS, SESSION_EVENTS, topic_specs

@@ -17,8 +17,9 @@ from streams.engine.contact import Contact
 from streams.engine.engine import Engine
 from streams.engine.inbox import Fetched
 from streams.engine.processor import Processor
+from streams.engine.storage import Identity, Storage
 from streams.engine.table import OwnedTable
-from streams.engine.table_files import Identity, Storage, TableFiles
+from streams.engine.table_files import TableFiles
 from streams.idempotency import KeyLog
 from streams.keys import load_master_key
 from streams.log.embedded import EmbeddedLog

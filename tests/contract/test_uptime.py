@@ -13,7 +13,8 @@ import pytest
 from streams.domain.errors import ViewUnavailableError
 from streams.domain.events import ItemRemoved
 from streams.engine.copies import Copies
-from streams.engine.table_files import PartitionStore, StoreReadError
+from streams.engine.storage import StoreReadError
+from streams.engine.store import PartitionStore
 from streams.engine.trimmer import Trimmer
 from streams.log.port import Chunk
 from tests.contract.test_copies import caught_up, changelogs_of, copied_rows, rows_of

@@ -12,7 +12,7 @@ import pytest
 from streams.domain.rebuilds import latest, rebuild_write
 from streams.domain.registry_events import Transaction
 from streams.domain.view_versions import Stage, ViewChangeError, live, versions
-from streams.engine.table_files import POSITION, encode_position
+from streams.engine.store import POSITION, encode_position
 from streams.log.embedded import EmbeddedLog
 from streams.registry import Registry
 from streams.topics import CONTEXT_EVENTS, KEY_EVENTS, VIEW, topic_specs, view_specs, view_topics

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 
 from streams.domain import context_rows, session_rows
 from streams.domain.ids import ContextId
-from streams.engine.table_files import _IDENTITY_KEY, _OFFSET_KEY, POSITION, PartitionStore
+from streams.engine.storage import IDENTITY_KEY, OFFSET_KEY
+from streams.engine.store import POSITION, PartitionStore
 from streams.log.port import CLAIM_KEY, Log
 from streams.topics import partition_of
 from tests.support.engine_nodes import Node
@@ -43,7 +44,7 @@ def spread(node: Node) -> tuple[Spread, Spread]:
 
 def stored_rows(store: PartitionStore) -> dict[bytes, bytes]:
     """Return every row of a store, positions too, but for what is about the store itself."""
-    return {key: value for key, value in store.range(b"") if key not in {_OFFSET_KEY, _IDENTITY_KEY}}
+    return {key: value for key, value in store.range(b"") if key not in {OFFSET_KEY, IDENTITY_KEY}}
 
 
 async def changelog_rows(log: Log, topic: str, partition: int) -> dict[bytes, bytes]:

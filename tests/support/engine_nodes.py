@@ -19,8 +19,10 @@ from streams.engine.fatal import Die
 from streams.engine.fold import Fold
 from streams.engine.inbox import Fetched
 from streams.engine.processor import Positions, Processor
+from streams.engine.storage import Identity, Storage
+from streams.engine.store import PartitionStore
 from streams.engine.table import OwnedTable
-from streams.engine.table_files import Identity, PartitionStore, Storage, TableFiles
+from streams.engine.table_files import TableFiles
 from streams.engine.trimmer import Trimmer
 from streams.log.embedded import EmbeddedLog
 from streams.log.port import Record

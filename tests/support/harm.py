@@ -16,7 +16,8 @@ import rocksdict
 
 from streams.domain import context_rows, session_rows
 from streams.domain.ids import ContextId, Kind, SessionId, known_id, parse_id
-from streams.engine.table_files import _IDENTITY_KEY, Identity, PartitionStore, Storage
+from streams.engine.storage import IDENTITY_KEY, Identity, Storage
+from streams.engine.store import PartitionStore
 from streams.topics import VIEW, partition_of
 
 Rows = dict[bytes, bytes | None]
@@ -30,7 +31,7 @@ def opened(data: Path, table: str, raw: bytes, view: str = VIEW) -> Iterator[Par
     directory = data / "tables" if view == VIEW else data / "tables" / view
     some = next(path for path in sorted((directory / table).iterdir()) if path.name.isdigit())
     database = rocksdict.Rdict(str(some), options=Storage(directory, _ANY).options())
-    identity = msgspec.json.decode(database.get(_IDENTITY_KEY), type=Identity)
+    identity = msgspec.json.decode(database.get(IDENTITY_KEY), type=Identity)
     database.close()
     partition = partition_of(raw, identity.partitions)
     store = PartitionStore(Storage(directory, identity), directory / table / str(partition))

@@ -9,7 +9,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from streams.engine.table_files import POSITION, Identity, PartitionStore, Storage, encode_position
+from streams.engine.storage import Identity, Storage
+from streams.engine.store import POSITION, PartitionStore, encode_position
 
 IDENTITY = Identity("log", 8, "fingerprint")
 TOPIC = "input"

@@ -18,7 +18,9 @@ import pytest
 from msgspec.structs import replace
 
 from streams.domain.errors import RefusedStartError
-from streams.engine.table_files import Identity, PartitionStore, Storage, StoreError, TableFiles
+from streams.engine.storage import Identity, Storage, StoreError
+from streams.engine.store import PartitionStore
+from streams.engine.table_files import TableFiles
 from tests.support import table_writer
 from tests.support.stores import at_rest, copied
 from tests.support.table_writer import IDENTITY, TOPIC, batch, expected, found
