@@ -119,7 +119,7 @@ class Eraser:
         for id_ in open_:
             self._begun_ms.setdefault(id_, self._clock_ms())
         if await self._is_still_there():
-            await self._compact()
+            await self._compact(open_)
             return False
         search = Search(self._log, self._partitions, self._views(), self._log.scan)
         known = set(self._erased)
@@ -135,25 +135,26 @@ class Eraser:
             await self._forget_told(until)
             await self._erase()
         recorded = {found.id for found in self._waits_for}
-        left = await self._left(search, open_.keys() - recorded)
+        left, partitions = await self._left(search, open_.keys() - recorded)
         if self._waits_for or left:
-            await self._compact()
+            await self._compact(open_, partitions)
         # Where somebody goes on to write of what is erased, it holds back no other's receipt, and no look is endless.
         gone = {id_: one for id_, one in open_.items() if id_ not in recorded | left}
         await self._write_receipts(gone, search.searched)
         return not recorded <= known and not await self._is_still_there()
 
-    async def _left(self, search: Search, ids: Collection[str]) -> set[str]:
-        """Return the ids of which there is still what the folds have made, and have what is told of them forgotten."""
+    async def _left(self, search: Search, ids: Collection[str]) -> tuple[set[str], set[int]]:
+        """Return of which ids, and where, is still what the folds have made; have what is told of them forgotten."""
+        left, partitions, told = set[str](), set[int](), set[tuple[str, int]]()
         if not ids:
-            return set()
-        left, told = set[str](), set[tuple[str, int]]()
+            return left, partitions
         async for found in search.in_made(ids):
             left.add(found.id)
+            partitions.add(found.partition)
             if found.topic in search.webhooks:
                 told.add((found.id, found.partition))
         await self._forget_told({at: {} for at in told})
-        return left
+        return left, partitions
 
     async def _requests(self) -> tuple[dict[str, Open], int]:
         """Return what is to be erased, and how many receipts there are of others."""
@@ -198,10 +199,14 @@ class Eraser:
                 event = SessionForgotten(id=secrets.token_hex(16), session=id_, until=places)
             await self._log.append(WEBHOOK_EVENTS, partition, event.id.encode(), encode_event(event))
 
-    async def _compact(self) -> None:
+    async def _compact(self, ids: Collection[str], left: Collection[int] = ()) -> None:
+        """Have those partitions be compacted where something of *ids* was, or is *left*, or is made of it."""
+        # No others: brokers write each one anew, and come to one with much in it last.
+        partitions = {found.partition for found in self._waits_for}.union(left)
+        partitions.update(partition_of(raw_of(id_), self._partitions) for id_ in ids)
         search = Search(self._log, self._partitions, self._views(), self._log.scan)
         for topic in (*search.sources, *search.changelogs):
-            for partition in range(self._partitions):
+            for partition in sorted(partitions):
                 await self._log.compact(topic, partition)
 
     async def _write_receipts(self, open_: Mapping[str, Open], searched: dict[str, list[int]]) -> None:

@@ -156,13 +156,15 @@ class World:
         return [one.topic async for one in search.in_sources(ids)] + [one.topic async for one in search.in_made(ids)]
 
 
-def eraser_of(log: AnyLog, *, is_mine: bool = True, tables: list[str] | None = None) -> Eraser:
+def eraser_of(
+    log: AnyLog, *, is_mine: bool = True, tables: list[str] | None = None, partitions: int = PARTITIONS
+) -> Eraser:
     async def compact_tables() -> None:
         (tables if tables is not None else []).append("compacted")
 
     return Eraser(
         log,
-        PARTITIONS,
+        partitions,
         within_s=0.0,
         is_mine=lambda: is_mine,
         views=lambda: [VIEW],
@@ -369,6 +371,30 @@ async def test_who_goes_on_to_write_holds_back_no_other_receipt(erasing: tuple[A
         await _trim(log)
     assert [one.id for one in await world.receipts()] == [id_text(Kind.CONTEXT, Y)]
     await _until_receipts(world, eraser, 2)
+
+
+async def test_other_partitions_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What brokers are to compact without need they come to first: what is to go has the most beside it."""
+    log, many, places = EmbeddedLog(tmp_path / "log", die), 8, set[int]()
+    compact = log.compact
+
+    async def noted(topic: str, partition: int) -> None:
+        places.add(partition)
+        await compact(topic, partition)
+
+    await log.start()
+    await log.create_topics(topic_specs(many))
+    monkeypatch.setattr(log, "compact", noted)
+    erased, attached = ContextErased(id="0" * 32, client=CLIENT), id_text(Kind.CONTEXT, X)
+    attach = ContextAttached(id="1" * 32, client=CLIENT, context=attached, app=id_text(Kind.APP, app_of(X)))
+    at, of_session = partition_of(X, many), partition_of(S, many)
+    await log.append(CONTEXT_EVENTS, at, event_key(Kind.CONTEXT, X, erased.id), encode_event(erased))
+    await log.append(SESSION_EVENTS, of_session, event_key(Kind.SESSION, S, attach.id), encode_event(attach))
+    await log.append(ERASURES, at, X, encode_erasure(Requested(attached)))
+    eraser = eraser_of(log, partitions=many)
+    await eraser.step()
+    assert places == {at, of_session}
+    await log.stop()
 
 
 async def _trim(log: AnyLog) -> None:

@@ -19,12 +19,18 @@ LOOKS_OFTEN = {"log.cleaner.backoff.ms": 100, "log.segment.delete.delay.ms": 0, 
 
 async def erase(node: NodeProcess, *words: str) -> int:
     """Run `upnext erase` beside the node; return its exit status."""
+    status, _ = await erase_said(node, *words)
+    return status
+
+
+async def erase_said(node: NodeProcess, *words: str) -> tuple[int, bytes]:
+    """Run `upnext erase` beside the node; return its exit status, and what it says."""
     program = str(Path(sys.executable).with_name("upnext"))
     where = ["--data", str(node.directory), *(["--kafka", node.kafka] if node.kafka else [])]
     done = await asyncio.to_thread(
         subprocess.run, [program, "erase", *words, *where], capture_output=True, timeout=60, env=node.env, check=False
     )
-    return done.returncode
+    return done.returncode, done.stdout
 
 
 @pytest.mark.kafka
@@ -32,8 +38,10 @@ async def erase(node: NodeProcess, *words: str) -> int:
 async def test_owners_go_on_while_a_context_is_erased(tmp_path: Path, connect: Connect) -> None:
     """Each look appends to the changelogs that they write; then all of it is read again by a node without tables."""
     with Broker(tmp_path / "broker", settings=LOOKS_OFTEN) as broker:
-        first = NodeProcess(tmp_path / "first", "--erasure-within-s", "4", kafka=broker.bootstrap)
-        second = NodeProcess(tmp_path / "second", "--erasure-within-s", "4", kafka=broker.bootstrap)
+        # Of one partition, so that what is written to is what is compacted.
+        flags = "--erasure-within-s", "4", "--partitions", "1"
+        first = NodeProcess(tmp_path / "first", *flags, kafka=broker.bootstrap)
+        second = NodeProcess(tmp_path / "second", *flags, kafka=broker.bootstrap)
         async with first, asyncio.timeout(LIMIT_S):
             deployment = connect(first)
             gone, kept = await make_pair(deployment), await make_pair(deployment)

@@ -44,37 +44,37 @@ async def test_what_was_erased_does_not_come_back(tmp_path: Path, connect: Conne
     """The session has what its other context has, while that one is written to; of the erased ones, nothing."""
     with Broker(tmp_path / "broker", settings=LOOKS_OFTEN) as broker:
         node = NodeProcess(tmp_path / "node", "--erasure-within-s", "4", kafka=broker.bootstrap)
-        await node.start()
-        pair = await make_pair(connect(node))
-        first = await another_context(pair)
-        await pair.attach()
-        writer = Writer(pair)
-        for n in range(20):
-            await writer.write(f"c{n:02}")
-        second = await another_context(pair)
-        await first.platform.ok("DELETE", f"{second.session_path}/{second.context}")
-        third = await another_context(pair)
-        await erased(node, first, second, third)
-        await writer.check()
-        assert (await audited(node))[0] == 0
+        async with node:
+            pair = await make_pair(connect(node))
+            first = await another_context(pair)
+            await pair.attach()
+            writer = Writer(pair)
+            for n in range(20):
+                await writer.write(f"c{n:02}")
+            second = await another_context(pair)
+            await first.platform.ok("DELETE", f"{second.session_path}/{second.context}")
+            third = await another_context(pair)
+            await erased(node, first, second, third)
+            await writer.check()
+            assert (await audited(node))[0] == 0
 
-        assert node.terminate() == 0, node.tail()
-        harm(node, pair)
-        await node.start()
-        status, said = await audited(node)
-        assert status == 1
-        assert f"upnext session repair --contexts {pair.session}" in said
-        done = asyncio.Event()
-        async with asyncio.TaskGroup() as group:
-            group.create_task(writer.go_on(done))
-            status, said = await upnext(node, "session", "repair", "--contexts", pair.session)
-            done.set()
-        assert (status, "was repaired" in said) == (0, True)
-        await writer.check()
-        for gone in (first, second, third):
-            assert (await upnext(node, "context", "repair", gone.context))[0] == 0
-            assert await erase(node, "verify", gone.context) == 0
-            assert (await gone.app.call("GET", gone.context_path)).status == 404
-        await writer.check()
-        assert (await audited(node))[0] == 0
-        assert node.terminate() == 0, node.tail()
+            assert node.terminate() == 0, node.tail()
+            harm(node, pair)
+            await node.start()
+            status, said = await audited(node)
+            assert status == 1
+            assert f"upnext session repair --contexts {pair.session}" in said
+            done = asyncio.Event()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(writer.go_on(done))
+                status, said = await upnext(node, "session", "repair", "--contexts", pair.session)
+                done.set()
+            assert (status, "was repaired" in said) == (0, True)
+            await writer.check()
+            for gone in (first, second, third):
+                assert (await upnext(node, "context", "repair", gone.context))[0] == 0
+                assert await erase(node, "verify", gone.context) == 0
+                assert (await gone.app.call("GET", gone.context_path)).status == 404
+            await writer.check()
+            assert (await audited(node))[0] == 0
+            assert node.terminate() == 0, node.tail()

@@ -822,6 +822,14 @@ _ERASURE = [
         "tests/unit/test_erasure_fold.py::test_an_event_that_changes_nothing_is_to_be_erased_too",
     ),
     Bug(
+        "all-is-compacted",
+        "While something is erased, brokers have nothing to compact where nothing of it is.",
+        "streams.eraser",
+        "for partition in sorted(partitions):",
+        "for partition in range(self._partitions):",
+        "tests/contract/test_erasure.py::test_other_partitions_are_left_alone",
+    ),
+    Bug(
         "receipts-held-back",
         "Whoever goes on to write to an erased context holds back no other's receipt.",
         "streams.eraser",
