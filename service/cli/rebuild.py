@@ -136,7 +136,7 @@ async def _watched(url: str, *, as_json: bool) -> None:
 @data_option
 def switch(url: str, data: Path) -> None:
     """
-    Have clients read the version that was built. Nothing fails, and `rollback` is the way back.
+    Have clients read the version that was built, or was left by `rollback`, which is the way back. Nothing fails.
 
     Refused unless it has folded all that there was, is served whole, and has caught up. Compare it first.
     """

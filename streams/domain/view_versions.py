@@ -151,9 +151,18 @@ def switched(state: RegistryState, name: str) -> tuple[ObjectWrite, ...]:
 
 
 def next_live(state: RegistryState) -> str:
-    """Return the version that a switch goes to: the one that is being built; raise `ViewChangeError` without one."""
+    """
+    Return the version that a switch goes to: the one that is being built, or the newest that was left by the way back.
+
+    Raises:
+        ViewChangeError: There is neither.
+    """
     name = building(state)
-    if name is None:
+    if name is not None:
+        return name
+    left = [old for old, known in versions(state).items() if known.version.stage is Stage.OLD]
+    name = max(left, key=_number, default=FIRST)
+    if _number(name) <= _number(live(state)):
         raise ViewChangeError("No version of the views is being built: `upnext rebuild start` begins one.")
     return name
 

@@ -74,8 +74,12 @@ def test_from_building_to_live_and_back(world: World) -> None:
     assert last_live(world.state) == FIRST
     assert world.apply(switched(world.state, FIRST))
     assert world.stages == {FIRST: Stage.LIVE, V2: Stage.OLD}
+    assert next_live(world.state) == V2, "and forward again"
     assert world.begin() == V3
+    assert next_live(world.state) == V3
     assert world.apply(switched(world.state, V3))
+    with pytest.raises(ViewChangeError, match="No version of the views is being built"):
+        next_live(world.state)
     assert last_live(world.state) == FIRST
     assert sum(stage is Stage.LIVE for stage in world.stages.values()) == 1
 
