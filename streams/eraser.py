@@ -6,13 +6,14 @@ import asyncio
 import secrets
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
+from typing import Protocol
 
 import structlog
 
 from streams.codec import encode_event, encode_message
-from streams.domain.erasure import ErasedFrom, Open, Receipt, encode_erasure
+from streams.domain.erasure import ErasedFrom, Open, Receipt, TablesRewritten, encode_erasure
 from streams.domain.errors import UnavailableError
 from streams.domain.feed import Erased
 from streams.domain.ids import Kind
@@ -29,6 +30,25 @@ _GATHERS = 4
 """… and for such a part of it requests wait for others: all of them are one search of the log."""
 Places = dict[str, tuple[int, int]]
 """Partition of a source → offset and number of the last notice that was decided about."""
+TABLES_PARTITION = 0
+"""Of `erasures`, where nodes say what they have rewritten."""
+
+
+class Tables(Protocol):
+    """The tables of this node."""
+
+    @property
+    def behind_s(self) -> float:
+        """Seconds since they had all that was in their changelogs."""
+
+    async def compact_tables(self) -> dict[str, int] | None:
+        """
+        Have the disk forget what was removed from them.
+
+        Returns:
+            The stores that were rewritten, with offsets, as in `streams.domain.erasure.TablesRewritten`; None where
+            something is still to be removed.
+        """
 
 
 class Eraser:
@@ -47,7 +67,8 @@ class Eraser:
         within_s: float,
         is_mine: Callable[[], bool],
         views: Callable[[], Sequence[ViewTopics]],
-        compact_tables: Callable[[], Awaitable[None]],
+        tables: Tables,
+        node: str,
         die: Die = fatal.die,
         clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
@@ -60,19 +81,24 @@ class Eraser:
             within_s: How long an erasure may take. What is asked for within a part of it is done together.
             is_mine: Says whether this node is the one that erases.
             views: Returns the topics of all versions of the views that are kept.
-            compact_tables: Has the tables of this node forget on the disk what was removed from them.
+            tables: Are to forget on the disk what was removed from them.
+            node: This node's name.
             die: Ends the process.
             clock_ms: Tells the time.
         """
         self._log, self._partitions, self._within_s = log, partitions, within_s
-        self._is_mine, self._views, self._compact_tables = is_mine, views, compact_tables
+        self._is_mine, self._views, self._tables, self._node = is_mine, views, tables, node
         self._die, self._clock_ms = die, clock_ms
         self._waits_for: list[Found] = []
         """What was to be removed, and may still be there."""
         self._erased: defaultdict[str, dict[tuple[str, int], list[int]]] = defaultdict(dict)
         """Id → topic and partition → the offsets of what was removed."""
         self._begun_ms: dict[str, int] = {}
-        self._receipts = 0
+        self._receipts: list[int] = []
+        """By partition, how many there are, as far as is known since `_known_s`."""
+        self._known_s = 0.0
+        self._rewritten: list[int] = [0] * partitions
+        """And how many there were when this node's tables were rewritten last."""
         self._task: asyncio.Task[None] | None = None
         self._logger = structlog.get_logger(__name__)
 
@@ -110,9 +136,7 @@ class Eraser:
             UnavailableError: The log does not answer.
         """
         open_, receipts = await self._requests()
-        if receipts != self._receipts:
-            await self._compact_tables()
-            self._receipts = receipts
+        await self._rewrite_tables(receipts)
         since_ms = min((one.since_ms for one in open_.values()), default=self._clock_ms())
         if not self._is_mine() or since_ms > self._clock_ms() - self._within_s * 1000 / _GATHERS:
             return False
@@ -156,12 +180,27 @@ class Eraser:
         await self._forget_told({at: {} for at in told})
         return left, partitions
 
-    async def _requests(self) -> tuple[dict[str, Open], int]:
-        """Return what is to be erased, and how many receipts there are of others."""
+    async def _rewrite_tables(self, receipts: list[int]) -> None:
+        """Have the disk forget what receipts are of, once the tables have what the log had when they were read."""
+        if receipts == self._rewritten:
+            return
+        if receipts != self._receipts:
+            self._receipts, self._known_s = receipts, time.monotonic()
+        if self._tables.behind_s > time.monotonic() - self._known_s:
+            return
+        stores = await self._tables.compact_tables()
+        if stores is None:
+            return
+        rewritten = TablesRewritten(self._node, receipts, stores, self._clock_ms())
+        await self._log.append(ERASURES, TABLES_PARTITION, self._node.encode(), encode_erasure(rewritten))
+        self._rewritten = receipts
+        self._logger.info("tables_rewritten", receipts=sum(receipts), stores=len(stores))
+
+    async def _requests(self) -> tuple[dict[str, Open], list[int]]:
+        """Return what is to be erased, and by partition how many receipts there are of others."""
         by_partition = await requests_in(self._log, self._partitions, self._log.scan)
         open_ = {id_: one for requests in by_partition for id_, one in requests.open.items()}
-        receipts = sum(len(requests.receipts) for requests in by_partition)
-        return open_, receipts
+        return open_, [len(requests.receipts) for requests in by_partition]
 
     async def _is_still_there(self) -> bool:
         by_place: defaultdict[tuple[str, int], list[int]] = defaultdict(list)

@@ -64,6 +64,7 @@ class Erasing:
                     requests.take(record.offset, record.time_ms, record.value)
                     self._take_recent(record)
                 requests.receipts.clear()
+                requests.rewritten.clear()
                 self._next[partition] = chunk.next_offset
 
     def _take_recent(self, record: Record) -> None:

@@ -234,12 +234,21 @@ class Folding:
         """The processors; none where it does not fold."""
         return () if self._engine is None else self._engine.processors
 
-    async def compact_tables(self) -> None:
-        """Have the disk forget what was removed from tables, also of partitions that are, or were, another node's."""
+    @property
+    def behind_s(self) -> float:
+        """Seconds since its tables had all that was in the changelogs, also those of other nodes' partitions."""
+        return max((processor.table.behind_s for processor in self.processors), default=0.0)
+
+    async def compact_tables(self) -> dict[str, int] | None:
+        """Implement `streams.eraser.Tables`, also for partitions that are, or were, another node's."""
+        rewritten: dict[str, int] = {}
         for processor in self.processors:
-            processor.table.files.remove_unused()
-            for store in list(processor.table.files.open_partitions.values()):
-                await asyncio.to_thread(store.compact)
+            stores = await processor.table.files.compact()
+            if stores is None:
+                return None
+            table = processor.fold.name
+            rewritten |= {f"{self.view}/{table}/{number}": offset for number, offset in stores.items()}
+        return rewritten
 
     @property
     def owns_the_first(self) -> bool:

@@ -108,10 +108,20 @@ class Hosting:
             raise AbsentError(f"{view} is not folded here")
         return folding
 
-    async def compact_tables(self) -> None:
-        """Have the disk forget what was removed from the tables of all versions that are folded here."""
+    @property
+    def behind_s(self) -> float:
+        """Seconds since the tables of all versions that are folded here had all that was in their changelogs."""
+        return max((folding.behind_s for folding in self._foldings.values()), default=0.0)
+
+    async def compact_tables(self) -> dict[str, int] | None:
+        """Implement `streams.eraser.Tables` for all versions that are folded here."""
+        rewritten: dict[str, int] = {}
         for folding in list(self._foldings.values()):
-            await folding.compact_tables()
+            stores = await folding.compact_tables()
+            if stores is None:
+                return None
+            rewritten |= stores
+        return rewritten
 
     def read_tables(self, view: str) -> ReadTables:
         """Return the tables of a version that is folded here; raise `AbsentError` where it is not."""

@@ -220,7 +220,8 @@ class Node:
             within_s=self.config.erasure_within_s,
             is_mine=lambda: hosting.current.view == live(self.registry.state) and hosting.current.owns_the_first,
             views=lambda: [view_topics(view) for view in kept(self.registry.state)],
-            compact_tables=hosting.compact_tables,
+            tables=hosting,
+            node=self._name(),
             die=self._die,
         )
 

@@ -19,8 +19,9 @@ WEBHOOK_EVENTS = "webhook-events"
 REGISTRY_EVENTS = "registry-events"
 """Transaction id → a registry event, JSON. One partition. Kept for ever. Written by the service."""
 ERASURES = "erasures"
-"""Context or session id, raw → what is to be erased, or the receipt of what was, JSON. Kept for ever. Written by the
-contexts and sessions processors, and the node that erases."""
+"""Context or session id, raw → what is to be erased, or the receipt of what was; node name → which of its tables it has
+rewritten since, JSON. Kept for ever. Written by the contexts and sessions processors, the node that erases, and every
+node that has tables."""
 KEY_EVENTS = "idempotency-keys"
 """Key, 17 bytes derived from client and key → a key event, JSON. Kept for 7 days. Written by the service."""
 NODES = "upnext-nodes"

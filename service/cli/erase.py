@@ -15,7 +15,7 @@ from service.cli.setting_options import with_settings
 from service.cli.topics import readable
 from service.setting_sources import Loaded
 from service.settings import Settings
-from streams.domain.erasure import Requests
+from streams.domain.erasure import ErasedFrom, Requests
 from streams.domain.errors import RefusedStartError, UpNextError
 from streams.domain.ids import Kind, parse_id
 from streams.domain.times import iso_ms
@@ -30,6 +30,28 @@ from streams.topics import view_topics
 
 _IDS = "service.cli.erase.ids"
 _MOST_SHOWN = 20
+
+
+class TablesOut(msgspec.Struct):
+    """What a node has rewritten since a receipt."""
+
+    node: str
+    done_ms: int
+    stores: dict[str, int]
+
+
+class ReceiptOut(msgspec.Struct):
+    """A receipt as it is printed, with what each node has said since of its tables."""
+
+    id: str
+    until: int
+    begun_ms: int
+    done_ms: int
+    erased: list[ErasedFrom]
+    searched: dict[str, list[int]]
+    tables: list[TablesOut]
+    not_yet: list[str]
+    """Nodes that have said so of an earlier receipt."""
 
 
 class LeftError(UpNextError):
@@ -77,14 +99,34 @@ def list_(loaded: Loaded) -> None:
 @_with_ids
 @with_settings
 def receipt(loaded: Loaded) -> None:
-    """Print receipts as JSON: what was removed from where, and up to which offsets nothing is left."""
+    """
+    Print receipts as JSON: what was removed from where, and up to which offsets nothing is left.
+
+    And which stores of its tables each node has rewritten since, up to which offset of the changelog; or that it has
+    not yet.
+    """
     wanted = _ids()
-    found = [one for requests in asyncio.run(_requests(loaded.settings)) for one in requests.receipts]
-    receipts = [one for one in found if one.id in wanted]
+    receipts = [one for one in receipts_out(asyncio.run(_requests(loaded.settings))) if one.id in wanted]
     missing = set(wanted) - {one.id for one in receipts}
     if missing:
         raise RefusedStartError(f"There is no receipt of {', '.join(sorted(missing))}.")
     print_json(msgspec.to_builtins(receipts))
+
+
+def receipts_out(by_partition: Sequence[Requests]) -> list[ReceiptOut]:
+    """Return all receipts, each with the first that every node has said of its tables since."""
+    rewritten = [one for requests in by_partition for one in requests.rewritten]
+    nodes = sorted({one.node for one in rewritten})
+    found = []
+    for partition, requests in enumerate(by_partition):
+        for number, receipt in enumerate(requests.receipts, start=1):
+            since: dict[str, TablesOut] = {}
+            for one in rewritten:
+                if one.receipts[partition] >= number:
+                    since.setdefault(one.node, TablesOut(one.node, one.done_ms, one.stores))
+            not_yet = [node for node in nodes if node not in since]
+            found.append(ReceiptOut(**msgspec.structs.asdict(receipt), tables=[*since.values()], not_yet=not_yet))
+    return found
 
 
 @erase.command(short_help="Look for what is left.")

@@ -58,7 +58,18 @@ class Receipt(msgspec.Struct, frozen=True, tag_field="type", tag="erasure.receip
     """Topic → by partition, the offset before which nothing is left of it."""
 
 
-Erasure = Requested | Receipt
+class TablesRewritten(msgspec.Struct, frozen=True, tag_field="type", tag="erasure.tables_rewritten.v1"):
+    """The tables of a node, and their files, have nothing any more of what these receipts are of."""
+
+    node: str
+    receipts: list[int]
+    """By partition of this topic, of how many receipts: of the first so many there."""
+    stores: dict[str, int]
+    """`<version of the views>/<table>/<partition>` → the changelog's last offset that the store had then."""
+    done_ms: int
+
+
+Erasure = Requested | Receipt | TablesRewritten
 
 _ERASURE: msgspec.json.Decoder[Erasure] = msgspec.json.Decoder(Erasure)
 
@@ -90,6 +101,7 @@ class Requests:
     def __init__(self) -> None:
         self.open: dict[str, Open] = {}
         self.receipts: list[Receipt] = []
+        self.rewritten: list[TablesRewritten] = []
 
     def take(self, offset: int, time_ms: int, value: bytes | None) -> None:
         """Take the next record."""
@@ -101,6 +113,8 @@ class Requests:
                 found = self.open.get(receipt.id)
                 if found is not None and found.last <= receipt.until:
                     del self.open[receipt.id]
+            case TablesRewritten() as rewritten:
+                self.rewritten.append(rewritten)
             case None:
                 pass
 

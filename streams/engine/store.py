@@ -170,16 +170,21 @@ class PartitionStore:
         with self._compacting:
             self._compacted(lambda database: database.flush())
 
-    def compact(self) -> None:
+    def compact(self) -> bool:
         """
         Rewrite the files, so that the disk has no more what was overwritten or deleted. To be run in a thread.
 
-        Who closes the store breaks it off. Raises `StoreError`.
+        Returns:
+            False where who closes the store, or is to renew it, broke it off.
+
+        Raises:
+            StoreError: The store cannot be read or written.
         """
         for step in self._compaction():
             with self._compacting:
                 if not self._compacted(step):
-                    return
+                    return False
+        return True
 
     def _compacted(self, step: Callable[[Any], None]) -> bool:
         """Take a step of a compaction; return whether there is a next one. Nothing holds the database afterwards."""

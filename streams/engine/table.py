@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
@@ -160,6 +161,12 @@ class OwnedTable:
             self._drop(number)
         self.kept.clear()
         self.files.close()
+
+    @property
+    def behind_s(self) -> float:
+        """Seconds since all that is here had all that its changelogs had; infinite while a partition is recovered."""
+        is_recovering = any(owned.claim is None for owned in self.partitions.values())
+        return math.inf if is_recovering else max((copy.behind_s for copy in self.copies.values()), default=0.0)
 
     def owned(self, number: int) -> OwnedPartition | None:
         """Return a partition, None where it is not owned here."""

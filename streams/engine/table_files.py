@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 
 from streams.engine.storage import Storage, is_held
@@ -35,13 +36,49 @@ class TableFiles:
         if store is not None:
             store.close()
 
-    def remove_unused(self) -> None:
-        """Remove the stores of partitions that are not open: nobody removes what is erased from them."""
+    async def compact(self) -> dict[int, int] | None:
+        """
+        Rewrite every store, those too that are opened meanwhile; remove those of partitions that are not open.
+
+        Returns:
+            Partition → the changelog's last offset that its store had before, at least; None where one that is to be
+            removed is still being read: try again.
+
+        Raises:
+            StoreError: A store cannot be read or written.
+        """
+        rewritten: dict[int, tuple[PartitionStore, int | None]] = {}
+        while to_do := [one for one in self.open_partitions.items() if rewritten.get(one[0], (None,))[0] is not one[1]]:
+            for number, store in to_do:
+                offset = store.offset
+                # One that fails meanwhile is restored whole, and has nothing of what was removed.
+                is_done = await asyncio.to_thread(store.compact)
+                rewritten[number] = store, offset if is_done else None
+        if not self.remove_unused():
+            return None
+        return {
+            number: offset
+            for number, (store, offset) in sorted(rewritten.items())
+            if offset is not None and self.open_partitions.get(number) is store
+        }
+
+    def remove_unused(self) -> bool:
+        """
+        Remove the stores of partitions that are not open: nobody removes what is erased from them.
+
+        Returns:
+            Whether there is none any more.
+        """
+        is_done = True
         for path in self.directory.glob("[0-9]*"):
             # One that somebody is still reading is left for the next time, and so is what was set aside for people.
-            is_used = not path.name.isdigit() or int(path.name) in self.open_partitions
-            if not is_used and not is_held(self._storage, path):
+            if not path.name.isdigit() or int(path.name) in self.open_partitions:
+                continue
+            if is_held(self._storage, path):
+                is_done = False
+            else:
                 shutil.rmtree(path)
+        return is_done
 
     def close(self) -> None:
         """Close every partition."""

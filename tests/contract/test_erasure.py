@@ -11,7 +11,7 @@ import pytest
 
 from streams.codec import decode_feed, encode_event, event_key
 from streams.domain.dead_letters import Place
-from streams.domain.erasure import Receipt, Requested, decode_erasure, encode_erasure
+from streams.domain.erasure import Receipt, Requested, TablesRewritten, decode_erasure, encode_erasure
 from streams.domain.errors import PoisonError
 from streams.domain.events import (
     ContextAttached,
@@ -150,25 +150,40 @@ class World:
         found = [decode_erasure(record.value) for _, record in await self.records(ERASURES)]
         return [one for one in found if isinstance(one, Receipt)]
 
+    async def rewritten(self) -> list[TablesRewritten]:
+        found = [decode_erasure(record.value) for _, record in await self.records(ERASURES)]
+        return [one for one in found if isinstance(one, TablesRewritten)]
+
     async def left(self) -> list[str]:
         """Return the topics that have something of X which is not to be there."""
         search, ids = Search(self.log, PARTITIONS, [VIEW]), [id_text(Kind.CONTEXT, X)]
         return [one.topic async for one in search.in_sources(ids)] + [one.topic async for one in search.in_made(ids)]
 
 
-def eraser_of(
-    log: AnyLog, *, is_mine: bool = True, tables: list[str] | None = None, partitions: int = PARTITIONS
-) -> Eraser:
-    async def compact_tables() -> None:
-        (tables if tables is not None else []).append("compacted")
+class Tables:
+    """Those of a node, which are as they are told to be."""
 
+    def __init__(self) -> None:
+        self.behind_s = 0.0
+        self.stores: dict[str, int] | None = {"upnext-v1/contexts/0": 5}
+        self.rewritten = 0
+
+    async def compact_tables(self) -> dict[str, int] | None:
+        self.rewritten += 1
+        return self.stores
+
+
+def eraser_of(
+    log: AnyLog, *, is_mine: bool = True, tables: Tables | None = None, partitions: int = PARTITIONS
+) -> Eraser:
     return Eraser(
         log,
         partitions,
         within_s=0.0,
         is_mine=lambda: is_mine,
         views=lambda: [VIEW],
-        compact_tables=compact_tables,
+        tables=tables or Tables(),
+        node="node",
         die=die,
     )
 
@@ -181,7 +196,7 @@ def occurs(directory: Path, text: bytes) -> bool:
 async def test_all_that_was_recorded_is_gone(erasing: tuple[AnyLog, Path]) -> None:
     """From the sources and the dead letters, also on the disk; the mark and the other context's records stay."""
     log, directory = erasing
-    world, tables = World(log), list[str]()
+    world, tables = World(log), Tables()
     await world.fill()
     before = {topic: await world.records(topic) for topic in SOURCES}
     await world.request()
@@ -204,14 +219,17 @@ async def test_all_that_was_recorded_is_gone(erasing: tuple[AnyLog, Path]) -> No
     assert sum(one.records for one in receipt.erased) == 10
     for one in receipt.erased:
         assert one.last < receipt.searched[one.topic][one.partition]
-    assert tables == []
+    assert (tables.rewritten, await world.rewritten()) == (0, [])
     async with asyncio.timeout(LIMIT_S):
         while await asyncio.to_thread(occurs, directory, SECRET):
             await asyncio.sleep(0.2)
     # A receipt that is new has every node look to its tables.
     assert await eraser.step() is False
     assert await eraser.step() is False
-    assert tables == ["compacted"]
+    assert tables.rewritten == 1
+    assert [(one.node, one.receipts, one.stores) for one in await world.rewritten()] == [
+        ("node", [1 - partition_of(X, PARTITIONS), partition_of(X, PARTITIONS)], {"upnext-v1/contexts/0": 5})
+    ]
 
 
 def _is_of_x(topic: str, record: Record) -> bool:
@@ -323,17 +341,40 @@ async def test_what_comes_later_is_erased_too(erasing: tuple[AnyLog, Path]) -> N
 async def test_one_node_erases(erasing: tuple[AnyLog, Path]) -> None:
     """Others only look whether there is a receipt, so that the disk of their tables forgets, too."""
     log, _ = erasing
-    world, tables = World(log), list[str]()
+    world, tables = World(log), Tables()
     await world.fill()
     await world.request()
     other = eraser_of(log, is_mine=False, tables=tables)
     for _ in range(3):
         assert await other.step() is False
-    assert tables == []
+    assert tables.rewritten == 0
     assert len(await world.left()) == 10
     await _until_receipts(world, eraser_of(log), 1)
     await other.step()
-    assert tables == ["compacted"]
+    assert tables.rewritten == 1
+
+
+@pytest.mark.parametrize("erasing", ["embedded"], indirect=True)
+async def test_tables_that_are_behind_are_rewritten_later(erasing: tuple[AnyLog, Path]) -> None:
+    """What is deleted in them only then would stay in their files; nor is it said while a store is to be removed."""
+    log, _ = erasing
+    world, tables = World(log), Tables()
+    await world.fill()
+    await world.request()
+    await _until_receipts(world, eraser_of(log), 1)
+    eraser = eraser_of(log, tables=tables)
+    tables.behind_s = 60.0
+    for _ in range(2):
+        await eraser.step()
+    assert tables.rewritten == 0
+    tables.behind_s, tables.stores = 0.0, None
+    for _ in range(2):
+        await eraser.step()
+    assert (tables.rewritten, await world.rewritten()) == (2, [])
+    tables.stores = {}
+    for _ in range(2):
+        await eraser.step()
+    assert (tables.rewritten, len(await world.rewritten())) == (3, 1)
 
 
 @pytest.mark.parametrize("erasing", ["embedded"], indirect=True)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 
 import aiohttp
 import pytest
 
+from streams.domain.nodes import TableName
 from tests.service.oracle import Household
-from tests.service.test_erased_contexts import LOOKS_OFTEN, erase
+from tests.service.test_erased_contexts import LOOKS_OFTEN, erase, erase_said
 from tests.service.test_rebuild_killed import written_to
 from tests.support.fleets import Fleet, fleet_in
 from tests.support.kafka import Broker
@@ -54,6 +56,21 @@ async def until_done(node: NodeProcess, what: str, ids: list[str]) -> None:
             pass
 
 
+async def until_tables_are_in(node: NodeProcess, ids: list[str], count: int) -> None:
+    """Return once the receipts of all of *ids* say of as many nodes that their tables have nothing either."""
+    async with asyncio.timeout(LIMIT_S):
+        while True:
+            status, said = await erase_said(node, "receipt", *ids)
+            assert status == 0
+            receipts = json.loads(said)
+            if all(len(receipt["tables"]) == count and not receipt["not_yet"] for receipt in receipts):
+                break
+    for receipt in receipts:
+        assert len({tables["node"] for tables in receipt["tables"]}) == count
+        owned = {store for tables in receipt["tables"] for store in tables["stores"]}
+        assert {f"upnext-v1/{table}/{n}" for table in TableName for n in range(PARTITIONS)} <= owned
+
+
 @pytest.mark.kafka
 @pytest.mark.timeout(300)
 async def test_the_node_that_erases_is_killed(tmp_path: Path, http: aiohttp.ClientSession) -> None:
@@ -83,6 +100,7 @@ async def test_the_node_that_erases_is_killed(tmp_path: Path, http: aiohttp.Clie
                 await eraser.start()
                 for node in fleet.nodes:
                     await until_done(node, "verify", ids)
+                await until_tables_are_in(eraser, ids, len(fleet.nodes))
             await household.check()
             print(f"{household.acknowledged} writes acknowledged, of {household.unknown} the outcome is unknown")
             assert [await erase(node, "verify", *ids) for node in fleet.nodes] == [0, 0, 0]

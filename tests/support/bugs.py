@@ -830,6 +830,14 @@ _ERASURE = [
         "tests/contract/test_erasure.py::test_other_partitions_are_left_alone",
     ),
     Bug(
+        "tables-rewritten-too-early",
+        "Tables are rewritten once they have what the log had when there was a receipt.",
+        "streams.eraser",
+        "if self._tables.behind_s > time.monotonic() - self._known_s:",
+        "if False:",
+        "tests/contract/test_erasure.py::test_tables_that_are_behind_are_rewritten_later",
+    ),
+    Bug(
         "receipts-held-back",
         "Whoever goes on to write to an erased context holds back no other's receipt.",
         "streams.eraser",

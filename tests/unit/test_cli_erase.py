@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from service.cli import main
 from streams.codec import encode_event, event_key
-from streams.domain.erasure import ErasedFrom, Receipt, Requested, encode_erasure
+from streams.domain.erasure import ErasedFrom, Receipt, Requested, TablesRewritten, encode_erasure
 from streams.domain.events import ContextErased, ItemRemoved
 from streams.domain.ids import Kind, id_text
 from streams.domain.registry_events import DeploymentDeclared
@@ -55,7 +55,10 @@ def data(tmp_path: Path) -> Path:
         event(Y, ItemRemoved(**CAUSE, content_id="a")),
         event(Y, ContextErased(**CAUSE)),
         (ERASURES, 0, bytes(X), encode_erasure(Requested(CONTEXT))),
+        (ERASURES, 0, b"early", encode_erasure(TablesRewritten("early", [0, 1], {"v/contexts/0": 3}, 8))),
         (ERASURES, 0, bytes(X), encode_erasure(RECEIPT)),
+        (ERASURES, 0, b"node", encode_erasure(TablesRewritten("node", [1, 0], {"v/contexts/0": 4}, 9))),
+        (ERASURES, 0, b"node", encode_erasure(TablesRewritten("node", [1, 1], {"v/contexts/0": 5}, 10))),
         (ERASURES, 1, bytes(Y), encode_erasure(Requested(OTHER))),
     ]
     asyncio.run(write(tmp_path, *rows))
@@ -76,12 +79,18 @@ def test_list(data: Path) -> None:
 
 
 def test_receipt(data: Path) -> None:
-    """A receipt says what was removed from where, and up to where was searched; without one, the exit status is 1."""
+    """
+    A receipt says what was removed from where, up to where was searched, and which nodes' tables have nothing either.
+
+    Without one, the exit status is 1.
+    """
     said = upnext(data, "receipt", CONTEXT)
     assert said.exit_code == 0, said.output
     (receipt,) = json.loads(said.output)
     assert receipt["erased"] == [{"topic": CONTEXT_EVENTS, "partition": 0, "records": 3, "first": 1, "last": 7}]
     assert receipt["searched"] == {"t": [9]}
+    assert receipt["tables"] == [{"node": "node", "done_ms": 9, "stores": {"v/contexts/0": 4}}]
+    assert receipt["not_yet"] == ["early"]
     missing = upnext(data, "receipt", CONTEXT, OTHER)
     assert (missing.exit_code, OTHER in missing.output) == (1, True)
     assert upnext(data, "receipt", "CX1").exit_code == 2
