@@ -30,6 +30,7 @@ _GATHERS = 4
 """… and for such a part of it requests wait for others: all of them are one search of the log."""
 Places = dict[str, tuple[int, int]]
 """Partition of a source → offset and number of the last notice that was decided about."""
+_AGAIN_S = 1.0
 TABLES_PARTITION = 0
 """Of `erasures`, where nodes say what they have rewritten."""
 
@@ -37,17 +38,16 @@ TABLES_PARTITION = 0
 class Tables(Protocol):
     """The tables of this node."""
 
-    @property
-    def behind_s(self) -> float:
-        """Seconds since they had all that was in their changelogs."""
-
-    async def compact_tables(self) -> dict[str, int] | None:
+    async def forget(self, since_s: float) -> dict[str, int] | None:
         """
-        Have the disk forget what was removed from them.
+        Have the disk forget what was removed from them by a time of the monotonic clock.
 
         Returns:
             The stores that were rewritten, with offsets, as in `streams.domain.erasure.TablesRewritten`; None where
-            something is still to be removed.
+            that is not done yet, or a store has not heard of it: ask again, with the same time.
+
+        Raises:
+            UnavailableError: The log does not answer, or a store is broken: likewise.
         """
 
 
@@ -94,11 +94,12 @@ class Eraser:
         self._erased: defaultdict[str, dict[tuple[str, int], list[int]]] = defaultdict(dict)
         """Id → topic and partition → the offsets of what was removed."""
         self._begun_ms: dict[str, int] = {}
-        self._receipts: list[int] = []
-        """By partition, how many there are, as far as is known since `_known_s`."""
-        self._known_s = 0.0
+        self._left_in: set[int] = set()
+        """Partitions where there was still what the folds have made."""
         self._rewritten: list[int] = [0] * partitions
-        """And how many there were when this node's tables were rewritten last."""
+        """By partition, of how many receipts the tables' files have nothing."""
+        self._to_rewrite: tuple[list[int], float] | None = None
+        """Of how many they shall have nothing next, and since when there are so many, by the monotonic clock."""
         self._task: asyncio.Task[None] | None = None
         self._logger = structlog.get_logger(__name__)
 
@@ -115,7 +116,7 @@ class Eraser:
 
     async def _run(self) -> None:
         while True:
-            await asyncio.sleep(self._within_s / _LOOKS)
+            await self._rest()
             views = self._views()
             try:
                 while await self.step():
@@ -128,6 +129,14 @@ class Eraser:
                 # It is done again, and nothing was said to be done.
                 self._logger.warning("not_erased", error=str(error))
 
+    async def _rest(self) -> None:
+        """Pass the time until the next look, and meanwhile have the tables forget what they can."""
+        end_s = time.monotonic() + self._within_s / _LOOKS
+        while (left_s := end_s - time.monotonic()) > 0:
+            await asyncio.sleep(left_s if self._to_rewrite is None else min(left_s, _AGAIN_S))
+            with suppress(UnavailableError):
+                await self._rewrite_tables()
+
     async def step(self) -> bool:
         """
         Do what can be done now; say whether more can be done at once.
@@ -136,7 +145,9 @@ class Eraser:
             UnavailableError: The log does not answer.
         """
         open_, receipts = await self._requests()
-        await self._rewrite_tables(receipts)
+        if receipts != self._rewritten and self._to_rewrite is None:
+            self._to_rewrite = receipts, time.monotonic()
+        await self._rewrite_tables()
         since_ms = min((one.since_ms for one in open_.values()), default=self._clock_ms())
         if not self._is_mine() or since_ms > self._clock_ms() - self._within_s * 1000 / _GATHERS:
             return False
@@ -159,41 +170,43 @@ class Eraser:
             await self._forget_told(until)
             await self._erase()
         recorded = {found.id for found in self._waits_for}
-        left, partitions = await self._left(search, open_.keys() - recorded)
+        left = await self._left(search, open_, recorded)
         if self._waits_for or left:
-            await self._compact(open_, partitions)
+            await self._compact(open_)
         # Where somebody goes on to write of what is erased, it holds back no other's receipt, and no look is endless.
         gone = {id_: one for id_, one in open_.items() if id_ not in recorded | left}
         await self._write_receipts(gone, search.searched)
         return not recorded <= known and not await self._is_still_there()
 
-    async def _left(self, search: Search, ids: Collection[str]) -> tuple[set[str], set[int]]:
-        """Return of which ids, and where, is still what the folds have made; have what is told of them forgotten."""
-        left, partitions, told = set[str](), set[int](), set[tuple[str, int]]()
+    async def _left(self, search: Search, ids: Collection[str], recorded: Collection[str]) -> set[str]:
+        """
+        Return the ids of which there is still what the folds have made, and note where.
+
+        What is told of those that are not *recorded* any more is forgotten: of the others, that was asked for.
+        """
+        left, told = set[str](), set[tuple[str, int]]()
+        self._left_in.clear()
         if not ids:
-            return left, partitions
+            return left
         async for found in search.in_made(ids):
             left.add(found.id)
-            partitions.add(found.partition)
-            if found.topic in search.webhooks:
+            self._left_in.add(found.partition)
+            if found.topic in search.webhooks and found.id not in recorded:
                 told.add((found.id, found.partition))
         await self._forget_told({at: {} for at in told})
-        return left, partitions
+        return left
 
-    async def _rewrite_tables(self, receipts: list[int]) -> None:
-        """Have the disk forget what receipts are of, once the tables have what the log had when they were read."""
-        if receipts == self._rewritten:
+    async def _rewrite_tables(self) -> None:
+        """Have the disk forget what receipts are of, as far as the tables have what the log had when they were read."""
+        if self._to_rewrite is None:
             return
-        if receipts != self._receipts:
-            self._receipts, self._known_s = receipts, time.monotonic()
-        if self._tables.behind_s > time.monotonic() - self._known_s:
-            return
-        stores = await self._tables.compact_tables()
+        receipts, since_s = self._to_rewrite
+        stores = await self._tables.forget(since_s)
         if stores is None:
             return
         rewritten = TablesRewritten(self._node, receipts, stores, self._clock_ms())
         await self._log.append(ERASURES, TABLES_PARTITION, self._node.encode(), encode_erasure(rewritten))
-        self._rewritten = receipts
+        self._rewritten, self._to_rewrite = receipts, None
         self._logger.info("tables_rewritten", receipts=sum(receipts), stores=len(stores))
 
     async def _requests(self) -> tuple[dict[str, Open], list[int]]:
@@ -238,10 +251,10 @@ class Eraser:
                 event = SessionForgotten(id=secrets.token_hex(16), session=id_, until=places)
             await self._log.append(WEBHOOK_EVENTS, partition, event.id.encode(), encode_event(event))
 
-    async def _compact(self, ids: Collection[str], left: Collection[int] = ()) -> None:
-        """Have those partitions be compacted where something of *ids* was, or is *left*, or is made of it."""
+    async def _compact(self, ids: Collection[str]) -> None:
+        """Have those partitions be compacted where something of *ids* was found, or made of it, or may be."""
         # No others: brokers write each one anew, and come to one with much in it last.
-        partitions = {found.partition for found in self._waits_for}.union(left)
+        partitions = {found.partition for found in self._waits_for} | self._left_in
         partitions.update(partition_of(raw_of(id_), self._partitions) for id_ in ids)
         search = Search(self._log, self._partitions, self._views(), self._log.scan)
         for topic in (*search.sources, *search.changelogs):

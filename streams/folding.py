@@ -23,6 +23,7 @@ from streams.engine.fatal import Die
 from streams.engine.fold import Fold
 from streams.engine.pace import Pace
 from streams.engine.processor import Processor
+from streams.engine.rewriting import Rewriting
 from streams.engine.storage import Identity, Storage
 from streams.engine.table import NoTable, OwnedTable
 from streams.engine.table_files import TableFiles
@@ -104,6 +105,7 @@ class Folding:
         self._edition = f"{view}.{rebuilding.generation}."
         self._engine: Engine | None = None
         self._faust: ProcessorsOnFaust | None = None
+        self._rewriting: Rewriting | None = None
         self._begun = AsyncExitStack()
         self.webhooks: WebhookQueues | None = None
         self._is_contexts_first = bool(rebuilding.ends)
@@ -234,21 +236,15 @@ class Folding:
         """The processors; none where it does not fold."""
         return () if self._engine is None else self._engine.processors
 
-    @property
-    def behind_s(self) -> float:
-        """Seconds since its tables had all that was in the changelogs, also those of other nodes' partitions."""
-        return max((processor.table.behind_s for processor in self.processors), default=0.0)
-
-    async def compact_tables(self) -> dict[str, int] | None:
+    async def forget(self, since_s: float) -> dict[str, int] | None:
         """Implement `streams.eraser.Tables`, also for partitions that are, or were, another node's."""
-        rewritten: dict[str, int] = {}
-        for processor in self.processors:
-            stores = await processor.table.files.compact()
-            if stores is None:
-                return None
-            table = processor.fold.name
-            rewritten |= {f"{self.view}/{table}/{number}": offset for number, offset in stores.items()}
-        return rewritten
+        if self._engine is None or not await self._engine.is_member():
+            return None
+        if self._rewriting is None or self._rewriting.since_s != since_s:
+            self._rewriting = Rewriting([processor.table for processor in self.processors], since_s)
+        if not await self._rewriting.go_on():
+            return None
+        return {f"{self.view}/{store}": offset for store, offset in self._rewriting.offsets.items()}
 
     @property
     def owns_the_first(self) -> bool:

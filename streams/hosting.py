@@ -40,9 +40,9 @@ class Hosting:
     registry says, and which of them is read changes from one call to the next.
     """
 
-    def __init__(self, make: _Make, state: Callable[[], RegistryState], die: Die) -> None:
-        """Take what makes the folding of a version, what returns the registry's state, and what ends the process."""
-        self._make, self._state, self._die = make, state, die
+    def __init__(self, make: _Make, state: Callable[[], RegistryState], data: Path, die: Die) -> None:
+        """Take what makes a version's folding, what returns the registry's state, and the node's directory and end."""
+        self._make, self._state, self._data, self._die = make, state, data, die
         self._foldings: dict[str, Folding] = {}
         self.on_live: Callable[[Folding], None] = lambda _folding: None
         """Called with what is read from now on."""
@@ -88,13 +88,13 @@ class Hosting:
                 self.on_live(self.current)
             await asyncio.sleep(_LOOK_S)
 
-    async def let_go(self, data: Path, view: str) -> None:
+    async def let_go(self, view: str) -> None:
         """Fold a version no more that was dropped, and remove its stores."""
         async with self._changing:
             folding = self._foldings.pop(view, None)
             if folding is not None:
                 await folding.stop()
-        await asyncio.to_thread(remove_tables, data, view)
+        await asyncio.to_thread(remove_tables, self._data, view)
 
     @property
     def current(self) -> Folding:
@@ -108,16 +108,15 @@ class Hosting:
             raise AbsentError(f"{view} is not folded here")
         return folding
 
-    @property
-    def behind_s(self) -> float:
-        """Seconds since the tables of all versions that are folded here had all that was in their changelogs."""
-        return max((folding.behind_s for folding in self._foldings.values()), default=0.0)
-
-    async def compact_tables(self) -> dict[str, int] | None:
-        """Implement `streams.eraser.Tables` for all versions that are folded here."""
+    async def forget(self, since_s: float) -> dict[str, int] | None:
+        """Implement `streams.eraser.Tables` for all versions that are folded here, and those that were."""
+        if self._alone is not None:
+            # Nobody folds into what is left of another version that something was erased: it is restored, if ever.
+            for view in versions(self._state()).keys() - self._foldings.keys():
+                await asyncio.to_thread(remove_tables, self._data, view)
+        found = [await folding.forget(since_s) for folding in list(self._foldings.values())]
         rewritten: dict[str, int] = {}
-        for folding in list(self._foldings.values()):
-            stores = await folding.compact_tables()
+        for stores in found:
             if stores is None:
                 return None
             rewritten |= stores

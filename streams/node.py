@@ -187,7 +187,7 @@ class Node:
             self.registry,
             config.partitions,
             self.nodes if config.kafka else self._hosting,
-            partial(self._hosting.let_go, config.data),
+            self._hosting.let_go,
         )
 
     async def _host(self, view: str) -> None:
@@ -197,7 +197,10 @@ class Node:
                 await asyncio.to_thread(remove_tables, config.data, name)
         foundation = self._foundation()
         self._hosting = hosting = Hosting(
-            lambda name: Folding(foundation, name, self._rebuilding(name)), lambda: self.registry.state, self._die
+            lambda name: Folding(foundation, name, self._rebuilding(name)),
+            lambda: self.registry.state,
+            config.data,
+            self._die,
         )
         self._begun.push_async_callback(hosting.stop)
         self.context_views, self.session_views = LiveContexts(hosting), LiveSessions(hosting)

@@ -123,7 +123,9 @@ class Versions:
 
     async def switch(self) -> str:
         """
-        Have the version read that is being built; return its name. Nodes hear of it from the registry.
+        Have the version read that is being built, or was left by the way back; return its name.
+
+        Nodes hear of it from the registry.
 
         Raises:
             ViewChangeError: There is none, or it is not ready; the message says why.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -51,7 +51,7 @@ class ReceiptOut(msgspec.Struct):
     searched: dict[str, list[int]]
     tables: list[TablesOut]
     not_yet: list[str]
-    """Nodes that have said so of an earlier receipt."""
+    """Nodes that have said so of an earlier receipt; who never has, it does not know of."""
 
 
 class LeftError(UpNextError):
@@ -106,20 +106,22 @@ def receipt(loaded: Loaded) -> None:
     not yet.
     """
     wanted = _ids()
-    receipts = [one for one in receipts_out(asyncio.run(_requests(loaded.settings))) if one.id in wanted]
+    receipts = receipts_out(asyncio.run(_requests(loaded.settings)), wanted)
     missing = set(wanted) - {one.id for one in receipts}
     if missing:
         raise RefusedStartError(f"There is no receipt of {', '.join(sorted(missing))}.")
     print_json(msgspec.to_builtins(receipts))
 
 
-def receipts_out(by_partition: Sequence[Requests]) -> list[ReceiptOut]:
-    """Return all receipts, each with the first that every node has said of its tables since."""
+def receipts_out(by_partition: Sequence[Requests], wanted: Collection[str]) -> list[ReceiptOut]:
+    """Return the receipts of *wanted*, each with the first that every node has said of its tables since."""
     rewritten = [one for requests in by_partition for one in requests.rewritten]
     nodes = sorted({one.node for one in rewritten})
     found = []
     for partition, requests in enumerate(by_partition):
         for number, receipt in enumerate(requests.receipts, start=1):
+            if receipt.id not in wanted:
+                continue
             since: dict[str, TablesOut] = {}
             for one in rewritten:
                 if one.receipts[partition] >= number:

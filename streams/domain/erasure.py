@@ -59,13 +59,13 @@ class Receipt(msgspec.Struct, frozen=True, tag_field="type", tag="erasure.receip
 
 
 class TablesRewritten(msgspec.Struct, frozen=True, tag_field="type", tag="erasure.tables_rewritten.v1"):
-    """The tables of a node, and their files, have nothing any more of what these receipts are of."""
+    """The stores of a node's tables have nothing any more of what these receipts are of, also in their files."""
 
     node: str
     receipts: list[int]
     """By partition of this topic, of how many receipts: of the first so many there."""
     stores: dict[str, int]
-    """`<version of the views>/<table>/<partition>` → the changelog's last offset that the store had then."""
+    """`<version of the views>/<table>/<partition>` of all that it has → the changelog's last offset that was in it."""
     done_ms: int
 
 

@@ -133,6 +133,10 @@ class Engine:
             "recovered", partitions=len(changelogs), rows=rows, seconds=round(time.monotonic() - began, 3)
         )
 
+    async def is_member(self) -> bool:
+        """Say whether the group, too, has assigned what is here; raise `LogUnavailableError` where it is silent."""
+        return await self._is_member()
+
     def let_go(self) -> None:
         """Let go of a partition that was kept until another node serves it, as one does by now; of each table one."""
         for processor in self.processors:

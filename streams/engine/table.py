@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
@@ -55,6 +54,8 @@ class OwnedTable:
         self.copies: dict[int, WarmCopy] = {}
         self.kept: dict[int, float] = {}
         """Those of the copies that are here only until another node serves the partition; since when, by the clock."""
+        self.is_assigned = False
+        """Whether what is to be here is, and nothing else."""
 
     async def assign(
         self, partitions: Iterable[int], copies: Iterable[int] = (), is_elsewhere: IsElsewhere = lambda _: True
@@ -70,6 +71,7 @@ class OwnedTable:
         Returns:
             All that are owned, in order.
         """
+        self.is_assigned = False
         wanted = set(partitions)
         copied = set(copies) - wanted
         held: dict[int, OwnedPartition | WarmCopy] = {**self.partitions, **self.copies}
@@ -100,6 +102,7 @@ class OwnedTable:
             await asyncio.sleep(0)
         for owned in self.partitions.values():
             owned.on_failed, owned.on_committed = self.on_failed, self.on_committed
+        self.is_assigned = True
         return [self.partitions[number] for number in sorted(wanted)]
 
     def _own(self, number: int) -> OwnedPartition:
@@ -120,6 +123,11 @@ class OwnedTable:
         if owned.served:
             copy.serve(self._contact.silent_s)
         return copy
+
+    @property
+    def name(self) -> str:
+        """Its name, which is its processor's."""
+        return self._fold.name
 
     def release(self, number: int) -> None:
         """Let a partition go, and tell who waits for it."""
@@ -162,11 +170,12 @@ class OwnedTable:
         self.kept.clear()
         self.files.close()
 
-    @property
-    def behind_s(self) -> float:
-        """Seconds since all that is here had all that its changelogs had; infinite while a partition is recovered."""
-        is_recovering = any(owned.claim is None for owned in self.partitions.values())
-        return math.inf if is_recovering else max((copy.behind_s for copy in self.copies.values()), default=0.0)
+    def has_all_since(self, number: int, since_s: float) -> bool:
+        """Say whether a partition's rows have what its changelog had at a time, by the clock, if this is a member."""
+        owned, copy = self.partitions.get(number), self.copies.get(number)
+        if owned is not None:
+            return owned.claim is not None
+        return copy is not None and copy.behind_s <= self._contact.clock_s() - since_s
 
     def owned(self, number: int) -> OwnedPartition | None:
         """Return a partition, None where it is not owned here."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 
 from streams.engine.storage import Storage, is_held
@@ -16,6 +15,7 @@ class TableFiles:
         self._storage = storage
         self.directory = storage.directory / name
         self.open_partitions: dict[int, PartitionStore] = {}
+        self._is_closed = False
 
     @property
     def set_aside(self) -> int:
@@ -36,32 +36,6 @@ class TableFiles:
         if store is not None:
             store.close()
 
-    async def compact(self) -> dict[int, int] | None:
-        """
-        Rewrite every store, those too that are opened meanwhile; remove those of partitions that are not open.
-
-        Returns:
-            Partition → the changelog's last offset that its store had before, at least; None where one that is to be
-            removed is still being read: try again.
-
-        Raises:
-            StoreError: A store cannot be read or written.
-        """
-        rewritten: dict[int, tuple[PartitionStore, int | None]] = {}
-        while to_do := [one for one in self.open_partitions.items() if rewritten.get(one[0], (None,))[0] is not one[1]]:
-            for number, store in to_do:
-                offset = store.offset
-                # One that fails meanwhile is restored whole, and has nothing of what was removed.
-                is_done = await asyncio.to_thread(store.compact)
-                rewritten[number] = store, offset if is_done else None
-        if not self.remove_unused():
-            return None
-        return {
-            number: offset
-            for number, (store, offset) in sorted(rewritten.items())
-            if offset is not None and self.open_partitions.get(number) is store
-        }
-
     def remove_unused(self) -> bool:
         """
         Remove the stores of partitions that are not open: nobody removes what is erased from them.
@@ -69,6 +43,8 @@ class TableFiles:
         Returns:
             Whether there is none any more.
         """
+        if self._is_closed:
+            return False  # others remove the directory, or open it
         is_done = True
         for path in self.directory.glob("[0-9]*"):
             # One that somebody is still reading is left for the next time, and so is what was set aside for people.
@@ -81,6 +57,7 @@ class TableFiles:
         return is_done
 
     def close(self) -> None:
-        """Close every partition."""
+        """Close every partition, for good."""
+        self._is_closed = True
         for partition in list(self.open_partitions):
             self.close_partition(partition)

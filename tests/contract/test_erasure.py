@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -164,12 +165,11 @@ class Tables:
     """Those of a node, which are as they are told to be."""
 
     def __init__(self) -> None:
-        self.behind_s = 0.0
         self.stores: dict[str, int] | None = {"upnext-v1/contexts/0": 5}
-        self.rewritten = 0
+        self.asked: list[float] = []
 
-    async def compact_tables(self) -> dict[str, int] | None:
-        self.rewritten += 1
+    async def forget(self, since_s: float) -> dict[str, int] | None:
+        self.asked.append(since_s)
         return self.stores
 
 
@@ -219,14 +219,14 @@ async def test_all_that_was_recorded_is_gone(erasing: tuple[AnyLog, Path]) -> No
     assert sum(one.records for one in receipt.erased) == 10
     for one in receipt.erased:
         assert one.last < receipt.searched[one.topic][one.partition]
-    assert (tables.rewritten, await world.rewritten()) == (0, [])
+    assert (tables.asked, await world.rewritten()) == ([], [])
     async with asyncio.timeout(LIMIT_S):
         while await asyncio.to_thread(occurs, directory, SECRET):
             await asyncio.sleep(0.2)
     # A receipt that is new has every node look to its tables.
     assert await eraser.step() is False
     assert await eraser.step() is False
-    assert tables.rewritten == 1
+    assert len(tables.asked) == 1
     assert [(one.node, one.receipts, one.stores) for one in await world.rewritten()] == [
         ("node", [1 - partition_of(X, PARTITIONS), partition_of(X, PARTITIONS)], {"upnext-v1/contexts/0": 5})
     ]
@@ -347,34 +347,36 @@ async def test_one_node_erases(erasing: tuple[AnyLog, Path]) -> None:
     other = eraser_of(log, is_mine=False, tables=tables)
     for _ in range(3):
         assert await other.step() is False
-    assert tables.rewritten == 0
+    assert tables.asked == []
     assert len(await world.left()) == 10
     await _until_receipts(world, eraser_of(log), 1)
     await other.step()
-    assert tables.rewritten == 1
+    assert len(tables.asked) == 1
 
 
 @pytest.mark.parametrize("erasing", ["embedded"], indirect=True)
-async def test_tables_that_are_behind_are_rewritten_later(erasing: tuple[AnyLog, Path]) -> None:
-    """What is deleted in them only then would stay in their files; nor is it said while a store is to be removed."""
+async def test_tables_that_are_behind_are_asked_again(erasing: tuple[AnyLog, Path]) -> None:
+    """Of the receipts that there were first; of those that came meanwhile, afterwards."""
     log, _ = erasing
-    world, tables = World(log), Tables()
+    world, tables, never = World(log), Tables(), Tables()
+    tables.stores = never.stores = None
     await world.fill()
-    await world.request()
-    await _until_receipts(world, eraser_of(log), 1)
-    eraser = eraser_of(log, tables=tables)
-    tables.behind_s = 60.0
-    for _ in range(2):
-        await eraser.step()
-    assert tables.rewritten == 0
-    tables.behind_s, tables.stores = 0.0, None
-    for _ in range(2):
-        await eraser.step()
-    assert (tables.rewritten, await world.rewritten()) == (2, [])
+    await world.request(X)
+    await _until_receipts(world, eraser_of(log, tables=never), 1)
+    other = eraser_of(log, is_mine=False, tables=tables)
+    before_s = time.monotonic()
+    await other.step()
+    await world.request(Y)
+    await _until_receipts(world, eraser_of(log, tables=never), 2)
+    await other.step()
+    first_s, again_s = tables.asked
+    assert before_s <= first_s == again_s
+    assert await world.rewritten() == []
     tables.stores = {}
-    for _ in range(2):
-        await eraser.step()
-    assert (tables.rewritten, len(await world.rewritten())) == (3, 1)
+    for _ in range(3):
+        await other.step()
+    assert [sum(one.receipts) for one in await world.rewritten()] == [1, 2]
+    assert tables.asked[2] == first_s < tables.asked[3]
 
 
 @pytest.mark.parametrize("erasing", ["embedded"], indirect=True)
@@ -414,7 +416,7 @@ async def test_who_goes_on_to_write_holds_back_no_other_receipt(erasing: tuple[A
     await _until_receipts(world, eraser, 2)
 
 
-async def test_other_partitions_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_is_not_concerned_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What brokers are to compact without need they come to first: what is to go has the most beside it."""
     log, many, places = EmbeddedLog(tmp_path / "log", die), 8, set[int]()
     compact = log.compact
@@ -426,15 +428,19 @@ async def test_other_partitions_are_left_alone(tmp_path: Path, monkeypatch: pyte
     await log.start()
     await log.create_topics(topic_specs(many))
     monkeypatch.setattr(log, "compact", noted)
-    erased, attached = ContextErased(id="0" * 32, client=CLIENT), id_text(Kind.CONTEXT, X)
-    attach = ContextAttached(id="1" * 32, client=CLIENT, context=attached, app=id_text(Kind.APP, app_of(X)))
-    at, of_session = partition_of(X, many), partition_of(S, many)
-    await log.append(CONTEXT_EVENTS, at, event_key(Kind.CONTEXT, X, erased.id), encode_event(erased))
+    of_context, of_session, of_another = partitions = [partition_of(id_, many) for id_ in (X, S, Y)]
+    assert len(set(partitions)) == 3
+    erased, context = ContextErased(id="0" * 32, client=CLIENT), id_text(Kind.CONTEXT, X)
+    attach = ContextAttached(id="1" * 32, client=CLIENT, context=context, app=id_text(Kind.APP, app_of(X)))
+    await log.append(CONTEXT_EVENTS, of_context, event_key(Kind.CONTEXT, X, erased.id), encode_event(erased))
     await log.append(SESSION_EVENTS, of_session, event_key(Kind.SESSION, S, attach.id), encode_event(attach))
-    await log.append(ERASURES, at, X, encode_erasure(Requested(attached)))
-    eraser = eraser_of(log, partitions=many)
-    await eraser.step()
-    assert places == {at, of_session}
+    # A context has a row of each session that it feeds, which may be deleted.
+    claim = await log.claim(VIEW.contexts_changelog, of_another)
+    await claim.append([(b"s" + Y + S, b"row")])
+    for id_, kind in ((X, Kind.CONTEXT), (S, Kind.SESSION)):
+        await log.append(ERASURES, partition_of(id_, many), id_, encode_erasure(Requested(id_text(kind, id_))))
+    await eraser_of(log, partitions=many).step()
+    assert places == set(partitions)
     await log.stop()
 
 

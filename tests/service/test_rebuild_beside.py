@@ -173,7 +173,7 @@ async def test_a_version_is_built_read_left_and_dropped(own_node: OwnNode, conne
         await quiet.read()
         # Who bears no position may be shown what the other version has by then.
         await until_caught_up(node, 0)
-        await rebuild(node, "rollback")
+        await rebuild(node, "switch")
         await is_the_same(household, node, quiet)
         if own_node.broker:
             await rebuild(node, "drop", V1, "--yes", refused="folds upnext-v1")

@@ -314,29 +314,6 @@ def test_partitions_that_are_not_here_are_removed(tmp_path: Path) -> None:
     tables.close()
 
 
-async def test_a_table_is_rewritten(tmp_path: Path) -> None:
-    """All of its stores, those too that are opened meanwhile; what is closed meanwhile is none of it any more."""
-    tables = TableFiles(storage(tmp_path), "contexts")
-    for number in range(3):
-        tables.partition(number).write(batch(number), number)
-    tables.close_partition(2)
-    task = asyncio.create_task(tables.compact())
-    await asyncio.sleep(0)
-    tables.partition(3)
-    tables.close_partition(1)
-    assert await task == {0: 0, 3: -1}
-    assert sorted(path.name for path in tables.directory.iterdir()) == ["0", "3"]
-    tables.partition(3).write({b"k": b"v"}, 7)
-    reading = tables.partition(3).range(b"")
-    next(reading)
-    tables.close_partition(3)
-    assert await tables.compact() is None
-    del reading
-    gc.collect()
-    assert await tables.compact() == {0: 0}
-    tables.close()
-
-
 def test_small_rows_are_read_as_they_were_written_last(tmp_path: Path) -> None:
     """What the store remembers of a row is never older than the row."""
     source, model = random.Random(8), dict[bytes, bytes | None]()
