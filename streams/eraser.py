@@ -47,7 +47,8 @@ class Tables(Protocol):
             that is not done yet, or a store has not heard of it: ask again, with the same time.
 
         Raises:
-            UnavailableError: The log does not answer, or a store is broken: likewise.
+            UnavailableError: The log does not answer: likewise.
+            StoreError: A store is broken.
         """
 
 
@@ -145,7 +146,8 @@ class Eraser:
             UnavailableError: The log does not answer.
         """
         open_, receipts = await self._requests()
-        if receipts != self._rewritten and self._to_rewrite is None:
+        if receipts not in (self._rewritten, self._to_rewrite and self._to_rewrite[0]):
+            # Also while fewer are waited for: what one store waits for must not keep the others from these.
             self._to_rewrite = receipts, time.monotonic()
         await self._rewrite_tables()
         since_ms = min((one.since_ms for one in open_.values()), default=self._clock_ms())

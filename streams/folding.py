@@ -238,10 +238,11 @@ class Folding:
 
     async def forget(self, since_s: float) -> dict[str, int] | None:
         """Implement `streams.eraser.Tables`, also for partitions that are, or were, another node's."""
-        if self._engine is None or not await self._engine.is_member():
+        if self._engine is None:
             return None
         if self._rewriting is None or self._rewriting.since_s != since_s:
-            self._rewriting = Rewriting([processor.table for processor in self.processors], since_s)
+            tables = [processor.table for processor in self.processors]
+            self._rewriting = Rewriting(tables, since_s, self._engine.is_member)
         if not await self._rewriting.go_on():
             return None
         return {f"{self.view}/{store}": offset for store, offset in self._rewriting.offsets.items()}

@@ -110,16 +110,17 @@ class Hosting:
 
     async def forget(self, since_s: float) -> dict[str, int] | None:
         """Implement `streams.eraser.Tables` for all versions that are folded here, and those that were."""
-        if self._alone is not None:
-            # Nobody folds into what is left of another version that something was erased: it is restored, if ever.
-            for view in versions(self._state()).keys() - self._foldings.keys():
-                await asyncio.to_thread(remove_tables, self._data, view)
         found = [await folding.forget(since_s) for folding in list(self._foldings.values())]
         rewritten: dict[str, int] = {}
         for stores in found:
             if stores is None:
                 return None
             rewritten |= stores
+        if self._alone is not None:
+            # Nobody folds into what is left of another version that something was erased: it is restored, if ever.
+            for view in versions(self._state()).keys() - self._foldings.keys():
+                if not await asyncio.to_thread(remove_tables, self._data, view):
+                    return None
         return rewritten
 
     def read_tables(self, view: str) -> ReadTables:
@@ -146,8 +147,8 @@ class Hosting:
         return () if folding is None else folding.waits_for
 
 
-def remove_tables(data: Path, view: str) -> None:
-    """Remove what a node keeps of a version of the views."""
+def remove_tables(data: Path, view: str) -> bool:
+    """Remove what a node keeps of a version of the views; say whether nothing is left of it."""
     directory = tables_directory(data, view)
     # Beside the first version's tables stand the others' directories.
     there = [one for one in directory.glob("*") if view != VIEW or view_name(one.name) is None]
@@ -155,8 +156,10 @@ def remove_tables(data: Path, view: str) -> None:
         shutil.rmtree(one, ignore_errors=True)
     with suppress(OSError):
         directory.rmdir()
+    left = [str(one) for one in there if one.exists()]
     if there:
-        structlog.get_logger(__name__).info("tables_removed", view=view)
+        structlog.get_logger(__name__).info("tables_removed", view=view, left=left)
+    return not left
 
 
 class LiveContexts:

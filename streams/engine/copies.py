@@ -67,6 +67,7 @@ class WarmCopy:
     Attributes:
         served: Whether its rows are a state of the table: exactly what the owner had at some time.
         positions: Input topic → offset of the last record that the rows have, -1 before the first.
+        read_s: When the rows last had all of the changelog, by the clock, whether anybody folds or not.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class WarmCopy:
     ) -> None:
         self._clock_s = clock_s
         self._caught_up_s = -math.inf
+        self.read_s = -math.inf
         self.changelog = fold.changelog, partition
         self._source, self._inputs = fold.source, inputs_of(fold)
         self.partition, self.store = partition, store
@@ -101,6 +103,7 @@ class WarmCopy:
 
     def renew(self) -> None:
         """Begin anew; raise `StoreReadError` where somebody still holds what was there."""
+        self.read_s = -math.inf
         self.store.renew()
         self._read_positions()
 
@@ -132,10 +135,13 @@ class WarmCopy:
         """Seconds since it last was at the end."""
         return self._clock_s() - self._caught_up_s
 
-    def look(self, end: int | None, silent_s: float) -> None:
-        """Note where the changelog ended *silent_s* ago, as far as that is known."""
-        if end is not None and self.store.offset >= end - 1 and silent_s < math.inf:
-            self.serve(silent_s)
+    def look(self, end: int | None, silent_s: float, unfolded_s: float = 0.0) -> None:
+        """Note where the changelog ended *silent_s* ago, as far as that is known, and for how long nobody may fold."""
+        if end is not None and self.store.offset >= end - 1:
+            self.read_s = max(self.read_s, self._clock_s() - silent_s)
+            silent_s = max(silent_s, unfolded_s)
+            if silent_s < math.inf:
+                self.serve(silent_s)
 
     def serve(self, silent_s: float) -> None:
         """Have it read from: so long ago it was at the end, if it has not been since."""
@@ -237,7 +243,6 @@ class Copies:
                 if copy.store.has_failed:
                     self._renew(copy)
                 else:
-                    silent_s = max(self._follower.silent_s(at), self.unfolded_s(at))
-                    copy.look(self._follower.end_offset(at), silent_s)
+                    copy.look(self._follower.end_offset(at), self._follower.silent_s(at), self.unfolded_s(at))
             self.on_looked()
             await asyncio.sleep(0)

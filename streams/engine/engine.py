@@ -134,7 +134,7 @@ class Engine:
         )
 
     async def is_member(self) -> bool:
-        """Say whether the group, too, has assigned what is here; raise `LogUnavailableError` where it is silent."""
+        """Say whether the group, too, has assigned what is here; no where that is not known."""
         return await self._is_member()
 
     def let_go(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from streams.engine.store import PartitionStore
 from streams.engine.table import OwnedTable
@@ -19,8 +19,9 @@ class Rewriting:
         since_s: That time, by the tables' clock.
     """
 
-    def __init__(self, tables: Sequence[OwnedTable], since_s: float) -> None:
-        self._tables, self.since_s = tables, since_s
+    def __init__(self, tables: Sequence[OwnedTable], since_s: float, is_member: Callable[[], Awaitable[bool]]) -> None:
+        """Take the tables, the time, and what says whether the group, too, has assigned what is here."""
+        self._tables, self.since_s, self._is_member = tables, since_s, is_member
         self._offsets: dict[PartitionStore, int] = {}
 
     async def go_on(self) -> bool:
@@ -30,16 +31,25 @@ class Rewriting:
         Raises:
             StoreError: A store cannot be read or written.
         """
+        # Who was frozen owns in vain, and has not heard what others have deleted.
+        if not await self._is_member():
+            return False
         for table in self._tables:
             for number, store in list(table.files.open_partitions.items()):
-                if store not in self._offsets and table.has_all_since(number, self.since_s):
+                if store in self._offsets or store.has_failed:
+                    continue
+                if table.has_all_since(number, self.since_s):
                     offset = store.offset
                     # Broken off where it is closed meanwhile, or has failed: what is restored then is another store's.
                     if await asyncio.to_thread(store.compact):
                         self._offsets[store] = offset
         # From here on nothing is opened or closed in between.
-        is_unused_gone = all(table.is_assigned and table.files.remove_unused() for table in self._tables)
-        return is_unused_gone and all(store in self._offsets for _, _, store in self._open())
+        there = [store for _, _, store in self._open()]
+        self._offsets = {store: self._offsets[store] for store in there if store in self._offsets}
+        if len(self._offsets) < len(there):
+            return False
+        # Last, for what may come back while others are waited for would be restored whole.
+        return all(table.is_assigned and table.files.remove_unused() for table in self._tables)
 
     def _open(self) -> list[tuple[str, int, PartitionStore]]:
         return [

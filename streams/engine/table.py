@@ -175,7 +175,7 @@ class OwnedTable:
         owned, copy = self.partitions.get(number), self.copies.get(number)
         if owned is not None:
             return owned.claim is not None
-        return copy is not None and copy.behind_s <= self._contact.clock_s() - since_s
+        return copy is not None and copy.read_s >= since_s
 
     def owned(self, number: int) -> OwnedPartition | None:
         """Return a partition, None where it is not owned here."""

@@ -50,10 +50,9 @@ class TableFiles:
             # One that somebody is still reading is left for the next time, and so is what was set aside for people.
             if not path.name.isdigit() or int(path.name) in self.open_partitions:
                 continue
-            if is_held(self._storage, path):
-                is_done = False
-            else:
-                shutil.rmtree(path)
+            if not is_held(self._storage, path):
+                shutil.rmtree(path, ignore_errors=True)
+            is_done = is_done and not path.exists()
         return is_done
 
     def close(self) -> None:

@@ -198,8 +198,7 @@ async def test_a_copy_grows_old_while_nobody_folds() -> None:
         owned[0] = False
         await passes(59)
         assert copy.behind_s == 59
-        table, now_s = node.contexts.table, node.clock.now_s
-        assert [table.has_all_since(0, at) for at in (now_s - 59, now_s - 58)] == [True, False]
+        assert node.contexts.table.has_all_since(0, node.clock.now_s), "that it has all the same"
         node.contexts.table.rows(0)
         await passes(2)
         with pytest.raises(ViewUnavailableError):

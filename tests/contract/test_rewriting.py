@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from streams.engine.processor import is_alone
 from streams.engine.rewriting import Rewriting
 from streams.engine.table import OwnedTable
 from tests.contract.test_copies import caught_up, copying
@@ -36,7 +37,7 @@ async def test_copies_that_are_behind_are_rewritten_later() -> None:
     async with living() as one, copying(one) as node:
         await fill(one)
         await caught_up(node, one.node)
-        rewriting = Rewriting(tables_of(node), node.clock.now_s + 1)
+        rewriting = Rewriting(tables_of(node), node.clock.now_s + 1, is_alone)
         assert not await rewriting.go_on()
         assert rewriting.offsets == {}
         node.clock.now_s += 2
@@ -52,7 +53,7 @@ async def test_what_is_opened_meanwhile_is_rewritten_too() -> None:
     async with living(partitions=2) as one:
         await fill(one)
         await one.node.recover(range(1))
-        rewriting = Rewriting(tables_of(one.node), one.node.clock.now_s)
+        rewriting = Rewriting(tables_of(one.node), one.node.clock.now_s, is_alone)
         going = asyncio.create_task(rewriting.go_on())
         await asyncio.sleep(0)
         for table in tables_of(one.node):
@@ -71,13 +72,29 @@ async def test_what_was_let_go_is_removed() -> None:
         await fill(one)
         one.node.close()
         there = sorted(one.directory.glob("a/*/[01]"))
-        rewriting = Rewriting(tables_of(one.node), 0.0)
+        rewriting = Rewriting(tables_of(one.node), 0.0, is_alone)
         assert not await rewriting.go_on()
         node = one.another("a")
-        rewriting = Rewriting(tables_of(node), 0.0)
+        rewriting = Rewriting(tables_of(node), 0.0, is_alone)
         assert not await rewriting.go_on()
         assert sorted(one.directory.glob("a/*/[01]")) == there
         await node.recover(range(1))
         assert await rewriting.go_on()
         assert sorted(one.directory.glob("a/*/[01]")) == [path for path in there if path.name == "0"]
         node.close()
+
+
+async def test_who_is_no_member_rewrites_nothing() -> None:
+    """It may own what is another's by now, and have not heard what that one has deleted."""
+    async with living() as one:
+        await fill(one)
+        members = [False, True]
+
+        async def is_member() -> bool:
+            return members.pop(0)
+
+        rewriting = Rewriting(tables_of(one.node), 0.0, is_member)
+        assert not await rewriting.go_on()
+        assert rewriting.offsets == {}
+        assert await rewriting.go_on()
+        assert rewriting.offsets == offsets_of(one.node)
