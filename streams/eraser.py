@@ -48,7 +48,7 @@ class Tables(Protocol):
 
         Raises:
             UnavailableError: The log does not answer: likewise.
-            StoreError: A store is broken.
+            StoreError: A store cannot be written.
         """
 
 

@@ -393,7 +393,11 @@ class Processor:
             batch.owned.claim = None
             return False
         if self._is_current(batch):
-            batch.owned.commit(rows, batch.positions, offset)
+            try:
+                batch.owned.commit(rows, batch.positions, offset)
+            except StoreReadError as error:
+                self._logger.warning("store_not_written", partition=batch.owned.partition, error=str(error))
+                return False  # it is restored from the changelog, which has the batch
             self._count(batch)
         return True
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 from streams.engine.store import PartitionStore
@@ -29,7 +28,7 @@ class Rewriting:
         Do what can be done now; say whether all is done: if not, go on later.
 
         Raises:
-            StoreError: A store cannot be read or written.
+            StoreError: A store cannot be written.
         """
         # Who was frozen owns in vain, and has not heard what others have deleted.
         if not await self._is_member():
@@ -41,7 +40,7 @@ class Rewriting:
                 if table.has_all_since(number, self.since_s):
                     offset = store.offset
                     # Broken off where it is closed meanwhile, or has failed: what is restored then is another store's.
-                    if await asyncio.to_thread(store.compact):
+                    if await store.beside(store.compact):
                         self._offsets[store] = offset
         # From here on nothing is opened or closed in between.
         there = [store for _, _, store in self._open()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import struct
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -37,6 +38,8 @@ _SMALL_ROWS = 4_000
 _OWNER_BYTES = 18
 """Of a key: the kind of row, and whose it is. What follows may say what somebody has watched, and with whom."""
 _MOST_RENEWALS = 3
+_BROKEN = "Corruption"
+"""In RocksDB's words: what it has read is not what it wrote."""
 
 
 class PartitionStore:
@@ -144,7 +147,13 @@ class PartitionStore:
         return -1 if stored is None else decode_position(stored)
 
     def write(self, rows: Mapping[bytes, bytes | None], offset: int) -> None:
-        """Write *rows* (None deletes) and the changelog's offset, together or not at all."""
+        """
+        Write *rows* (None deletes) and the changelog's offset, together or not at all.
+
+        Raises:
+            StoreReadError: RocksDB has met what it cannot read before: the store is to be renewed.
+            StoreError: The store cannot be written.
+        """
         batch = rocksdict.WriteBatch(raw_mode=True)
         put, delete, forget = batch.put, batch.delete, self._small.pop
         for key, value in rows.items():
@@ -157,28 +166,49 @@ class PartitionStore:
         try:
             self._database.write(batch, self._unlogged)
         except Exception as error:
-            raise self.failed(error) from error
+            # After RocksDB has met a broken block in a compaction, it writes nothing any more.
+            raise (self._unreadable(error) if _BROKEN in str(error) else self.failed(error)) from error
         self.offset = offset
 
     def _unreadable(self, error: BaseException) -> StoreError:
-        self.has_failed = True
-        self.on_failed()
+        self._has_broken()
         return StoreReadError(str(self.failed(error)))
 
-    def flush(self) -> None:
-        """Have all that was written be on the disk. To be run in a thread. Raises `StoreError`."""
+    def _has_broken(self) -> None:
+        self.has_failed = True
+        self.on_failed()
+
+    async def beside(self, step: Callable[[], bool]) -> bool:
+        """
+        Run `flush` or `compact` in a thread.
+
+        Returns:
+            False where it was broken off, or has met what cannot be read: then the store is to be renewed.
+
+        Raises:
+            StoreError: The store cannot be written.
+        """
+        try:
+            return await asyncio.to_thread(step)
+        except StoreReadError:
+            self._has_broken()
+            return False
+
+    def flush(self) -> bool:
+        """Have all that was written be on the disk; see `beside`. Raises `StoreError`."""
         with self._compacting:
-            self._compacted(lambda database: database.flush())
+            return self._compacted(lambda database: database.flush())
 
     def compact(self) -> bool:
         """
-        Rewrite the files, so that the disk has no more what was overwritten or deleted. To be run in a thread.
+        Rewrite the files, so that the disk has no more what was overwritten or deleted; see `beside`.
 
         Returns:
             False where who closes the store, or is to renew it, broke it off.
 
         Raises:
-            StoreError: The store cannot be read or written.
+            StoreReadError: The store cannot be read.
+            StoreError: The store cannot be written.
         """
         for step in self._compaction():
             with self._compacting:
@@ -196,7 +226,8 @@ class PartitionStore:
         except Exception as error:
             if self._database is None:
                 return False  # it was broken off
-            raise self.failed(error) from error
+            failed = self.failed(error)
+            raise (StoreReadError(str(failed)) if _BROKEN in str(error) else failed) from error
         return True
 
     def _compaction(self) -> Iterator[Callable[[Any], None]]:

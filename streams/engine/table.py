@@ -159,7 +159,7 @@ class OwnedTable:
     async def flush(self) -> None:
         """Have the disk have what is here, or who is killed were one that was off since it last had; `StoreError`."""
         for store in list(self.files.open_partitions.values()):
-            await asyncio.to_thread(store.flush)
+            await store.beside(store.flush)
 
     def close(self) -> None:
         """Let every partition go."""

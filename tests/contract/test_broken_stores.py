@@ -218,3 +218,60 @@ async def test_what_breaks_again_and_again_ends_the_process() -> None:
         with pytest.raises(RefusedStartError, match="look at the disk") as error:
             await one.node.contexts._turn()
         assert str(store.path) in str(error.value)
+
+
+def break_files(store: PartitionStore) -> None:
+    """Have RocksDB meet in a compaction what it cannot read, after which it writes nothing any more."""
+    damage(store)
+    with pytest.raises(StoreReadError):
+        store.compact()
+    assert not store.has_failed, "nobody has heard of it"
+
+
+async def test_what_a_compaction_has_met_is_restored_once_something_is_written() -> None:
+    """The batch is in the changelog by then, and is restored with the rest."""
+    async with living() as one:
+        store = await filled(one)
+        node, table = one.node, one.node.contexts.table
+        await one.writes.put(CONTEXT, "x")
+        await node.fetch(CONTEXT_EVENTS, 0)
+
+        async def is_broken() -> None:
+            break_files(store)
+
+        node.log.gates[CONTEXTS_CHANGELOG] = is_broken
+        await node.contexts._turn()
+        node.log.gates.clear()
+        assert (table.position(CONTEXT_EVENTS, 0), table.files.set_aside) == (20, 1)
+        await node.drain()
+        await check_node(node, one.real)
+
+
+async def test_a_copy_that_a_compaction_has_broken_is_made_anew() -> None:
+    """It ends nothing: what comes next cannot be written into it."""
+    async with living() as one, copying(one) as node:
+        await filled(one)
+        await caught_up(node, one.node)
+        break_files(node.contexts.table.copies[0].store)
+        await put_many(one, 30)
+        await one.node.drain()
+        await caught_up(node, one.node)
+        assert copied_rows(node) == rows_of(one.node)
+        assert node.contexts.table.files.set_aside == 1
+
+
+@pytest.mark.parametrize("step", ["flush", "compact"])
+async def test_what_is_met_beside_is_restored(step: str) -> None:
+    """Whoever wrote it out, or rewrote it, has its partition be restored, and goes on."""
+    async with living() as one:
+        store = await filled(one)
+        if step == "flush":
+            break_files(store)
+        else:
+            damage(store)
+        assert not await store.beside(getattr(store, step))
+        assert store.has_failed
+        await one.node.contexts._turn()
+        read(store)
+        assert await store.beside(getattr(store, step))
+        await check_node(one.node, one.real)
