@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Collection, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
@@ -15,7 +16,7 @@ from service.cli.setting_options import with_settings
 from service.cli.topics import readable
 from service.setting_sources import Loaded
 from service.settings import Settings
-from streams.domain.erasure import ErasedFrom, Requests
+from streams.domain.erasure import Requests, TablesRewritten
 from streams.domain.errors import RefusedStartError, UpNextError
 from streams.domain.ids import Kind, parse_id
 from streams.domain.times import iso_ms
@@ -30,28 +31,6 @@ from streams.topics import view_topics
 
 _IDS = "service.cli.erase.ids"
 _MOST_SHOWN = 20
-
-
-class TablesOut(msgspec.Struct):
-    """What a node has rewritten since a receipt."""
-
-    node: str
-    done_ms: int
-    stores: dict[str, int]
-
-
-class ReceiptOut(msgspec.Struct):
-    """A receipt as it is printed, with what each node has said since of its tables."""
-
-    id: str
-    until: int
-    begun_ms: int
-    done_ms: int
-    erased: list[ErasedFrom]
-    searched: dict[str, list[int]]
-    tables: list[TablesOut]
-    not_yet: list[str]
-    """Nodes that have said so of an earlier receipt; who never has, it does not know of."""
 
 
 class LeftError(UpNextError):
@@ -107,14 +86,19 @@ def receipt(loaded: Loaded) -> None:
     """
     wanted = _ids()
     receipts = receipts_out(asyncio.run(_requests(loaded.settings)), wanted)
-    missing = set(wanted) - {one.id for one in receipts}
+    missing = set(wanted) - {one["id"] for one in receipts}
     if missing:
         raise RefusedStartError(f"There is no receipt of {', '.join(sorted(missing))}.")
-    print_json(msgspec.to_builtins(receipts))
+    print_json(receipts)
 
 
-def receipts_out(by_partition: Sequence[Requests], wanted: Collection[str]) -> list[ReceiptOut]:
-    """Return the receipts of *wanted*, each with the first that every node has said of its tables since."""
+def receipts_out(by_partition: Sequence[Requests], wanted: Collection[str]) -> list[dict[str, Any]]:
+    """
+    Return the receipts of *wanted*, as JSON.
+
+    Each has the first that every node has said of its tables since, and the nodes that have said so of an earlier
+    receipt alone; who never has, it does not know of.
+    """
     rewritten = [one for requests in by_partition for one in requests.rewritten]
     nodes = sorted({one.node for one in rewritten})
     found = []
@@ -122,12 +106,13 @@ def receipts_out(by_partition: Sequence[Requests], wanted: Collection[str]) -> l
         for number, receipt in enumerate(requests.receipts, start=1):
             if receipt.id not in wanted:
                 continue
-            since: dict[str, TablesOut] = {}
+            since: dict[str, TablesRewritten] = {}
             for one in rewritten:
                 if one.receipts[partition] >= number:
-                    since.setdefault(one.node, TablesOut(one.node, one.done_ms, one.stores))
+                    since.setdefault(one.node, one)
+            tables = [{"node": one.node, "done_ms": one.done_ms, "stores": one.stores} for one in since.values()]
             not_yet = [node for node in nodes if node not in since]
-            found.append(ReceiptOut(**msgspec.structs.asdict(receipt), tables=[*since.values()], not_yet=not_yet))
+            found.append({**msgspec.to_builtins(receipt), "tables": tables, "not_yet": not_yet})
     return found
 
 
